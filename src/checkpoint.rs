@@ -1,0 +1,31 @@
+//! Named places at which a test kills the program, to see what is left behind.
+//!
+//! In a debug build `WAL_GUARD_TEST_KILL_AT` names the place; a release build holds none of this.
+
+/// The checkpoints, in the order in which a push that gives a segment up passes them.
+pub const NAMES: &[&str] = &[
+    "ledger-allocated",
+    "pgbackrest-ended",
+    "overflow-copied",
+    "deferred-copied",
+    "ledger-locked",
+    "ledger-slot-written",
+    "ledger-slot-synced",
+    "loss-recorded",
+    "marker-written",
+];
+
+/// Dies here by SIGKILL when a test asked for it.
+#[cfg(debug_assertions)]
+pub fn reached(name: &str) {
+    debug_assert!(NAMES.contains(&name), "{name} is not listed");
+    #[expect(clippy::disallowed_methods, reason = "a test's switch, no setting")]
+    let asked = std::env::var_os("WAL_GUARD_TEST_KILL_AT");
+    if asked.is_some_and(|asked| asked == name) {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    }
+}
+
+/// Dies here by SIGKILL when a test asked for it; not in a release build.
+#[cfg(not(debug_assertions))]
+pub fn reached(_name: &str) {}

@@ -1,0 +1,118 @@
+//! The codes of the object stores, and what an HTTP status means without one.
+//!
+//! S3: "Error responses", Amazon S3 API reference. Azure and Google Cloud Storage name theirs differently; for them the
+//! HTTP status decides unless the administrator lists a code for instant drop.
+
+use super::Class;
+use std::fmt;
+use std::str::FromStr;
+
+/// The codes for which WAL is given up at once (`WAL_INSTANT_DROP_CODES`). Empty: for none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstantDropCodes(Vec<String>);
+
+impl InstantDropCodes {
+    /// Whether `code` is one of them. Codes are compared as they stand, upper and lower case apart.
+    #[must_use]
+    pub fn contains(&self, code: &str) -> bool {
+        self.0.iter().any(|listed| listed == code)
+    }
+
+    /// No code at all: what `none` means.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl Default for InstantDropCodes {
+    fn default() -> Self {
+        Self(["InvalidAccessKeyId", "NoSuchBucket"].map(str::to_owned).into())
+    }
+}
+
+/// A text that is no list of codes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a list of codes such as InvalidAccessKeyId,NoSuchBucket, or none")]
+pub struct NotCodes;
+
+impl FromStr for InstantDropCodes {
+    type Err = NotCodes;
+
+    fn from_str(text: &str) -> Result<Self, NotCodes> {
+        if text == "none" {
+            return Ok(Self::none());
+        }
+        let codes: Vec<String> = text.split(',').map(|code| code.trim().to_owned()).collect();
+        let legal = |code: &String| !code.is_empty() && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let none = |code: &String| code == "none";
+        if codes.iter().all(legal) && !codes.iter().any(none) { Ok(Self(codes)) } else { Err(NotCodes) }
+    }
+}
+
+impl fmt::Display for InstantDropCodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&if self.0.is_empty() { "none".to_owned() } else { self.0.join(",") })
+    }
+}
+
+/// The class of a store's answer. `status` is the HTTP status; `code` the code in the answer's body or header.
+#[must_use]
+pub fn class(status: Option<u16>, code: Option<&str>, instant: &InstantDropCodes) -> Class {
+    if code.is_some_and(|code| instant.contains(code)) {
+        return Class::Gone;
+    }
+    match code.and_then(of_code) {
+        Some(class) => class,
+        None => of_status(status),
+    }
+}
+
+/// Codes that mean the same whatever status they come with.
+fn of_code(code: &str) -> Option<Class> {
+    match code {
+        "AccessDenied"
+        | "SignatureDoesNotMatch"
+        | "ExpiredToken"
+        | "InvalidToken"
+        | "AccountProblem"
+        | "AllAccessDisabled"
+        | "RequestTimeTooSkewed" => Some(Class::Denied),
+        "RequestTimeout" | "InternalError" | "SlowDown" | "ServiceUnavailable" => Some(Class::Unavailable),
+        _ => None,
+    }
+}
+
+fn of_status(status: Option<u16>) -> Class {
+    match status {
+        Some(401 | 403) => Class::Denied,
+        Some(408 | 429 | 500..=599) => Class::Unavailable,
+        _ => Class::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_read_and_none_is_no_code() {
+        let listed: InstantDropCodes = "NoSuchBucket, AccountProblem".parse().unwrap();
+        assert!(listed.contains("AccountProblem") && !listed.contains("InvalidAccessKeyId"));
+        assert_eq!("none".parse(), Ok(InstantDropCodes::none()));
+        for bad in ["", ",", "NoSuchBucket,", "a b", "none,NoSuchBucket", "<Code>"] {
+            assert_eq!(bad.parse::<InstantDropCodes>(), Err(NotCodes), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_code_outweighs_its_status() {
+        let class = |status, code| class(Some(status), Some(code), &InstantDropCodes::default());
+        assert_eq!(class(400, "RequestTimeout"), Class::Unavailable);
+        assert_eq!(class(403, "SlowDown"), Class::Unavailable);
+        assert_eq!(class(400, "ExpiredToken"), Class::Denied);
+        assert_eq!(class(403, "InvalidAccessKeyId"), Class::Gone);
+        assert_eq!(class(403, "SomethingNew"), Class::Denied);
+        assert_eq!(class(301, "PermanentRedirect"), Class::Unknown);
+    }
+}

@@ -1,0 +1,128 @@
+//! pgBackRest's error names and codes, and the class of an error that shows no answer of a store.
+//!
+//! Names and codes: src/build/error/error.yaml, the same in 2.45 and 2.59. The texts are those of src/common/io and
+//! src/info/infoArchive.c.
+
+use super::Class;
+
+/// One thing that pgBackRest tried and that failed.
+pub(super) struct Attempt {
+    /// pgBackRest's code: of the name it begins with, else of the whole error.
+    code: i32,
+    /// What it says.
+    pub(super) text: String,
+    /// Whether `archive.info` or its copy was being loaded.
+    loads_archive_info: bool,
+}
+
+/// The attempts that an error text speaks of: where `archive.info` and its copy were tried, each begins a line with its
+/// own `NameError: ` (`infoLoad`, src/info/info.c); else the text is one.
+pub(super) fn attempts(code: i32, text: &str) -> Vec<Attempt> {
+    let loads_archive_info = is_load_of_archive_info(text);
+    let mut attempts: Vec<Attempt> = Vec::new();
+    for line in text.lines() {
+        let name = line.trim_start().split_once("Error: ").map(|(name, _)| format!("{name}Error"));
+        if let Some(code) = name.and_then(|name| code_of(&name)) {
+            attempts.push(Attempt { code, text: line.trim_start().to_owned(), loads_archive_info });
+        } else if let Some(attempt) = attempts.last_mut() {
+            attempt.text.push('\n');
+            attempt.text.push_str(line);
+        }
+    }
+    if attempts.is_empty() {
+        let code = bracketed(text).unwrap_or(code);
+        attempts.push(Attempt { code, text: text.to_owned(), loads_archive_info });
+    }
+    attempts
+}
+
+/// The class of an attempt that shows no answer of a store, by its text, then its code.
+pub(super) fn class(attempt: &Attempt) -> Class {
+    if attempt.loads_archive_info && (attempt.code == 55 || attempt.text.contains("FileMissingError")) {
+        return Class::StanzaMissing;
+    }
+    if is_network(&attempt.text) { Class::Unavailable } else { of_code(attempt.code) }
+}
+
+fn is_load_of_archive_info(text: &str) -> bool {
+    let Some((_, files)) = text.split_once("unable to load info file '") else { return false };
+    files.lines().next().unwrap_or_default().contains("archive.info'")
+}
+
+/// Texts of a connection that failed; the error's name can be that of a file (`FileReadError`).
+fn is_network(text: &str) -> bool {
+    const TEXTS: &[&str] = &[
+        "unable to connect to '",
+        "timeout connecting to '",
+        "unable to get address for '",
+        "waiting for read from '",
+        "waiting for write to '",
+        "unable to verify certificate",
+        "unable to set TLS",
+        "TLS error",
+        "unexpected eof while reading",
+        "unexpected EOF reading HTTP content",
+        "HTTP response",
+    ];
+    TEXTS.iter().any(|part| text.contains(part))
+}
+
+/// The code of the first error name in brackets.
+fn bracketed(text: &str) -> Option<i32> {
+    text.split('[').skip(1).find_map(|rest| rest.split_once(']').and_then(|(name, _)| code_of(name)))
+}
+
+fn of_code(code: i32) -> Class {
+    match code {
+        44 | 45 | 51 | 58 => Class::Mismatch,
+        41 | 42 | 47 | 50 | 55 | 62 | 63 | 64 | 73 => Class::Local,
+        27 | 29 | 31 | 32 | 37 | 43 | 68 => Class::Config,
+        49 | 82 | 101 => Class::Unavailable,
+        _ => Class::Unknown,
+    }
+}
+
+/// The code of an error name, as `ArchiveMismatchError`.
+fn code_of(name: &str) -> Option<i32> {
+    let code = match name {
+        "AssertError" => 25,
+        "ChecksumError" => 26,
+        "ConfigError" => 27,
+        "FileInvalidError" => 28,
+        "FormatError" => 29,
+        "CommandRequiredError" => 30,
+        "OptionInvalidError" => 31,
+        "OptionInvalidValueError" => 32,
+        "OptionRequiredError" => 37,
+        "ProtocolError" => 39,
+        "PathNotEmptyError" => 40,
+        "FileOpenError" => 41,
+        "FileReadError" => 42,
+        "ParamRequiredError" => 43,
+        "ArchiveMismatchError" => 44,
+        "ArchiveDuplicateError" => 45,
+        "VersionNotSupportedError" => 46,
+        "PathCreateError" => 47,
+        "HostConnectError" => 49,
+        "LockAcquireError" => 50,
+        "BackupMismatchError" => 51,
+        "FileSyncError" => 52,
+        "PathOpenError" => 53,
+        "PathSyncError" => 54,
+        "FileMissingError" => 55,
+        "DbConnectError" => 56,
+        "DbMismatchError" => 58,
+        "StopError" => 62,
+        "TermError" => 63,
+        "FileWriteError" => 64,
+        "ArchiveCommandInvalidError" => 68,
+        "PathMissingError" => 73,
+        "ArchiveTimeoutError" => 82,
+        "CryptoError" => 95,
+        "ServiceError" => 101,
+        "ExecuteError" => 102,
+        "RepoInvalidError" => 103,
+        _ => return None,
+    };
+    Some(code)
+}

@@ -1,0 +1,179 @@
+//! Whole texts, as pgBackRest prints them, into classes.
+
+use super::*;
+use proptest::prelude::*;
+
+fn class(code: i32, printed: &str) -> (Class, Option<String>) {
+    let failure = of_output(code, printed, &InstantDropCodes::default());
+    (failure.class(), failure.s3_code().map(str::to_owned))
+}
+
+fn http(status: u16, s3_code: &str) -> String {
+    format!(
+        "ProtocolError: HTTP request failed with {status} (X):\n*** Path/Query ***:\nGET /b/archive.info\n\
+         *** Response Content ***:\n<?xml version=\"1.0\"?>\n<Error><Code>{s3_code}</Code></Error>\n"
+    )
+}
+
+fn repository(number: u32, name: &str, text: &str) -> String {
+    format!("repo{number}: [{name}] unable to load info file '/r/archive.info' or '/r/archive.info.copy':\n{text}\n")
+}
+
+fn invalid(repositories: &[String]) -> String {
+    let text = format!("unable to find a valid repository:\n{}", repositories.join(""));
+    format!("ERROR: [103]: {}\n", text.trim_end().replace('\n', "\n       "))
+}
+
+const MISSING: &str = "FileMissingError: unable to open missing file '/r/archive.info' for read";
+
+#[test]
+fn one_repository() {
+    let denied = invalid(&[repository(1, "ProtocolError", &http(403, "AccessDenied"))]);
+    assert_eq!(class(103, &denied), (Class::Denied, Some("AccessDenied".to_owned())));
+    let gone = invalid(&[repository(1, "ProtocolError", &http(403, "InvalidAccessKeyId"))]);
+    assert_eq!(class(103, &gone), (Class::Gone, Some("InvalidAccessKeyId".to_owned())));
+    let missing = invalid(&[repository(1, "FileMissingError", MISSING)]);
+    assert_eq!(class(103, &missing), (Class::StanzaMissing, None));
+    let mismatch = invalid(&["repo1: [ArchiveMismatchError] PostgreSQL version 15, system-id 1\n".to_owned()]);
+    assert_eq!(class(103, &mismatch), (Class::Mismatch, None));
+}
+
+#[test]
+fn gone_needs_every_repository_that_failed() {
+    let gone = |number| repository(number, "ProtocolError", &http(404, "NoSuchBucket"));
+    let refused = "repo2: [HostConnectError] unable to connect to 'h:443': [111] Connection refused\n".to_owned();
+    let denied = repository(2, "ProtocolError", &http(403, "AccessDenied"));
+    assert_eq!(class(103, &invalid(&[gone(1), gone(2)])).0, Class::Gone);
+    assert_eq!(class(103, &invalid(&[gone(1), refused])).0, Class::Unavailable);
+    assert_eq!(class(103, &invalid(&[gone(1), denied])).0, Class::Denied);
+}
+
+#[test]
+fn two_answers_of_one_repository_must_agree_on_gone() {
+    let both = format!("{}{}", http(403, "InvalidAccessKeyId"), "ServiceError: [503] Slow Down");
+    assert_eq!(class(103, &invalid(&[repository(1, "ProtocolError", &both)])).0, Class::Unavailable);
+}
+
+#[test]
+fn warnings_count_where_the_error_names_no_repository() {
+    let printed = "WARN: repo1: [ServiceError] [503] Slow Down\nERROR: [103]: unable to find a valid one\n";
+    assert_eq!(class(103, printed).0, Class::Unavailable);
+}
+
+#[test]
+fn a_bare_code_is_a_class_too() {
+    let table = [
+        (44, Class::Mismatch),
+        (45, Class::Mismatch),
+        (50, Class::Local),
+        (55, Class::Local),
+        (31, Class::Config),
+        (82, Class::Unavailable),
+        (49, Class::Unavailable),
+        (101, Class::Unavailable),
+        (103, Class::Unknown),
+        (1, Class::Unknown),
+    ];
+    for (code, expected) in table {
+        assert_eq!(class(code, "").0, expected, "{code}");
+        assert_eq!(class(code, &format!("ERROR: [{code:03}]: something\n")).0, expected, "{code}");
+    }
+}
+
+/// What pgBackRest 2.45 really printed (tests/lab/samples), and the class of each.
+#[test]
+fn the_samples_of_the_laboratory() {
+    let table = [
+        ("deleted-bucket", Class::StanzaMissing),
+        ("duplicate-other-content", Class::Mismatch),
+        ("hang", Class::Unavailable),
+        ("hang-put", Class::Unavailable),
+        ("mismatched-cluster", Class::Mismatch),
+        ("missing-stanza", Class::StanzaMissing),
+        ("missing-wal-file", Class::Local),
+        ("nothing-policy", Class::Denied),
+        ("one-of-two-revoked", Class::Gone),
+        ("read-only-policy", Class::Denied),
+        ("refused", Class::Unavailable),
+        ("reset-get", Class::Unavailable),
+        ("reset-put", Class::Unavailable),
+        ("revoked-key", Class::Gone),
+        ("status-400-expired-token", Class::Denied),
+        ("status-500-internal-error", Class::Unavailable),
+        ("status-503-slow-down", Class::Unavailable),
+        ("stop-file", Class::Local),
+        ("unknown-host", Class::Unavailable),
+        ("untrusted-certificate", Class::Unavailable),
+        ("wrong-secret", Class::Denied),
+    ];
+    for (name, expected) in table {
+        for mode in ["sync", "async"] {
+            let path = format!("{}/tests/lab/samples/archive-push.{name}.{mode}.txt", env!("CARGO_MANIFEST_DIR"));
+            let sample = std::fs::read_to_string(&path).unwrap();
+            let (exit, printed) = sample.split_once('\n').unwrap();
+            let code = exit.strip_prefix("exit: ").unwrap().parse().unwrap();
+            assert_eq!(class(code, printed).0, expected, "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_read_that_timed_out_is_no_local_file() {
+    let printed = "ERROR: [042]: raised from local-1 protocol: repo1: [FileReadError] timeout after 60000ms waiting for read from 'h:443'\n";
+    assert_eq!(class(42, printed).0, Class::Unavailable);
+}
+
+#[test]
+fn words_in_paths_and_messages_decide_nothing() {
+    let path = "ERROR: [055]: unable to open missing file '/data/NoSuchBucket/InvalidAccessKeyId' for read\n";
+    assert_eq!(class(55, path).0, Class::Local);
+    let bucket =
+        invalid(&[repository(1, "ProtocolError", &http(403, "AccessDenied").replace("/b/", "/NoSuchBucket/"))]);
+    assert_eq!(class(103, &bucket).0, Class::Denied);
+}
+
+fn any_class() -> impl Strategy<Value = Class> {
+    prop::sample::select(vec![
+        Class::Gone,
+        Class::Denied,
+        Class::StanzaMissing,
+        Class::Unavailable,
+        Class::Mismatch,
+        Class::Local,
+        Class::Config,
+        Class::Unknown,
+    ])
+}
+
+proptest! {
+    #[test]
+    fn joined_classes_are_gone_only_when_all_are(classes in prop::collection::vec(any_class(), 1..6)) {
+        let joined = Class::join(&classes).unwrap();
+        prop_assert!(classes.contains(&joined));
+        prop_assert_eq!(joined == Class::Gone, classes.iter().all(|class| *class == Class::Gone));
+        let mut reversed = classes.clone();
+        reversed.reverse();
+        prop_assert_eq!(Class::join(&reversed), Some(joined));
+    }
+
+    #[test]
+    fn any_bytes_are_classified_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..600), code in -1..300) {
+        let text = String::from_utf8_lossy(&bytes);
+        let _ = of_output(code, &text, &InstantDropCodes::default());
+        let _ = of_spool(code, &text, &InstantDropCodes::default());
+        let _ = redact::Redactor::new(["abcd".to_owned()]).redact(&bytes);
+    }
+
+    #[test]
+    fn any_mixture_of_pgbackrests_words_is_classified_without_a_panic(
+        words in prop::collection::vec(prop::sample::select(vec![
+            "repo1: [ProtocolError] ", "ERROR: [103]: ", "\n", "HTTP request failed with 403 (Forbidden):",
+            "*** Response Content ***:", "<Error>", "<Code>", "NoSuchBucket", "</Code>", "</Error>", "[", "]",
+            "<![CDATA[", "<?xml", "{\"error\":", "é", "AKIA", "authorization:", "[ServiceError] ", "-->", "<!--",
+        ]), 0..30)
+    ) {
+        let text = words.concat();
+        let _ = of_output(103, &text, &InstantDropCodes::default());
+        let _ = redact::Redactor::default().redact(text.as_bytes());
+    }
+}

@@ -1,0 +1,61 @@
+//! The flags that every program has.
+
+use crate::log::{Format, Level};
+use crate::settings::CommonFlags;
+use clap::Args;
+use std::path::PathBuf;
+
+/// Flags of every program.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
+pub(crate) struct CommonArguments {
+    /// Settings file [`WAL_GUARD_CONFIG`; /etc/pgbackrest-guard.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data directory [PGDATA; the working directory]
+    #[arg(long, value_name = "DIR")]
+    pgdata: Option<PathBuf>,
+    /// pgBackRest's stanza [`PGBACKREST_STANZA`; main]
+    #[arg(long, value_name = "NAME")]
+    stanza: Option<String>,
+    /// pgBackRest's configuration [`PGBACKREST_CONFIG`; its own search]
+    #[arg(long, value_name = "FILE")]
+    pgbackrest_config: Option<PathBuf>,
+    /// pgBackRest itself [`WAL_GUARD_PGBACKREST`; pgbackrest]
+    #[arg(long, value_name = "PROGRAM")]
+    pgbackrest: Option<PathBuf>,
+    /// Where the ledger lies [`WAL_GUARD_STATE_DIR`; `PGDATA/.pgbackrest_guard`]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// error, warn, info or debug [`WAL_GUARD_LOG`; info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<Level>,
+    /// text or json [`WAL_GUARD_LOG_FORMAT`; text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<Format>,
+}
+
+impl CommonArguments {
+    /// What they mean: paths from the root, a data directory that is one.
+    pub(crate) fn into_flags(self) -> Result<CommonFlags, String> {
+        let absolute = |path: Option<PathBuf>| path.map(|path| std::path::absolute(&path).unwrap_or(path));
+        let pgdata = absolute(self.pgdata);
+        if let Some(path) = pgdata.as_ref().filter(|path| !crate::data_directory::DataDirectory::is_one(path)) {
+            return Err(format!("--pgdata {} is no data directory: it holds no PG_VERSION", path.display()));
+        }
+        if let Some(stanza) = self.stanza.as_ref() {
+            crate::settings::check_stanza(stanza)
+                .map_err(|error| format!("--stanza '{}': {error}", stanza.escape_debug()))?;
+        }
+        Ok(CommonFlags {
+            config: self.config,
+            pgdata,
+            stanza: self.stanza,
+            pgbackrest_config: absolute(self.pgbackrest_config),
+            pgbackrest: self.pgbackrest,
+            state_dir: absolute(self.state_dir),
+            log_level: self.log_level,
+            log_format: self.log_format,
+        })
+    }
+}

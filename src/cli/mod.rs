@@ -1,0 +1,25 @@
+//! The command lines: what was typed, then what it means. The doc comments of the fields are the help.
+
+mod common;
+pub mod push;
+
+use clap::error::ErrorKind;
+use std::io::Write as _;
+
+/// Prints clap's answer: help and version as they are (true), a wrong argument as one line of the program's own.
+pub(crate) fn answer(program: &str, error: &clap::Error) -> bool {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = error.print();
+        return true;
+    }
+    let text = error.to_string();
+    let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+    let line = lines.collect::<Vec<_>>().join(" ");
+    wrong(program, line.strip_prefix("error: ").unwrap_or(&line));
+    false
+}
+
+/// Says on one line what is wrong with the command line.
+pub(crate) fn wrong(program: &str, what: &str) {
+    let _ = writeln!(std::io::stderr(), "{program}: {what}; see {program} --help");
+}

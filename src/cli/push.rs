@@ -1,0 +1,117 @@
+//! The command line of `pgbackrest-guard-push`.
+
+use super::common::CommonArguments;
+use crate::classify::codes::InstantDropCodes;
+use crate::data_directory::DataDirectory;
+use crate::exit::{self, Exit};
+use crate::log;
+use crate::pgbackrest::run::Signals;
+use crate::push::{Context, Request, push};
+use crate::settings::{self, CommonSettings, DropMeasure, Environment, Mebibytes, PushFlags, PushSettings, Seconds};
+use crate::wal::{NotAWalFile, WalFile};
+use clap::Parser;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const PROGRAM: &str = "pgbackrest-guard-push";
+
+/// Hands one WAL file to pgBackRest, and keeps PostgreSQL running when the repository fails
+///
+/// For postgresql.conf: `archive_command` = 'pgbackrest-guard-push %p'
+///
+/// Exits 0 when the file is in every repository, or given up and recorded; 1 to 125 when PostgreSQL shall try again.
+#[derive(Debug, Parser)]
+#[command(name = PROGRAM, version, disable_help_subcommand = true)]
+struct Arguments {
+    /// The WAL file, %p
+    #[arg(value_name = "WAL_PATH")]
+    path: PathBuf,
+    /// Waiting WAL, in MiB, at which it is given up [`WAL_DROP_THRESHOLD_MB`; min(500, 10 % of the volume), at least 64]
+    #[arg(long, value_name = "MIB")]
+    drop_threshold: Option<Mebibytes>,
+    /// What counts: backlog or `pg_wal` [`WAL_DROP_MEASURE`; backlog]
+    #[arg(long, value_name = "WHAT")]
+    drop_measure: Option<DropMeasure>,
+    /// Space, in MiB, to keep free [`WAL_FREE_RESERVE_MB`; min(1024, 5 % of the volume)]
+    #[arg(long, value_name = "MIB")]
+    free_reserve: Option<Mebibytes>,
+    /// Seconds that pgBackRest may take [`WAL_PUSH_TIMEOUT_SECONDS`; 120]
+    #[arg(long, value_name = "SECONDS", value_parser = Seconds::limit)]
+    timeout: Option<Seconds>,
+    /// S3 codes that give up at once, or none [`WAL_INSTANT_DROP_CODES`; InvalidAccessKeyId,NoSuchBucket]
+    #[arg(long, value_name = "CODES")]
+    instant_drop: Option<InstantDropCodes>,
+    /// Seconds for which they must have lasted [`WAL_INSTANT_DROP_AFTER_SECONDS`; 0]
+    #[arg(long, value_name = "SECONDS")]
+    instant_drop_after: Option<Seconds>,
+    /// Always start pgBackRest, even for what its spool shows as stored [`WAL_GUARD_FAST_PATH=0`]
+    #[arg(long)]
+    no_fast_path: bool,
+    #[command(flatten)]
+    common: CommonArguments,
+}
+
+/// Runs the program: arguments, settings, push, exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    exit::on_panic(PROGRAM, Exit::Unknown);
+    let signals = Signals::take();
+    let exit = match Arguments::try_parse() {
+        Ok(arguments) => run(arguments, signals).unwrap_or_else(|what| {
+            super::wrong(PROGRAM, &what);
+            Exit::Usage
+        }),
+        Err(error) => {
+            if super::answer(PROGRAM, &error) {
+                Exit::Success
+            } else {
+                Exit::Usage
+            }
+        }
+    };
+    exit.into()
+}
+
+/// Pushes; or says what is wrong with the arguments.
+fn run(arguments: Arguments, signals: std::io::Result<Signals>) -> Result<Exit, String> {
+    let file = wal_file(&arguments.path).map_err(|error| error.to_string())?;
+    let flags = PushFlags {
+        drop_threshold: arguments.drop_threshold,
+        drop_measure: arguments.drop_measure,
+        free_reserve: arguments.free_reserve,
+        timeout: arguments.timeout,
+        instant_drop: arguments.instant_drop,
+        instant_drop_after: arguments.instant_drop_after,
+        no_fast_path: arguments.no_fast_path,
+    };
+    let common = arguments.common.into_flags()?;
+    let mut sources = settings::sources(common.config.as_deref(), Environment::of_process());
+    let common = CommonSettings::resolve(common, std::env::current_dir().ok(), &mut sources);
+    let push_settings = PushSettings::resolve(flags, &mut sources);
+    log::start(PROGRAM, common.log_level.value, common.log_format.value);
+    for warning in sources.warnings() {
+        tracing::warn!("{}", warning.0);
+    }
+    let pgdata = common
+        .pgdata
+        .clone()
+        .ok_or("no data directory: PGDATA names none with a PG_VERSION, and the working directory is none either")?;
+    let Ok(signals) = signals else {
+        tracing::error!("can't handle signals; PostgreSQL will try again");
+        return Ok(Exit::Unknown);
+    };
+    let request = Request {
+        common,
+        push: push_settings,
+        environment: sources.environment().clone(),
+        data_directory: DataDirectory::new(pgdata.value),
+        wal_path: arguments.path,
+    };
+    Ok(push(&mut Context::open(request, signals), &file))
+}
+
+/// The WAL file that a path names.
+fn wal_file(path: &Path) -> Result<WalFile, NotAWalFile> {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    name.to_str().ok_or_else(|| NotAWalFile::new(&name.to_string_lossy()))?.parse()
+}

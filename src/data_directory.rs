@@ -1,0 +1,150 @@
+//! PostgreSQL's data directory, as far as its files tell.
+//!
+//! `PG_VERSION` makes a directory a data directory. `global/pg_control` (`catalog/pg_control.h`, PostgreSQL 13 to 18,
+//! `PG_CONTROL_VERSION` 1300 to 1800) begins with the system identifier (8 bytes), the version (4), the catalogue
+//! version (4) and the state (4); the checkpoint's timeline lies at offset 48. `postmaster.pid` (utils/pidfile.h)
+//! holds the postmaster's state in its eighth line: `starting`, `stopping`, `ready` or `standby`.
+
+use std::fs::{self, Metadata};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// The line of `postmaster.pid` that holds the state, from 0 (`LOCK_FILE_LINE_PM_STATUS`).
+const STATUS_LINE: usize = 7;
+/// `DB_SHUTDOWNED_IN_RECOVERY` and `DB_IN_ARCHIVE_RECOVERY`.
+const RECOVERY_STATES: [u32; 2] = [2, 5];
+
+/// A data directory.
+#[derive(Debug, Clone)]
+pub struct DataDirectory(PathBuf);
+
+/// What `pg_control` says of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Control {
+    /// The system identifier.
+    pub system_id: u64,
+    /// The timeline of the last checkpoint.
+    pub timeline: u32,
+    /// Whether the server was recovering when it last wrote the file.
+    pub in_recovery: bool,
+    /// The file's inode.
+    pub inode: u64,
+}
+
+impl DataDirectory {
+    /// Takes a path that [`DataDirectory::is_one`] has accepted.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Whether a directory holds a cluster.
+    #[must_use]
+    pub fn is_one(path: &Path) -> bool {
+        path.join("PG_VERSION").is_file()
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// `pg_wal`; it may be a symbolic link.
+    #[must_use]
+    pub fn pg_wal(&self) -> PathBuf {
+        self.0.join("pg_wal")
+    }
+
+    /// Where PostgreSQL notes which files wait for archiving.
+    #[must_use]
+    pub fn archive_status(&self) -> PathBuf {
+        self.pg_wal().join("archive_status")
+    }
+
+    /// The signal that something was lost.
+    #[must_use]
+    pub fn gap_marker(&self) -> PathBuf {
+        self.0.join(".pgbackrest_gap_pending")
+    }
+
+    /// The first line of one of the files that the programs share, if it is there.
+    #[must_use]
+    pub fn note(&self, name: &str) -> Option<String> {
+        let text = fs::read(self.0.join(name)).ok()?;
+        Some(String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned())
+    }
+
+    /// Why the bucket was refused, if it was.
+    #[must_use]
+    pub fn invalid_bucket(&self) -> Option<String> {
+        self.note(".pgbackrest_invalid_bucket")
+    }
+
+    /// The repository path of this cluster, if `setup` noted one.
+    #[must_use]
+    pub fn repository_path(&self) -> Option<String> {
+        self.note(".pgbackrest_repo_path").filter(|path| path.starts_with('/'))
+    }
+
+    /// What `pg_control` says, if it can be read.
+    #[must_use]
+    pub fn control(&self) -> Option<Control> {
+        let mut file = fs::File::open(self.0.join("global/pg_control")).ok()?;
+        let inode = file.metadata().ok()?.ino();
+        let mut bytes = [0; 52];
+        file.read_exact(&mut bytes).ok()?;
+        let word = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
+        Some(Control {
+            system_id: u64::from_ne_bytes(bytes.get(..8)?.try_into().ok()?),
+            timeline: word(48)?,
+            in_recovery: RECOVERY_STATES.contains(&word(16)?),
+            inode,
+        })
+    }
+
+    /// Since when the server has been shutting down, if it is.
+    #[must_use]
+    pub fn stopping_since(&self) -> Option<SystemTime> {
+        let path = self.0.join("postmaster.pid");
+        let text = fs::read_to_string(&path).ok()?;
+        let stopping = text.lines().nth(STATUS_LINE).is_some_and(|status| status.trim() == "stopping");
+        if stopping { fs::metadata(&path).and_then(|file: Metadata| file.modified()).ok() } else { None }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests stand in for PostgreSQL")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_stopping_only_when_its_pid_file_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::new(folder.path().to_owned());
+        assert!(directory.stopping_since().is_none());
+        for (status, stopping) in [("ready   ", false), ("stopping", true), ("standby ", false), ("", false)] {
+            let text = format!("1\n/data\n1763800000\n5432\n/tmp\nlocalhost\n 1 2\n{status}\n");
+            fs::write(folder.path().join("postmaster.pid"), text).unwrap();
+            assert_eq!(directory.stopping_since().is_some(), stopping, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_control_file_that_is_too_short_says_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::new(folder.path().to_owned());
+        fs::create_dir(folder.path().join("global")).unwrap();
+        fs::write(folder.path().join("global/pg_control"), [1; 20]).unwrap();
+        assert_eq!(directory.control(), None);
+        let mut bytes = vec![0; 8192];
+        bytes[..8].copy_from_slice(&42_u64.to_ne_bytes());
+        bytes[16] = 5;
+        bytes[48] = 3;
+        fs::write(folder.path().join("global/pg_control"), bytes).unwrap();
+        let control = directory.control().unwrap();
+        assert_eq!((control.system_id, control.timeline, control.in_recovery), (42, 3, true));
+    }
+}

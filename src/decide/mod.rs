@@ -1,0 +1,3 @@
+//! The decisions, as functions of plain values: no clock, file, process or environment.
+
+pub mod push;

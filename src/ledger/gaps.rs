@@ -1,0 +1,298 @@
+//! Gaps: ranges of lost segments, joined as they grow.
+//!
+//! A gap is a run of consecutive segments of one timeline that were given up for one reason. So that 100,000 losses
+//! stay a few lines, a loss next to an open gap of the same kind extends it, and two gaps that come to touch become
+//! one. What closes a gap is proof alone: the repository took the segment after all (healed), or a backup began after
+//! it (sealed). A proof for a segment in the middle splits the gap.
+
+use crate::classify::Class;
+use crate::wal::{SegmentName, SegmentSize, WalFile};
+use serde::{Deserialize, Serialize};
+
+/// Closed gaps that are kept for the record; older ones are forgotten.
+pub const CLOSED_KEPT: usize = 1_000;
+/// Open gaps that are kept apart; beyond that the two nearest of a timeline become one, which claims more to be lost
+/// than is, never less.
+pub const OPEN_KEPT: usize = 600;
+
+/// Whether a gap still needs a repair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GapState {
+    /// Lost, and neither of the below.
+    Open,
+    /// Pushed after all.
+    Healed,
+    /// A backup began after it.
+    Sealed,
+}
+
+impl GapState {
+    /// The state's name in JSON and text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Healed => "healed",
+            Self::Sealed => "sealed",
+        }
+    }
+}
+
+/// Why a loss was decided upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// The bucket or the key is gone.
+    InstantDrop,
+    /// The backlog reached the threshold.
+    DropThreshold,
+    /// Free space fell under the reserve.
+    FreeReserve,
+    /// pgBackRest dropped it (`archive-push-queue-max`).
+    ArchivePushQueueMax,
+    /// Somebody told pgBackRest's spool to skip it.
+    ManuallySkipped,
+}
+
+impl Cause {
+    /// The cause's name in logs and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InstantDrop => "instant-drop",
+            Self::DropThreshold => "drop-threshold",
+            Self::FreeReserve => "free-reserve",
+            Self::ArchivePushQueueMax => "archive-push-queue-max",
+            Self::ManuallySkipped => "manually-skipped",
+        }
+    }
+}
+
+/// One lost file, as push records it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// The segment.
+    pub segment: SegmentName,
+    /// Whether the lost file is the `.partial` of that segment.
+    pub partial: bool,
+    /// The class of the failure.
+    pub class: Class,
+    /// What made push give up.
+    pub cause: Cause,
+    /// The store's code.
+    pub s3_code: Option<String>,
+    /// When, in seconds since 1970.
+    pub at: i64,
+}
+
+/// A run of lost segments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Unique in its ledger.
+    pub id: u64,
+    /// Whether it still needs a repair.
+    pub state: GapState,
+    /// The first lost segment.
+    pub first: SegmentName,
+    /// The last lost segment, on the same timeline.
+    pub last: SegmentName,
+    /// Whether the lost file is a `.partial`; then `first` and `last` are that segment.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
+    /// The class of the failure.
+    pub class: Class,
+    /// What made push give up.
+    pub cause: Cause,
+    /// The store's code at the first loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3_code: Option<String>,
+    /// The first loss, in seconds since 1970.
+    pub opened_at: i64,
+    /// The newest loss, in seconds since 1970.
+    pub last_at: i64,
+    /// When it was healed or sealed, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<i64>,
+    /// The label of the backup that sealed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed_by: Option<String>,
+}
+
+impl Gap {
+    /// How many segments it spans.
+    #[must_use]
+    pub fn segments(&self, size: SegmentSize) -> u64 {
+        self.last.number(size).saturating_sub(self.first.number(size)) + 1
+    }
+
+    fn holds(&self, segment: SegmentName, partial: bool, size: SegmentSize) -> bool {
+        self.is_like(segment, partial)
+            && (self.first.number(size)..=self.last.number(size)).contains(&segment.number(size))
+    }
+
+    fn is_like(&self, segment: SegmentName, partial: bool) -> bool {
+        self.partial == partial && self.first.timeline() == segment.timeline()
+    }
+
+    /// Whether `later` begins right after this one and both tell the same story.
+    fn joins(&self, later: &Self, size: SegmentSize) -> bool {
+        self.is_like(later.first, later.partial)
+            && !self.partial
+            && (self.state, self.class, self.cause, &self.sealed_by)
+                == (later.state, later.class, later.cause, &later.sealed_by)
+            && self.last.number(size) + 1 == later.first.number(size)
+    }
+}
+
+/// All gaps of one cluster in one repository, open and closed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gaps {
+    next_id: u64,
+    gaps: Vec<Gap>,
+}
+
+impl Gaps {
+    /// The gaps, in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = &Gap> {
+        self.gaps.iter()
+    }
+
+    /// Whether any gap is open.
+    #[must_use]
+    pub fn any_open(&self) -> bool {
+        self.open().next().is_some()
+    }
+
+    /// The open gaps.
+    pub fn open(&self) -> impl Iterator<Item = &Gap> {
+        self.gaps.iter().filter(|gap| gap.state == GapState::Open)
+    }
+
+    /// The open gap that holds a lost file.
+    #[must_use]
+    pub fn open_gap_of(&self, segment: SegmentName, partial: bool, size: SegmentSize) -> Option<&Gap> {
+        self.open().find(|gap| gap.holds(segment, partial, size))
+    }
+
+    /// Adds a loss. False when it is already on record as open: PostgreSQL asked again after a kill.
+    pub fn record(&mut self, loss: &Loss, size: SegmentSize) -> bool {
+        if self.open_gap_of(loss.segment, loss.partial, size).is_some() {
+            return false;
+        }
+        let id = self.take_id();
+        self.gaps.push(Gap {
+            id,
+            state: GapState::Open,
+            first: loss.segment,
+            last: loss.segment,
+            partial: loss.partial,
+            class: loss.class,
+            cause: loss.cause,
+            s3_code: loss.s3_code.clone(),
+            opened_at: loss.at,
+            last_at: loss.at,
+            closed_at: None,
+            sealed_by: None,
+        });
+        self.tidy(size);
+        true
+    }
+
+    /// Marks one file as stored after all. False when no open gap holds it.
+    pub fn heal(&mut self, file: &WalFile, at: i64, size: SegmentSize) -> bool {
+        let Some((segment, partial)) = file.losable() else { return false };
+        let held = |gap: &Gap| gap.state == GapState::Open && gap.holds(segment, partial, size);
+        let Some(index) = self.gaps.iter().position(held) else { return false };
+        let whole = self.gaps.remove(index);
+        let (before, after) = around(&whole, segment, size);
+        let alone = before.is_none() && after.is_none();
+        let id = if alone { whole.id } else { self.take_id() };
+        let healed =
+            Gap { id, state: GapState::Healed, first: segment, last: segment, closed_at: Some(at), ..whole.clone() };
+        // The part that keeps the gap's id is the one before, else the one after.
+        let after_id = if before.is_some() && after.is_some() { self.take_id() } else { whole.id };
+        self.gaps.extend(before.map(|last| Gap { last, ..whole.clone() }));
+        self.gaps.extend(after.map(|first| Gap { id: after_id, first, ..whole }));
+        self.gaps.push(healed);
+        self.tidy(size);
+        true
+    }
+
+    fn take_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// Joins what touches, forgets the oldest closed gaps, and bounds the open ones.
+    fn tidy(&mut self, size: SegmentSize) {
+        self.gaps.sort_by_key(|gap| (gap.partial, gap.first, gap.id));
+        let mut joined: Vec<Gap> = Vec::with_capacity(self.gaps.len());
+        for gap in self.gaps.drain(..) {
+            match joined.iter().rposition(|earlier| earlier.joins(&gap, size)).and_then(|at| joined.get_mut(at)) {
+                Some(earlier) => absorb(earlier, gap),
+                None => joined.push(gap),
+            }
+        }
+        self.gaps = joined;
+        while self.open().count() > OPEN_KEPT && self.merge_nearest(size) {}
+        self.gaps.sort_by_key(|gap| gap.id);
+        self.forget_old();
+    }
+
+    fn forget_old(&mut self) {
+        let closed = self.gaps.iter().filter(|gap| gap.state != GapState::Open);
+        let mut times: Vec<_> = closed.map(|gap| (gap.closed_at, gap.id)).collect();
+        if let Some(surplus) = times.len().checked_sub(CLOSED_KEPT).filter(|surplus| *surplus > 0) {
+            times.sort_unstable();
+            let forgotten: Vec<u64> = times.into_iter().take(surplus).map(|(_, id)| id).collect();
+            self.gaps.retain(|gap| !forgotten.contains(&gap.id));
+        }
+    }
+
+    /// Makes one of the two open gaps of a timeline that lie nearest to each other. False when no two can be.
+    fn merge_nearest(&mut self, size: SegmentSize) -> bool {
+        let mut open: Vec<usize> = (0..self.gaps.len()).filter(|at| self.is_open_range(*at)).collect();
+        open.sort_by_key(|at| self.gaps.get(*at).map(|gap| gap.first));
+        let pairs = open.iter().zip(open.iter().skip(1)).filter_map(|(left, right)| {
+            let (earlier, later) = (self.gaps.get(*left)?, self.gaps.get(*right)?);
+            let same = earlier.is_like(later.first, later.partial);
+            same.then(|| (later.first.number(size).saturating_sub(earlier.last.number(size)), *left, *right))
+        });
+        let Some((_, left, right)) = pairs.min() else { return false };
+        let later = self.gaps.get(right).cloned();
+        if let (Some(later), Some(earlier)) = (later, self.gaps.get_mut(left)) {
+            absorb(earlier, later);
+        }
+        self.gaps.remove(right);
+        true
+    }
+
+    fn is_open_range(&self, at: usize) -> bool {
+        self.gaps.get(at).is_some_and(|gap| gap.state == GapState::Open && !gap.partial)
+    }
+}
+
+/// What is left of `whole` on either side of `segment`: the last segment before it, the first after it.
+fn around(whole: &Gap, segment: SegmentName, size: SegmentSize) -> (Option<SegmentName>, Option<SegmentName>) {
+    let number = segment.number(size);
+    let named =
+        |number: Option<u64>| number.and_then(|number| SegmentName::from_number(segment.timeline(), number, size));
+    let before = (whole.first != segment).then(|| named(number.checked_sub(1))).flatten();
+    let after = (whole.last != segment).then(|| named(number.checked_add(1))).flatten();
+    (before, after)
+}
+
+/// Extends `earlier` by `later`, which does not begin before it.
+fn absorb(earlier: &mut Gap, later: Gap) {
+    earlier.id = earlier.id.min(later.id);
+    earlier.last = earlier.last.max(later.last);
+    earlier.opened_at = earlier.opened_at.min(later.opened_at);
+    earlier.last_at = earlier.last_at.max(later.last_at);
+    earlier.closed_at = earlier.closed_at.max(later.closed_at);
+    earlier.s3_code = earlier.s3_code.take().or(later.s3_code);
+}
+
+#[cfg(test)]
+#[path = "gaps_tests.rs"]
+mod tests;

@@ -1,0 +1,264 @@
+//! The ledger: the durable record of losses and counters.
+//!
+//! One preallocated file in the state directory ([`slots`]), one whole [`State`] a record. Writers hold an exclusive
+//! lock on a file beside it (never removed) for the length of one update; readers take none, because a writer never
+//! touches the newest record. A change is durable before [`Ledger::update`] returns, and only then may anybody act on
+//! it. State belongs to one cluster in one repository ([`state::Identity`]): for another one a new ledger is begun and
+//! the old one set aside under a name that says when.
+
+pub mod gaps;
+pub mod slots;
+pub mod state;
+
+use crate::checkpoint;
+use crate::durable;
+use slots::{Record, Slots};
+use state::{Identity, State};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The file's name in the state directory.
+pub const FILE_NAME: &str = "ledger";
+/// The lock's name in the state directory.
+const LOCK_NAME: &str = "ledger.lock";
+/// The folder of deferred `.history` and `.backup` files in the state directory.
+pub const DEFERRED: &str = "deferred";
+/// How long a writer waits for another one.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// Why the ledger can't be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The state directory can't be made.
+    #[error("can't make the state directory {path}")]
+    Folder {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file can't be made, read or written.
+    #[error("can't {doing} the ledger {path}")]
+    File {
+        /// What was being done.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another program holds the lock.
+    #[error("the ledger {path} has been locked by another program for {} s", LOCK_WAIT.as_secs())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No record can be read.
+    #[error("the ledger {path} holds no record that can be read")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// What happened to the ledger when it was opened, for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Part of it was damaged; the newest whole record is used and the rest rewritten.
+    Repaired {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Nothing of it could be read; it was set aside.
+    Unreadable {
+        /// Where it lies now.
+        aside: PathBuf,
+    },
+    /// It belonged to another cluster or repository; it was set aside.
+    Foreign {
+        /// What differs.
+        difference: &'static str,
+        /// Where it lies now.
+        aside: PathBuf,
+    },
+}
+
+/// An open ledger.
+#[derive(Debug)]
+pub struct Ledger {
+    folder: PathBuf,
+    identity: Identity,
+}
+
+impl Ledger {
+    /// Opens the ledger in `folder` for `identity`; makes it where it is missing, repairs it where it is damaged, and
+    /// sets it aside where it is somebody else's.
+    ///
+    /// # Errors
+    /// When it can't be made or read.
+    pub fn open(folder: &Path, identity: Identity, now: i64) -> Result<(Self, State, Vec<Event>), LedgerError> {
+        let ledger = Self { folder: folder.to_owned(), identity };
+        // The usual case takes no lock: it is there, whole and ours.
+        if let Ok((state, false)) = ledger.read_newest()
+            && state.identity == state.identity.completed_by(&ledger.identity)
+            && state.identity.difference(&ledger.identity).is_none()
+        {
+            return Ok((ledger, state, Vec::new()));
+        }
+        durable::create_private_folder(folder)
+            .map_err(|source| LedgerError::Folder { path: folder.to_owned(), source })?;
+        let _lock = ledger.lock()?;
+        let mut events = Vec::new();
+        let state = ledger.settle(now, &mut events)?;
+        Ok((ledger, state, events))
+    }
+
+    /// Reads the newest whole state without a lock and without changing anything; `None` where there is no ledger.
+    ///
+    /// # Errors
+    /// When it is there and can't be read.
+    pub fn peek(folder: &Path) -> Result<Option<State>, LedgerError> {
+        let ledger = Self { folder: folder.to_owned(), identity: Identity::default() };
+        match ledger.read_newest() {
+            Ok((state, _)) => Ok(Some(state)),
+            Err(LedgerError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes the newest state by `change` and makes the result durable. Returns it.
+    ///
+    /// # Errors
+    /// When it can't be made durable; then nothing has changed.
+    pub fn update(&self, change: impl FnOnce(&mut State)) -> Result<State, LedgerError> {
+        let _lock = self.lock()?;
+        checkpoint::reached("ledger-locked");
+        let slots = self.slots(true)?;
+        let contents = slots.read().map_err(self.failed("read"))?;
+        let newest = contents.records.first().ok_or_else(|| self.unreadable())?;
+        let mut state = self.state(newest)?;
+        change(&mut state);
+        slots.write(newest.sequence + 1, &payload(&state)).map_err(self.failed("write"))?;
+        checkpoint::reached("ledger-slot-written");
+        slots.sync().map_err(self.failed("write"))?;
+        checkpoint::reached("ledger-slot-synced");
+        Ok(state)
+    }
+
+    /// The ledger's state directory.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Brings the file into a state that can be relied on. Runs under the lock.
+    fn settle(&self, now: i64, events: &mut Vec<Event>) -> Result<State, LedgerError> {
+        let mut slots = match self.slots(true) {
+            Ok(slots) => slots,
+            Err(LedgerError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => return self.begin(),
+            Err(error) => return Err(error),
+        };
+        let contents = slots.read().map_err(self.failed("read"))?;
+        let whole = contents.records.iter().find_map(|record| Some((record, self.state(record).ok()?)));
+        let Some((record, mut state)) = whole else {
+            events.push(Event::Unreadable { aside: self.set_aside(now)? });
+            return self.begin();
+        };
+        if contents.is_damaged() {
+            slots.repair(&contents, record).map_err(self.failed("repair"))?;
+            events.push(Event::Repaired { path: self.path() });
+        }
+        if let Some(difference) = state.identity.difference(&self.identity) {
+            events.push(Event::Foreign { difference, aside: self.set_aside(now)? });
+            return self.begin();
+        }
+        state.identity = state.identity.completed_by(&self.identity);
+        slots.write(record.sequence + 1, &payload(&state)).map_err(self.failed("write"))?;
+        slots.sync().map_err(self.failed("write"))?;
+        Ok(state)
+    }
+
+    /// Makes a new file, allocated in full.
+    fn begin(&self) -> Result<State, LedgerError> {
+        let state = State { identity: self.identity.clone(), ..State::default() };
+        let temporary = self.folder.join("ledger.new");
+        let made = Slots::create(&temporary, &payload(&state))
+            .and_then(|_| fs::rename(&temporary, self.path()))
+            .and_then(|()| durable::sync_folder(&self.folder));
+        if made.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        made.map_err(self.failed("make"))?;
+        checkpoint::reached("ledger-allocated");
+        Ok(state)
+    }
+
+    /// Renames the ledger, and the deferred files that belong to it, out of the way.
+    fn set_aside(&self, now: i64) -> Result<PathBuf, LedgerError> {
+        let free = |path: &PathBuf| !path.exists();
+        let names = (0_u32..).map(|at| self.folder.join(format!("{FILE_NAME}.aside-{now}-{at}")));
+        let aside = names.into_iter().find(free).unwrap_or_else(|| self.folder.join("ledger.aside"));
+        fs::rename(self.path(), &aside).map_err(self.failed("set aside"))?;
+        let deferred = self.folder.join(DEFERRED);
+        if deferred.exists() {
+            let mut name = aside.clone().into_os_string();
+            name.push(".deferred");
+            fs::rename(deferred, PathBuf::from(name)).map_err(self.failed("set aside"))?;
+        }
+        Ok(aside)
+    }
+
+    /// The newest state, and whether anything in the file is damaged.
+    fn read_newest(&self) -> Result<(State, bool), LedgerError> {
+        let contents = self.slots(false)?.read().map_err(self.failed("read"))?;
+        let newest = contents.records.iter().find_map(|record| self.state(record).ok());
+        newest.map(|state| (state, contents.is_damaged())).ok_or_else(|| self.unreadable())
+    }
+
+    fn slots(&self, writable: bool) -> Result<Slots, LedgerError> {
+        Slots::open(&self.path(), writable).map_err(self.failed("open"))
+    }
+
+    fn state(&self, record: &Record) -> Result<State, LedgerError> {
+        serde_json::from_slice(&record.payload).map_err(|_| self.unreadable())
+    }
+
+    fn lock(&self) -> Result<File, LedgerError> {
+        let path = self.folder.join(LOCK_NAME);
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+        let file = file.map_err(self.failed("lock"))?;
+        let started = Instant::now();
+        loop {
+            match fs2::FileExt::try_lock_exclusive(&file) {
+                Ok(()) => return Ok(file),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(self.failed("lock")(error)),
+                Err(_) if started.elapsed() > LOCK_WAIT => return Err(LedgerError::Locked { path: self.path() }),
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join(FILE_NAME)
+    }
+
+    fn failed(&self, doing: &'static str) -> impl Fn(io::Error) -> LedgerError + use<'_> {
+        move |source| LedgerError::File { doing, path: self.path(), source }
+    }
+
+    fn unreadable(&self) -> LedgerError {
+        LedgerError::Unreadable { path: self.path() }
+    }
+}
+
+/// A state as a slot's payload. Serialising these plain types can't fail.
+fn payload(state: &State) -> Vec<u8> {
+    serde_json::to_vec(state).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

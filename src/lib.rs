@@ -1,0 +1,15 @@
+//! pgbackrest-guard.
+pub mod checkpoint;
+pub mod classify;
+pub mod cli;
+pub mod data_directory;
+pub mod decide;
+pub mod durable;
+pub mod exit;
+pub mod ledger;
+pub mod log;
+pub mod pgbackrest;
+pub mod push;
+pub mod settings;
+pub mod space;
+pub mod wal;

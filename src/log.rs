@@ -1,0 +1,153 @@
+//! The log: lines on stderr, as text or as JSON.
+//!
+//! In text each line begins with the program's name and a colon, so that it can be told from PostgreSQL's and
+//! pgBackRest's in a shared log. A line that can't be written (stderr
+//! closed) is lost: `eprintln!` would panic, and a panic would be a death by signal to PostgreSQL.
+
+use crate::classify::redact::Redacted;
+use crate::settings::BadValue;
+use std::fmt::{self, Write as _};
+use std::io::{self, Write as _};
+use std::str::FromStr;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Metadata, Subscriber, span};
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// A person must act.
+    Error,
+    /// Something is not as it should be.
+    Warn,
+    /// What was done.
+    Info,
+    /// How.
+    Debug,
+}
+
+impl FromStr for Level {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "error" => Ok(Self::Error),
+            "warn" => Ok(Self::Warn),
+            "info" => Ok(Self::Info),
+            "debug" => Ok(Self::Debug),
+            _ => Err(BadValue("not error, warn, info or debug")),
+        }
+    }
+}
+
+/// The form of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FromStr for Format {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(BadValue("not text or json")),
+        }
+    }
+}
+
+/// Starts logging for `program`. A second call changes nothing.
+pub fn start(program: &'static str, level: Level, format: Format) {
+    let most = match level {
+        Level::Error => tracing::Level::ERROR,
+        Level::Warn => tracing::Level::WARN,
+        Level::Info => tracing::Level::INFO,
+        Level::Debug => tracing::Level::DEBUG,
+    };
+    let _ = tracing::subscriber::set_global_default(Lines { program, most, format });
+}
+
+/// Copies pgBackRest's output to stderr as it stands.
+pub fn copy(output: &Redacted) {
+    let text = output.as_str();
+    if !text.is_empty() {
+        let end = if text.ends_with('\n') { "" } else { "\n" };
+        let _ = io::stderr().write_all(format!("{text}{end}").as_bytes());
+    }
+}
+
+/// Writes each event as one line. Spans are not used.
+struct Lines {
+    program: &'static str,
+    most: tracing::Level,
+    format: Format,
+}
+
+impl Lines {
+    fn text(&self, message: &str) -> String {
+        format!("{}: {}\n", self.program, message.replace('\n', " "))
+    }
+
+    fn json(&self, level: tracing::Level, message: &str) -> String {
+        let line = serde_json::json!({
+            "timestamp": jiff::Timestamp::now().to_string(),
+            "level": level.as_str().to_ascii_lowercase(),
+            "program": self.program,
+            "message": message,
+        });
+        format!("{line}\n")
+    }
+}
+
+impl Subscriber for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= self.most
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        let level = *event.metadata().level();
+        let line = match self.format {
+            Format::Text => self.text(&message.0),
+            Format::Json => self.json(level, &message.0),
+        };
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// The message of an event.
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            let _ = write!(self.0, "{value:?}");
+        }
+    }
+}
+
+/// An error and its causes on one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let _ = write!(line, ": {cause}");
+        source = cause.source();
+    }
+    line
+}

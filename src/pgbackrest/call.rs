@@ -1,0 +1,120 @@
+//! The one way to call pgBackRest.
+//!
+//! pgBackRest (2.45 to 2.59) takes every `PGBACKREST_*` variable for an option, and its libpq takes every `PG*`
+//! variable for the customer's connection; a stray `PGHOST` has sent it to another server. So it is given neither:
+//! only those `PGBACKREST_*` that are options. The log flags are always given, because their defaults differ between
+//! versions (2.53 moved warnings from stderr to stdout). The working directory is the data directory: `archive-push`
+//! compares it with `pg1-path` and exits 32 where they differ (src/command/archive/common.c, `walPath`).
+
+use super::options;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// How much pgBackRest writes to stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Errors and warnings: the least with which a dropped WAL file can be seen.
+    Warn,
+    /// Also what was done.
+    Info,
+    /// Also how.
+    Detail,
+}
+
+impl Verbosity {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Detail => "detail",
+        }
+    }
+}
+
+/// Calls pgBackRest for one stanza of one cluster.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    program: PathBuf,
+    stanza: String,
+    data_directory: PathBuf,
+    verbosity: Verbosity,
+    environment: Vec<(OsString, OsString)>,
+}
+
+impl Caller {
+    /// A caller of `program` in the environment that `environment` leaves after cleaning.
+    ///
+    /// `overrides` are options of pgBackRest by their variable (`PGBACKREST_CONFIG`); they win over the environment.
+    #[must_use]
+    pub fn new(
+        program: PathBuf,
+        stanza: String,
+        data_directory: &Path,
+        verbosity: Verbosity,
+        environment: impl Iterator<Item = (OsString, OsString)>,
+        overrides: Vec<(OsString, OsString)>,
+    ) -> Self {
+        let overridden = |name: &OsStr| overrides.iter().any(|(other, _)| other == name);
+        let mut kept: Vec<_> = environment.filter(|(name, _)| is_for_pgbackrest(name) && !overridden(name)).collect();
+        kept.extend(overrides);
+        Self { program, stanza, data_directory: data_directory.to_owned(), verbosity, environment: kept }
+    }
+
+    /// The environment that pgBackRest is given.
+    pub fn environment(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.environment.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    }
+
+    /// The program's path or name, for messages.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// `pgbackrest --stanza=… <arguments> --log-level-…`, without standard input, in a process group of its own.
+    #[must_use]
+    pub fn command<'a>(&self, arguments: impl IntoIterator<Item = &'a OsStr>) -> Command {
+        use std::os::unix::process::CommandExt as _;
+        #[expect(clippy::disallowed_methods, reason = "this is the one way")]
+        let mut command = Command::new(&self.program);
+        command
+            .arg(format!("--stanza={}", self.stanza))
+            .arg("--log-level-console=off")
+            .arg(format!("--log-level-stderr={}", self.verbosity.as_str()))
+            .args(arguments)
+            .env_clear()
+            .envs(self.environment())
+            .current_dir(&self.data_directory)
+            .stdin(Stdio::null())
+            .process_group(0);
+        command
+    }
+}
+
+/// Whether a variable may reach pgBackRest: its own options, and what is neither PostgreSQL's nor a secret of ours.
+fn is_for_pgbackrest(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return true };
+    if name.starts_with("PGBACKREST_") {
+        // The stanza is always given as an argument.
+        return name != "PGBACKREST_STANZA" && options::of_variable(name).is_some();
+    }
+    !name.starts_with("PG") && !name.starts_with("WAL_ARCHIVE_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_postgresqls_variables_nor_strangers_reach_pgbackrest() {
+        let given = ["PGHOST", "PGDATA", "PGBACKREST_FOO", "PGBACKREST_REPO1_PATH", "WAL_ARCHIVE_SECRET", "PATH", "TZ"];
+        let environment = given.iter().map(|name| (OsString::from(name), OsString::from("v")));
+        let overrides = vec![("PGBACKREST_REPO1_PATH".into(), "/marker".into())];
+        let caller =
+            Caller::new("pgbackrest".into(), "main".into(), Path::new("/"), Verbosity::Warn, environment, overrides);
+        let kept: Vec<_> = caller.environment().map(|(name, value)| (name.to_str(), value.to_str())).collect();
+        let expected = [("PATH", "v"), ("TZ", "v"), ("PGBACKREST_REPO1_PATH", "/marker")];
+        assert_eq!(kept, expected.map(|(name, value)| (Some(name), Some(value))));
+    }
+}

@@ -1,0 +1,229 @@
+//! pgBackRest's configuration, read as pgBackRest reads it.
+//!
+//! Which files: `cfgFileLoad` (src/config/parse.c, 2.45 and 2.59). Unless told otherwise
+//! `/etc/pgbackrest/pgbackrest.conf`, or `/etc/pgbackrest.conf` where that is missing, and then
+//! `/etc/pgbackrest/conf.d/*.conf` in the order of their names; with `--config` that file alone.
+//! Grammar: `iniLoad` (src/common/ini.c): a line is trimmed, `#` at its start makes it a comment, the first `=`
+//! parts key from value; there are no quotes, escapes or trailing comments, so a general INI reader would misread it.
+//! Precedence of one option: environment, `[stanza:command]`, `[stanza]`, `[global:command]`, `[global]`.
+//!
+//! This reader takes what it needs and skips what it does not understand: judging the file is pgBackRest's work.
+
+use super::options;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The folder in which pgBackRest looks for its configuration, unless told otherwise.
+const DEFAULT_FOLDER: &str = "/etc/pgbackrest";
+/// The file that versions before 2.02 used, still read where the newer one is missing.
+const OLD_DEFAULT_FILE: &str = "/etc/pgbackrest.conf";
+
+/// The options in force, from the configuration files and the environment.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    sections: BTreeMap<String, BTreeMap<String, String>>,
+    environment: BTreeMap<String, String>,
+    stanza: String,
+}
+
+/// A configuration file that is there and can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("can't read pgBackRest's configuration {path}")]
+pub struct ConfigError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl Config {
+    /// Reads the configuration for `stanza` in the environment that pgBackRest will be given.
+    ///
+    /// # Errors
+    /// When a file exists and can't be read, or an explicitly named one is missing.
+    pub fn load<'e>(
+        stanza: &str,
+        environment: impl Iterator<Item = (&'e OsStr, &'e OsStr)>,
+    ) -> Result<Self, ConfigError> {
+        let environment: BTreeMap<String, String> = environment
+            .filter_map(|(name, value)| {
+                Some((options::of_variable(name.to_str()?)?, value.to_string_lossy().into_owned()))
+            })
+            .collect();
+        let mut config = Self { sections: BTreeMap::new(), environment, stanza: stanza.to_owned() };
+        for text in config.files()? {
+            config.read(&text);
+        }
+        Ok(config)
+    }
+
+    /// The value that pgBackRest uses for `option` in `command`, if it is set anywhere.
+    #[must_use]
+    pub fn option(&self, command: &str, option: &str) -> Option<&str> {
+        let in_section = |section: &str| self.sections.get(section).and_then(|keys| keys.get(option));
+        self.environment
+            .get(option)
+            .or_else(|| in_section(&format!("{}:{command}", self.stanza)))
+            .or_else(|| in_section(&self.stanza))
+            .or_else(|| in_section(&format!("global:{command}")))
+            .or_else(|| in_section("global"))
+            .map(String::as_str)
+    }
+
+    /// Whether a boolean option is on (`y`).
+    #[must_use]
+    pub fn is_on(&self, command: &str, option: &str) -> bool {
+        self.option(command, option) == Some("y")
+    }
+
+    /// The numbers of the configured repositories, at least `[1]`.
+    #[must_use]
+    pub fn repositories(&self) -> Vec<u32> {
+        let number = |option: &str| {
+            let digits = option.strip_prefix("repo")?.split('-').next()?;
+            digits.parse::<u32>().ok()
+        };
+        let keys = self.sections.values().flat_map(BTreeMap::keys).chain(self.environment.keys());
+        let mut numbers: Vec<u32> = keys.filter_map(|option| number(option)).collect();
+        numbers.push(1);
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+    }
+
+    /// Every secret value that stands in the configuration or the environment, in any section.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let all = self.sections.values().flatten().chain(&self.environment);
+        all.filter(|(option, value)| options::is_secret(option) && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+
+    /// The texts of the files, in the order pgBackRest joins them.
+    fn files(&self) -> Result<Vec<String>, ConfigError> {
+        let set = |option: &str| self.environment.get(option).map(PathBuf::from);
+        let folder = set("config-path").unwrap_or_else(|| PathBuf::from(DEFAULT_FOLDER));
+        let (file, include) = (set("config"), set("config-include-path"));
+        let mut texts = Vec::new();
+        match &file {
+            Some(path) => texts.push(read_file(path)?),
+            None => texts.extend(default_file(&folder)?),
+        }
+        if file.is_none() || include.is_some() {
+            for path in included(&include.unwrap_or_else(|| folder.join("conf.d")))? {
+                texts.push(read_file(&path)?);
+            }
+        }
+        Ok(texts)
+    }
+
+    fn read(&mut self, text: &str) {
+        let mut section = String::new();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                name.clone_into(&mut section);
+            } else if let Some((key, value)) = line.split_once('=') {
+                let keys = self.sections.entry(section.clone()).or_default();
+                keys.insert(key.trim().to_owned(), value.trim().to_owned());
+            }
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, ConfigError> {
+    let bytes = fs::read(path).map_err(|source| ConfigError { path: path.to_owned(), source })?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn default_file(folder: &Path) -> Result<Option<String>, ConfigError> {
+    let mut candidates = vec![folder.join("pgbackrest.conf")];
+    if folder == Path::new(DEFAULT_FOLDER) {
+        candidates.push(PathBuf::from(OLD_DEFAULT_FILE));
+    }
+    for path in candidates {
+        match fs::read(&path) {
+            Ok(bytes) => return Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(error) if is_missing(&error) => {}
+            Err(source) => return Err(ConfigError { path, source }),
+        }
+    }
+    Ok(None)
+}
+
+/// The `*.conf` files of the include folder, by name.
+fn included(folder: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    let failed = |source| ConfigError { path: folder.to_owned(), source };
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if is_missing(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "conf") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test's own files")]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+
+    fn load(file: &str, variables: &[(&str, &str)]) -> Config {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pgbackrest.conf");
+        fs::write(&path, file).unwrap();
+        let mut environment: Vec<(OsString, OsString)> =
+            variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        environment.push(("PGBACKREST_CONFIG".into(), path.into()));
+        Config::load("main", environment.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))).unwrap()
+    }
+
+    #[test]
+    fn the_nearest_section_wins_and_the_environment_over_all() {
+        let file = "[global]\nspool-path=/a\n[global:archive-push]\nspool-path=/b\n";
+        assert_eq!(load(file, &[]).option("archive-push", "spool-path"), Some("/b"));
+        assert_eq!(load(file, &[]).option("archive-get", "spool-path"), Some("/a"));
+        let file = format!("{file}[main]\nspool-path=/c\n[other]\nspool-path=/x\n");
+        assert_eq!(load(&file, &[]).option("archive-push", "spool-path"), Some("/c"));
+        let file = format!("{file}[main:archive-push]\nspool-path = /d = e # f \n");
+        assert_eq!(load(&file, &[]).option("archive-push", "spool-path"), Some("/d = e # f"));
+        let environment = [("PGBACKREST_SPOOL_PATH", "/g")];
+        assert_eq!(load(&file, &environment).option("archive-push", "spool-path"), Some("/g"));
+    }
+
+    #[test]
+    fn comments_and_lines_without_a_key_are_skipped() {
+        let config = load("\u{feff}\n# [main]\n[global]\n#archive-async=n\nnonsense\n archive-async = y\n", &[]);
+        assert!(config.is_on("archive-push", "archive-async"));
+    }
+
+    #[test]
+    fn repositories_are_counted_by_their_options() {
+        assert_eq!(load("", &[]).repositories(), [1]);
+        let environment = [("PGBACKREST_REPO3_PATH", "/r")];
+        assert_eq!(load("[global]\nrepo2-type=s3\n", &environment).repositories(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn secrets_are_found_in_every_section() {
+        let config = load("[global]\nrepo1-s3-key=k1\n[main]\nrepo1-s3-key-secret=k2\nrepo1-s3-bucket=b\n", &[]);
+        assert_eq!(config.secrets().collect::<Vec<_>>(), ["k1", "k2"]);
+    }
+
+    #[test]
+    fn a_named_file_that_is_missing_is_an_error() {
+        let environment = [(OsString::from("PGBACKREST_CONFIG"), OsString::from("/nowhere/at/all.conf"))];
+        let pairs = environment.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
+        assert!(Config::load("main", pairs).is_err());
+    }
+}

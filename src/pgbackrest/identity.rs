@@ -1,0 +1,29 @@
+//! Which repositories a configuration names.
+//!
+//! Option names and defaults: src/build/config/config.yaml, 2.45 to 2.59.
+
+use super::config::Config;
+use crate::ledger::state::RepositoryIdentity;
+
+/// The repositories that `archive-push` stores to, by what tells one from another. Keys are no part of it.
+#[must_use]
+pub fn repositories(config: &Config) -> Vec<RepositoryIdentity> {
+    config.repositories().into_iter().map(|key| repository(config, key)).collect()
+}
+
+fn repository(config: &Config, key: u32) -> RepositoryIdentity {
+    let option = |name: &str| config.option("archive-push", &format!("repo{key}-{name}"));
+    let first = |names: &[&str]| names.iter().find_map(|name| option(name)).unwrap_or_default().to_owned();
+    let kind = option("type").unwrap_or("posix").to_owned();
+    let (endpoint, bucket) = match kind.as_str() {
+        "s3" => (first(&["s3-endpoint"]), first(&["s3-bucket"])),
+        "azure" => {
+            (first(&["azure-endpoint"]), format!("{}/{}", first(&["azure-account"]), first(&["azure-container"])))
+        }
+        "gcs" => (first(&["gcs-endpoint"]), first(&["gcs-bucket"])),
+        "sftp" => (first(&["sftp-host"]), String::new()),
+        _ => (first(&["host"]), String::new()),
+    };
+    let path = option("path").unwrap_or("/var/lib/pgbackrest").to_owned();
+    RepositoryIdentity { key, kind, endpoint, bucket, path }
+}

@@ -1,0 +1,158 @@
+//! What pgBackRest prints: log lines, in both of its layouts.
+//!
+//! `logPost` (src/common/log.c, 2.45 to 2.59): on stderr `LEVEL: [code]: text` without a time, on stdout
+//! `2026-11-22 10:58:13.119 P00   WARN: text`; the code only with ERROR and ASSERT. Further lines of a message are
+//! indented. Text may hold any bytes; a message is cut at 8 KiB (`ERROR_MESSAGE_BUFFER_SIZE`).
+
+/// The level of a line that matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// `ERROR` and `ASSERT`.
+    Error,
+    /// `WARN`.
+    Warn,
+    /// Everything quieter.
+    Info,
+}
+
+/// One message with all its lines, the indentation taken off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// How serious pgBackRest takes it.
+    pub level: Level,
+    /// pgBackRest's error code, from `[NNN]`.
+    pub code: Option<i32>,
+    /// The lines, joined by newlines.
+    pub text: String,
+}
+
+/// Reads the messages; what stands before the first is left out.
+#[must_use]
+pub fn messages(output: &str) -> Vec<Message> {
+    let mut messages: Vec<Message> = Vec::new();
+    for line in output.lines() {
+        if let Some(message) = head(line) {
+            messages.push(message);
+        } else if let Some(last) = messages.last_mut() {
+            last.text.push('\n');
+            last.text.push_str(line.trim());
+        }
+    }
+    messages
+}
+
+/// The first line of a message.
+fn head(line: &str) -> Option<Message> {
+    let rest = without_time(line).unwrap_or(line).trim_start();
+    let (level, text) = [
+        ("ERROR: ", Level::Error),
+        ("ASSERT: ", Level::Error),
+        ("WARN: ", Level::Warn),
+        ("INFO: ", Level::Info),
+        ("DETAIL: ", Level::Info),
+        ("DEBUG: ", Level::Info),
+        ("TRACE: ", Level::Info),
+    ]
+    .into_iter()
+    .find_map(|(word, level)| Some((level, rest.strip_prefix(word)?)))?;
+    let (code, text) = code(text).map_or((None, text), |(code, text)| (Some(code), text));
+    Some(Message { level, code, text: text.to_owned() })
+}
+
+/// `2026-11-22 10:58:13.119 P00   ` taken off.
+fn without_time(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix(|c: char| c.is_ascii_digit())?;
+    let (time, rest) = rest.split_once(" P")?;
+    let legal = time.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b':' | b'.' | b' '));
+    legal.then(|| rest.trim_start_matches(|c: char| c.is_ascii_digit()))
+}
+
+/// `[103]: text`.
+fn code(text: &str) -> Option<(i32, &str)> {
+    let (digits, text) = text.strip_prefix('[')?.split_once("]: ")?;
+    if digits.len() == 3 { Some((digits.parse().ok()?, text)) } else { None }
+}
+
+/// A WAL file that pgBackRest acknowledged without storing it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// Its name, as pgBackRest writes it.
+    pub name: String,
+    /// Why.
+    pub why: SkipReason,
+}
+
+/// Why pgBackRest acknowledged a file that it did not store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SkipReason {
+    /// `archive-push-queue-max` was exceeded (`archivePushDropWarning`, src/command/archive/push/push.c).
+    QueueMax,
+    /// Somebody renamed the spool's `.error` to `.ok` (`archiveAsyncStatus`, src/command/archive/common.c).
+    Manually,
+}
+
+/// The files that a successful `archive-push` says it did not store.
+#[must_use]
+pub fn skipped(output: &str) -> Vec<Skipped> {
+    if !output.contains("WARN") {
+        return Vec::new();
+    }
+    let warnings = messages(output).into_iter().filter(|message| message.level == Level::Warn);
+    warnings.flat_map(|message| message.text.lines().filter_map(skipped_line).collect::<Vec<_>>()).collect()
+}
+
+fn skipped_line(line: &str) -> Option<Skipped> {
+    let parts = |prefix: &str| line.strip_prefix(prefix).and_then(|rest| rest.split_once('\''));
+    if let Some((name, rest)) = parts("dropped WAL file '") {
+        return rest
+            .starts_with(" because archive queue exceeded")
+            .then(|| Skipped { name: name.to_owned(), why: SkipReason::QueueMax });
+    }
+    let (name, rest) = parts("WAL segment '").or_else(|| parts("WAL file '"))?;
+    rest.starts_with(" was not pushed due to error")
+        .then(|| Skipped { name: name.to_owned(), why: SkipReason::Manually })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_layouts_are_read() {
+        let stderr = "ERROR: [103]: unable to find a valid repository:\n       repo1: [ProtocolError] x\n";
+        let stdout = "2026-11-22 10:58:13.119 P00  ERROR: [103]: unable to find a valid repository:\n                                    repo1: [ProtocolError] x\n";
+        let expected = Message {
+            level: Level::Error,
+            code: Some(103),
+            text: "unable to find a valid repository:\nrepo1: [ProtocolError] x".to_owned(),
+        };
+        assert_eq!(messages(stderr), std::slice::from_ref(&expected));
+        assert_eq!(messages(stdout), [expected]);
+    }
+
+    #[test]
+    fn a_message_ends_where_the_next_begins() {
+        let levels: Vec<_> = messages("noise\nWARN: a\n      b\nASSERT: [025]: no WAL files\nINFO: c\n")
+            .into_iter()
+            .map(|m| (m.level, m.code))
+            .collect();
+        assert_eq!(levels, [(Level::Warn, None), (Level::Error, Some(25)), (Level::Info, None)]);
+    }
+
+    #[test]
+    fn a_drop_is_seen_only_in_a_warning_of_that_text() {
+        let dropped = "dropped WAL file '000000010000000000000001' because archive queue exceeded 20MB";
+        let skips = |text: &str| skipped(text).len();
+        assert_eq!(skips(&format!("WARN: {dropped}\n")), 1);
+        assert_eq!(skips(&format!("2026-11-22 10:58:13.119 P00   WARN: {dropped}\n")), 1);
+        assert_eq!(skips(&format!("INFO: {dropped}\n")), 0);
+        assert_eq!(
+            skips(
+                "WARN: WAL file '000000010000000000000003' already exists in the repo1 archive with the same checksum\n"
+            ),
+            0
+        );
+        let manually = "WARN: WAL segment '000000010000000000000003' was not pushed due to error [104] and was manually skipped: x\n";
+        assert_eq!(skipped(manually).pop().map(|skip| skip.why), Some(SkipReason::Manually));
+    }
+}

@@ -1,0 +1,69 @@
+//! `pgbackrest-guard-push`: one WAL file to pgBackRest, and what becomes of it when pgBackRest fails.
+//!
+//! PostgreSQL's archiver calls it for one file at a time and waits (pgarch.c, `pgarch_ArchiverCopyLoop`): 0 lets it
+//! recycle the file, 1 to 125 makes it try again. So 0 is only returned when the file is in every repository, in the
+//! overflow folder, deferred, or in the ledger as lost.
+
+mod attempt;
+mod context;
+mod keep;
+mod probe;
+mod report;
+
+pub use context::{Context, Request};
+
+use crate::checkpoint;
+use crate::classify::Class;
+use crate::decide::push::{Decision, decide};
+use crate::exit::Exit;
+use crate::pgbackrest::output;
+use crate::pgbackrest::run::Ending;
+use crate::wal::WalFile;
+use attempt::Attempt;
+
+/// Pushes one file: the story from top to bottom.
+#[must_use]
+pub fn push(context: &mut Context, file: &WalFile) -> Exit {
+    if let Some(why) = context.archiving_off() {
+        report::archiving_off(file, &why);
+        return Exit::Success;
+    }
+    if context.is_stored_by_the_spool(file) {
+        keep::stored(context, file);
+        return Exit::Success;
+    }
+    let attempt = attempt::run(context);
+    checkpoint::reached("pgbackrest-ended");
+    if matches!(attempt.ended.ending, Ending::Exited(0)) {
+        succeeded(context, file, &attempt)
+    } else {
+        failed(context, file, &attempt)
+    }
+}
+
+/// pgBackRest says that it is done; it says so too of what it dropped.
+fn succeeded(context: &mut Context, file: &WalFile, attempt: &Attempt) -> Exit {
+    let skipped = output::skipped(&attempt.printed);
+    if skipped.is_empty() {
+        keep::stored(context, file);
+        return Exit::Success;
+    }
+    let kept = skipped.iter().filter(|skipped| !keep::skipped(context, file, skipped)).count() == 0;
+    if kept { Exit::Success } else { Exit::Unknown }
+}
+
+/// pgBackRest did not store the file: again later, or give it up.
+fn failed(context: &mut Context, file: &WalFile, attempt: &Attempt) -> Exit {
+    let mut failure = attempt.failure(context);
+    if failure.repositories.iter().any(|repository| repository.class == Class::StanzaMissing) {
+        probe::ask(context, &mut failure);
+    }
+    let facts = context.facts(failure.class(), attempt.ended_for_shutdown());
+    let counted = report::last_failure(context, file, attempt, &failure);
+    let fate = match decide(&facts) {
+        Decision::Retry => keep::retry(context, counted),
+        Decision::GiveUp(cause) => keep::give_up(context, file, counted, cause, &facts),
+    };
+    report::outcome(file, attempt, &failure, &fate, &facts);
+    if fate.lets_postgresql_go_on() { Exit::Success } else { attempt.exit() }
+}

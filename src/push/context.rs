@@ -1,0 +1,254 @@
+//! What one push works with: its settings, the cluster, pgBackRest and the ledger.
+
+use crate::classify::Class;
+use crate::classify::redact::Redactor;
+use crate::data_directory::DataDirectory;
+use crate::decide::push::Facts;
+use crate::ledger::state::{Identity, State};
+use crate::ledger::{Event, Ledger, LedgerError};
+use crate::log;
+use crate::pgbackrest::call::{Caller, Verbosity};
+use crate::pgbackrest::config::Config;
+use crate::pgbackrest::run::Signals;
+use crate::pgbackrest::spool::Spool;
+use crate::pgbackrest::{identity, options};
+use crate::settings::{CommonSettings, DropMeasure, Environment, PushSettings};
+use crate::space::{self, Backlog, Limits, Volume};
+use crate::wal::{LongPageHeader, SegmentSize, WalFile};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// What a push is asked for, and under which settings.
+#[derive(Debug)]
+pub struct Request {
+    /// The settings of every program.
+    pub common: CommonSettings,
+    /// The settings of push.
+    pub push: PushSettings,
+    /// The environment, for pgBackRest.
+    pub environment: Environment,
+    /// The cluster.
+    pub data_directory: DataDirectory,
+    /// The file's path, as PostgreSQL gave it: relative to the data directory, or absolute.
+    pub wal_path: PathBuf,
+}
+
+/// A push under way.
+pub struct Context {
+    pub(super) request: Request,
+    pub(super) started: Instant,
+    pub(super) started_at: SystemTime,
+    pub(super) caller: Caller,
+    pub(super) spool: Option<Spool>,
+    pub(super) redactor: Redactor,
+    pub(super) signals: Signals,
+    pub(super) state: State,
+    ledger: Option<Ledger>,
+}
+
+impl Context {
+    /// Reads pgBackRest's configuration and opens the ledger. What can't be had is said, and done without.
+    #[must_use]
+    pub fn open(request: Request, signals: Signals) -> Self {
+        let caller = caller(&request);
+        let config = Config::load(&request.common.stanza.value, caller.environment());
+        if let Err(error) = &config {
+            tracing::debug!("{}; pgBackRest will say what is wrong", log::chain(error));
+        }
+        let config = config.ok();
+        let (ledger, state) = open_ledger(&request, config.as_ref());
+        Self {
+            spool: config.as_ref().map(|config| Spool::for_push(config, &request.common.stanza.value)),
+            redactor: Redactor::new(secrets(config.as_ref(), &request.environment)),
+            caller,
+            signals,
+            state,
+            ledger,
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            request,
+        }
+    }
+
+    /// Why archiving is switched off, if it is.
+    pub(super) fn archiving_off(&self) -> Option<String> {
+        if self.request.common.archiving_off {
+            return Some("WAL_ARCHIVE_BUCKET is empty".to_owned());
+        }
+        let reason = self.request.data_directory.invalid_bucket()?;
+        Some(format!("the bucket's settings were refused ({}), see .pgbackrest_invalid_bucket", reason.escape_debug()))
+    }
+
+    /// Whether pgBackRest's spool already shows the file as stored, and that may be relied on.
+    pub(super) fn is_stored_by_the_spool(&self, file: &WalFile) -> bool {
+        let archive_status = self.request.data_directory.archive_status();
+        self.request.push.fast_path.value
+            && self.spool.as_ref().is_some_and(|spool| spool.has_stored(&file.to_string(), &archive_status))
+    }
+
+    /// Changes the ledger durably; says so when it can't be done.
+    pub(super) fn update(&mut self, change: impl FnOnce(&mut State)) -> bool {
+        let Some(ledger) = &self.ledger else { return false };
+        match ledger.update(change) {
+            Ok(state) => {
+                self.state = state;
+                true
+            }
+            Err(error) => {
+                tracing::error!("{}; this push is not counted", log::chain(&error));
+                false
+            }
+        }
+    }
+
+    /// Everything the decision needs, measured now.
+    pub(super) fn facts(&self, class: Class, ended_for_shutdown: bool) -> Facts {
+        let pg_wal = self.request.data_directory.pg_wal();
+        let volume = Volume::of(&pg_wal);
+        let limits = self.limits(volume);
+        Facts {
+            class,
+            ended_for_shutdown,
+            backlog: self.backlog(&pg_wal),
+            threshold: limits.threshold,
+            free: volume.free,
+            reserve: limits.reserve,
+            instant_drop_after: self.request.push.instant_drop_after.value.get(),
+            gone_since: self.state.push.gone_since,
+            now: self.now(),
+        }
+    }
+
+    /// The limits on a volume.
+    pub(super) fn limits(&self, volume: Volume) -> Limits {
+        let push = &self.request.push;
+        let value = |setting: &Option<crate::settings::Setting<_>>| setting.as_ref().map(|setting| setting.value);
+        Limits::new(value(&push.drop_threshold), value(&push.free_reserve), volume)
+    }
+
+    fn backlog(&self, pg_wal: &Path) -> Option<u64> {
+        let measured = match self.request.push.drop_measure.value {
+            DropMeasure::Backlog => space::backlog(pg_wal),
+            DropMeasure::PgWal => space::everything(pg_wal).map(|bytes| Backlog { files: None, bytes }),
+        };
+        if let Err(error) = &measured {
+            tracing::warn!("can't measure the WAL in {}: {error}", pg_wal.display());
+        }
+        measured.ok().map(|backlog| backlog.bytes)
+    }
+
+    /// The pushed file's whole path.
+    pub(super) fn file_path(&self) -> PathBuf {
+        self.request.data_directory.path().join(&self.request.wal_path)
+    }
+
+    /// The cluster's segment size: what the file's first page says, else its length, else what was seen before.
+    pub(super) fn segment_size(&self, path: &Path) -> Option<SegmentSize> {
+        let mut first = [0; LongPageHeader::BYTES];
+        let by_page = File::open(path).and_then(|mut file| file.read_exact(&mut first)).ok();
+        let by_page = by_page.and_then(|()| LongPageHeader::parse(&first).ok()).map(|header| header.segment_size);
+        let by_length = || path.metadata().ok().and_then(|file| SegmentSize::try_from(file.len()).ok());
+        by_page.or(self.state.segment_size).or_else(by_length)
+    }
+
+    /// Seconds since 1970.
+    #[expect(clippy::unused_self, reason = "the clock belongs to the context")]
+    pub(super) fn now(&self) -> i64 {
+        seconds(SystemTime::now())
+    }
+}
+
+fn seconds(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).ok().and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or(0)
+}
+
+/// How pgBackRest is called for this cluster; the repository path that `setup` noted wins over the environment.
+fn caller(request: &Request) -> Caller {
+    let common = &request.common;
+    let mut overrides: Vec<(OsString, OsString)> = Vec::new();
+    if let Some(config) = &common.pgbackrest_config {
+        overrides.push(("PGBACKREST_CONFIG".into(), config.value.clone().into()));
+    }
+    if let Some(path) = request.data_directory.repository_path() {
+        overrides.push(("PGBACKREST_REPO1_PATH".into(), path.into()));
+    }
+    let verbosity = match common.log_level.value {
+        log::Level::Debug => Verbosity::Detail,
+        log::Level::Error | log::Level::Warn | log::Level::Info => Verbosity::Warn,
+    };
+    let environment = request.environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Caller::new(
+        common.pgbackrest.value.clone(),
+        common.stanza.value.clone(),
+        request.data_directory.path(),
+        verbosity,
+        environment,
+        overrides,
+    )
+}
+
+/// Every value that must not be seen: pgBackRest's options, and the shared variables of `setup`.
+fn secrets(config: Option<&Config>, environment: &Environment) -> Vec<String> {
+    let is_secret = |name: &OsStr| {
+        let name = name.to_str().unwrap_or_default();
+        matches!(name, "WAL_ARCHIVE_KEY" | "WAL_ARCHIVE_SECRET" | "WAL_RECOVER_FROM_KEY" | "WAL_RECOVER_FROM_SECRET")
+            || options::of_variable(name).is_some_and(|option| options::is_secret(&option))
+    };
+    let ours = environment.iter().filter(|(name, _)| is_secret(name));
+    let ours = ours.map(|(_, value)| value.to_string_lossy().into_owned());
+    ours.chain(config.into_iter().flat_map(Config::secrets).map(str::to_owned)).collect()
+}
+
+fn open_ledger(request: &Request, config: Option<&Config>) -> (Option<Ledger>, State) {
+    let control = request.data_directory.control();
+    let identity = Identity {
+        system_id: control.map(|control| control.system_id),
+        control_inode: control.map(|control| control.inode),
+        repositories: config.map(identity::repositories),
+    };
+    let Some(folder) = &request.common.state_dir else { return (None, State::default()) };
+    match Ledger::open(&folder.value, identity, seconds(SystemTime::now())) {
+        Ok((ledger, state, events)) => {
+            for event in &events {
+                tell(event, &request.data_directory);
+            }
+            (Some(ledger), state)
+        }
+        Err(error) => {
+            say_without_ledger(&error);
+            (None, State::default())
+        }
+    }
+}
+
+fn say_without_ledger(error: &LedgerError) {
+    tracing::error!(
+        "{}; nothing can be recorded, so nothing is given up unless the disk runs full: mend this first",
+        log::chain(error)
+    );
+}
+
+/// Says what happened to the ledger. Where losses may be forgotten, the marker sees to it that a backup is taken.
+fn tell(event: &Event, data_directory: &DataDirectory) {
+    match event {
+        Event::Repaired { path } => tracing::warn!(
+            "the ledger {} was damaged: its newest whole record is used, at most the last change is missing",
+            path.display()
+        ),
+        Event::Unreadable { aside } => {
+            tracing::error!(
+                "the ledger could not be read and was set aside as {}: earlier losses are unknown, take a full backup",
+                aside.display()
+            );
+            let text = format!("{}: the ledger was unreadable, losses before are unknown\n", jiff::Timestamp::now());
+            let _ = crate::durable::write_marker(&data_directory.gap_marker(), &text);
+        }
+        Event::Foreign { difference, aside } => tracing::warn!(
+            "the ledger begins afresh, because {difference} has changed; the old one is kept as {}",
+            aside.display()
+        ),
+    }
+}

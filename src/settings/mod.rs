@@ -1,0 +1,128 @@
+//! Typed settings out of flags, environment and file.
+//!
+//! Precedence: flag, environment, file, default. A wrong flag is a usage error and never gets here; a wrong value in
+//! the environment or the file never stops a program, because one that refuses to run halts PostgreSQL: it costs one
+//! warning, and the default is used. An empty variable is an unset one. Own variables never begin with `PGBACKREST_`
+//! (pgBackRest takes those for its options), save the two that mean the same to both. Nothing later sees argv or the
+//! environment.
+
+mod file;
+mod push;
+mod sources;
+mod value;
+
+pub use push::{DropMeasure, Overflow, PushFlags, PushSettings};
+pub use sources::{Environment, Setting, Sources, Warning};
+pub use value::{BadValue, Mebibytes, Seconds};
+
+use crate::data_directory::DataDirectory;
+use crate::log::{Format, Level};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Where the settings file is looked for when nothing names one.
+const DEFAULT_FILE: &str = "/etc/pgbackrest-guard.toml";
+
+/// What was typed for the settings that every program has.
+#[derive(Debug, Clone, Default)]
+pub struct CommonFlags {
+    /// `--config`
+    pub config: Option<PathBuf>,
+    /// `--pgdata`
+    pub pgdata: Option<PathBuf>,
+    /// `--stanza`
+    pub stanza: Option<String>,
+    /// `--pgbackrest-config`
+    pub pgbackrest_config: Option<PathBuf>,
+    /// `--pgbackrest`
+    pub pgbackrest: Option<PathBuf>,
+    /// `--state-dir`
+    pub state_dir: Option<PathBuf>,
+    /// `--log-level`
+    pub log_level: Option<Level>,
+    /// `--log-format`
+    pub log_format: Option<Format>,
+}
+
+/// The settings that every program has.
+#[derive(Debug, Clone)]
+pub struct CommonSettings {
+    /// The data directory; `None` where nothing names one that has a `PG_VERSION`.
+    pub pgdata: Option<Setting<PathBuf>>,
+    /// pgBackRest's stanza.
+    pub stanza: Setting<String>,
+    /// pgBackRest's configuration file; `None`: its own search.
+    pub pgbackrest_config: Option<Setting<PathBuf>>,
+    /// The program, by its path or its name on `PATH`.
+    pub pgbackrest: Setting<PathBuf>,
+    /// Where the ledger lies; `None` without a data directory.
+    pub state_dir: Option<Setting<PathBuf>>,
+    /// How much is logged.
+    pub log_level: Setting<Level>,
+    /// In which form.
+    pub log_format: Setting<Format>,
+    /// Whether `WAL_ARCHIVE_BUCKET` is set to the empty string, which switches archiving off.
+    pub archiving_off: bool,
+}
+
+impl CommonSettings {
+    /// Resolves them. The working directory is the data directory when nothing else names one.
+    pub fn resolve(flags: CommonFlags, working_directory: Option<PathBuf>, sources: &mut Sources) -> Self {
+        let pgdata = resolve_pgdata(flags.pgdata, working_directory, sources);
+        let state_dir = sources.optional("WAL_GUARD_STATE_DIR", flags.state_dir, value::absolute_path);
+        let beside = pgdata.as_ref().map(|pgdata| pgdata.derived(|path| path.join(".pgbackrest_guard")));
+        Self {
+            stanza: sources.value("PGBACKREST_STANZA", flags.stanza, value::stanza, || "main".to_owned()),
+            pgbackrest_config: sources.optional("PGBACKREST_CONFIG", flags.pgbackrest_config, value::path),
+            pgbackrest: sources
+                .value("WAL_GUARD_PGBACKREST", flags.pgbackrest, value::path, || PathBuf::from("pgbackrest")),
+            state_dir: state_dir.or(beside),
+            log_level: sources.value("WAL_GUARD_LOG", flags.log_level, value::parsed, || Level::Info),
+            log_format: sources.value("WAL_GUARD_LOG_FORMAT", flags.log_format, value::parsed, || Format::Text),
+            archiving_off: sources.is_set_to_nothing("WAL_ARCHIVE_BUCKET"),
+            pgdata,
+        }
+    }
+}
+
+/// Checks a stanza's name, which becomes part of file names.
+///
+/// # Errors
+/// When no stanza can have that name.
+pub fn check_stanza(name: &str) -> Result<(), BadValue> {
+    value::stanza(&OsString::from(name)).map(drop)
+}
+
+/// Reads the sources: the environment as given, and the file that the flag, `WAL_GUARD_CONFIG` or the default names.
+#[must_use]
+pub fn sources(config_flag: Option<&Path>, environment: Environment) -> Sources {
+    let named = config_flag.map(Path::to_owned).or_else(|| environment.path("WAL_GUARD_CONFIG"));
+    let (table, warnings) = match named {
+        Some(path) => file::read(&path, file::Missing::IsWorthAWarning),
+        None => file::read(Path::new(DEFAULT_FILE), file::Missing::IsUsual),
+    };
+    Sources::new(environment, table, warnings)
+}
+
+fn resolve_pgdata(
+    flag: Option<PathBuf>,
+    working_directory: Option<PathBuf>,
+    sources: &mut Sources,
+) -> Option<Setting<PathBuf>> {
+    let checked = |text: &OsString| {
+        let path = value::absolute_path(text)?;
+        if DataDirectory::is_one(&path) {
+            Ok(path)
+        } else {
+            Err(BadValue("is no data directory: it holds no PG_VERSION"))
+        }
+    };
+    let named = sources.optional("PGDATA", flag, checked);
+    named.or_else(|| {
+        let here = working_directory.filter(|path| DataDirectory::is_one(path))?;
+        Some(Setting::default_of(here))
+    })
+}
+
+#[cfg(test)]
+mod tests;

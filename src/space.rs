@@ -1,0 +1,180 @@
+//! Space: the WAL that waits, the volume it lies on, and the limits that follow from both.
+//!
+//! Backlog is the bytes of WAL whose `archive_status/<name>.ready` exists (xlogarchive.c, PostgreSQL 15). The size of
+//! `pg_wal` is not: it holds recycled segments and those kept by a slot or `wal_keep_size`, and dropping frees none of
+//! them. `pg_wal` may be a symbolic link; what it points to is measured.
+
+use crate::settings::Mebibytes;
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, openat, statat};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+const MIB: u64 = 1 << 20;
+
+/// The WAL that waits for archiving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    /// Files that wait; `None` where no `.ready` file exists at all, and everything in `pg_wal` was measured.
+    pub files: Option<u64>,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Measures the WAL that waits in `pg_wal`.
+///
+/// # Errors
+/// When a folder can't be read.
+pub fn backlog(pg_wal: &Path) -> io::Result<Backlog> {
+    let wal = open_folder(pg_wal)?;
+    let (mut files, mut bytes) = (0, 0);
+    // Relative to open folders: with 100,000 names the path look-ups would cost more than all the rest.
+    let status = openat(&wal, "archive_status", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    if let Ok(status) = status {
+        for entry in Dir::new(status)? {
+            let entry = entry?;
+            let Some(name) = entry.file_name().to_bytes().strip_suffix(b".ready") else { continue };
+            files += 1;
+            bytes += size(&wal, name);
+        }
+    }
+    if files == 0 {
+        return Ok(Backlog { files: None, bytes: everything(pg_wal)? });
+    }
+    Ok(Backlog { files: Some(files), bytes })
+}
+
+/// The bytes of all files in `pg_wal` and its folders.
+///
+/// # Errors
+/// When a folder can't be read.
+pub fn everything(pg_wal: &Path) -> io::Result<u64> {
+    let folder = open_folder(pg_wal)?;
+    let mut bytes = 0;
+    for entry in Dir::read_from(&folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Ok(stat) = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        let is_folder = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir();
+        if is_folder && !matches!(name.to_bytes(), b"." | b"..") {
+            use std::os::unix::ffi::OsStrExt as _;
+            bytes += everything(&pg_wal.join(std::ffi::OsStr::from_bytes(name.to_bytes())))?;
+        } else if !is_folder {
+            bytes += u64::try_from(stat.st_size).unwrap_or_default();
+        }
+    }
+    Ok(bytes)
+}
+
+/// The size of one file; an orphan `.ready` has none.
+fn size(folder: &OwnedFd, name: &[u8]) -> u64 {
+    statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok().and_then(|stat| u64::try_from(stat.st_size).ok()).unwrap_or(0)
+}
+
+fn open_folder(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(openat(CWD, path, flags, Mode::empty())?)
+}
+
+/// A volume's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Volume {
+    /// All bytes; `None` where the file system does not say.
+    pub total: Option<u64>,
+    /// Bytes that the server can still use; `None` where the file system does not say.
+    pub free: Option<u64>,
+}
+
+impl Volume {
+    /// The volume on which `path` lies.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        let total = fs2::total_space(path).ok().filter(|total| *total > 0);
+        Self { total, free: total.and_then(|_| fs2::available_space(path).ok()) }
+    }
+}
+
+/// The limits in force, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Backlog at which WAL is given up.
+    pub threshold: u64,
+    /// Free space under which WAL is given up.
+    pub reserve: u64,
+}
+
+impl Limits {
+    /// What was set, else by the volume's size: min(500 MiB, 10 %) but at least 64 MiB, and min(1024 MiB, 5 %).
+    #[must_use]
+    pub fn new(threshold: Option<Mebibytes>, reserve: Option<Mebibytes>, volume: Volume) -> Self {
+        let by_volume = |most: u64, part: u64| volume.total.map_or(most * MIB, |total| (total / part).min(most * MIB));
+        Self {
+            threshold: threshold.map_or_else(|| by_volume(500, 10).max(64 * MIB), Mebibytes::bytes),
+            reserve: reserve.map_or_else(|| by_volume(1024, 20), Mebibytes::bytes),
+        }
+    }
+}
+
+/// Bytes as a person reads them: whole MiB, or bytes where that would be none.
+#[must_use]
+pub fn shown(bytes: u64) -> String {
+    if bytes > 0 && bytes < MIB { format!("{bytes} B") } else { format!("{} MiB", bytes / MIB) }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests stand in for PostgreSQL")]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn pg_wal(files: &[(&str, u64)], ready: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("archive_status")).unwrap();
+        for (name, length) in files {
+            fs::File::create(folder.path().join(name)).unwrap().set_len(*length).unwrap();
+        }
+        for name in ready {
+            fs::write(folder.path().join("archive_status").join(format!("{name}.ready")), "").unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn only_what_waits_is_backlog() {
+        let folder = pg_wal(&[("a", 16 * MIB), ("b", 16 * MIB), ("c", 700 * MIB)], &["a", "b", "orphan"]);
+        fs::write(folder.path().join("archive_status/c.done"), "").unwrap();
+        assert_eq!(backlog(folder.path()).unwrap(), Backlog { files: Some(3), bytes: 32 * MIB });
+        assert_eq!(everything(folder.path()).unwrap(), 732 * MIB);
+    }
+
+    #[test]
+    fn where_it_can_not_be_told_everything_counts() {
+        let folder = pg_wal(&[("a", MIB), ("b", MIB)], &[]);
+        assert_eq!(backlog(folder.path()).unwrap(), Backlog { files: None, bytes: 2 * MIB });
+        fs::remove_dir(folder.path().join("archive_status")).unwrap();
+        assert_eq!(backlog(folder.path()).unwrap(), Backlog { files: None, bytes: 2 * MIB });
+        assert!(backlog(&folder.path().join("nowhere")).is_err());
+    }
+
+    #[test]
+    fn a_link_is_followed() {
+        let folder = pg_wal(&[("a", MIB)], &["a"]);
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+        assert_eq!(backlog(&link).unwrap().bytes, MIB);
+    }
+
+    #[test]
+    fn limits_follow_the_volume_unless_they_are_set() {
+        let limits = |total: Option<u64>| {
+            let limits = Limits::new(None, None, Volume { total, free: total });
+            (limits.threshold / MIB, limits.reserve / MIB)
+        };
+        assert_eq!(limits(None), (500, 1024));
+        assert_eq!(limits(Some(100 << 30)), (500, 1024));
+        assert_eq!(limits(Some(1 << 30)), (102, 51));
+        assert_eq!(limits(Some(100 << 20)), (64, 5));
+        let set = Limits::new(Some(Mebibytes::new(0)), Some(Mebibytes::new(3)), Volume { total: None, free: None });
+        assert_eq!((set.threshold, set.reserve), (0, 3 * MIB));
+    }
+}
