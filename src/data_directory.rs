@@ -5,6 +5,8 @@
 //! version (4) and the state (4); the checkpoint's timeline lies at offset 48. `postmaster.pid` (utils/pidfile.h)
 //! holds the postmaster's state in its eighth line: `starting`, `stopping`, `ready` or `standby`.
 
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use std::fs::{self, Metadata};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -103,6 +105,26 @@ impl DataDirectory {
             in_recovery: RECOVERY_STATES.contains(&word(16)?),
             inode,
         })
+    }
+
+    /// The newest file that PostgreSQL marked as archived (`.done`), and when; the archiver removes older marks.
+    #[must_use]
+    pub fn newest_archived(&self) -> Option<(String, SystemTime)> {
+        let done = fs::read_dir(self.archive_status()).ok()?.flatten().filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let name = name.strip_suffix(".done")?.to_owned();
+            Some((entry.metadata().ok()?.modified().ok()?, name))
+        });
+        done.max().map(|(at, name)| (name, at))
+    }
+
+    /// Whether a postmaster serves this directory: its pid file is there and the process lives.
+    #[must_use]
+    pub fn server_runs(&self) -> bool {
+        let text = fs::read_to_string(self.0.join("postmaster.pid")).unwrap_or_default();
+        let pid = text.lines().next().and_then(|line| line.trim().parse().ok()).and_then(Pid::from_raw);
+        // EPERM: it lives, as another user.
+        pid.is_some_and(|pid| !matches!(test_kill_process(pid), Err(Errno::SRCH)))
     }
 
     /// Since when the server has been shutting down, if it is.

@@ -12,4 +12,5 @@ pub mod pgbackrest;
 pub mod push;
 pub mod settings;
 pub mod space;
+pub mod status;
 pub mod wal;

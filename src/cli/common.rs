@@ -1,5 +1,6 @@
 //! The flags that every program has.
 
+use crate::data_directory::DataDirectory;
 use crate::log::{Format, Level};
 use crate::settings::CommonFlags;
 use clap::Args;
@@ -36,20 +37,27 @@ pub(crate) struct CommonArguments {
 }
 
 impl CommonArguments {
-    /// What they mean: paths from the root, a data directory that is one.
+    /// What they mean to a program that works on a data directory: one that is none is a wrong argument.
     pub(crate) fn into_flags(self) -> Result<CommonFlags, String> {
-        let absolute = |path: Option<PathBuf>| path.map(|path| std::path::absolute(&path).unwrap_or(path));
-        let pgdata = absolute(self.pgdata);
-        if let Some(path) = pgdata.as_ref().filter(|path| !crate::data_directory::DataDirectory::is_one(path)) {
-            return Err(format!("--pgdata {} is no data directory: it holds no PG_VERSION", path.display()));
+        let flags = self.into_unchecked_flags()?;
+        match &flags.pgdata {
+            Some(path) if !DataDirectory::is_one(path) => {
+                Err(format!("--pgdata {} is no data directory: it holds no PG_VERSION", path.display()))
+            }
+            _ => Ok(flags),
         }
+    }
+
+    /// What they mean, whatever lies at the paths.
+    pub(crate) fn into_unchecked_flags(self) -> Result<CommonFlags, String> {
+        let absolute = |path: Option<PathBuf>| path.map(|path| std::path::absolute(&path).unwrap_or(path));
         if let Some(stanza) = self.stanza.as_ref() {
             crate::settings::check_stanza(stanza)
                 .map_err(|error| format!("--stanza '{}': {error}", stanza.escape_debug()))?;
         }
         Ok(CommonFlags {
             config: self.config,
-            pgdata,
+            pgdata: absolute(self.pgdata),
             stanza: self.stanza,
             pgbackrest_config: absolute(self.pgbackrest_config),
             pgbackrest: self.pgbackrest,

@@ -1,7 +1,9 @@
 //! The command lines: what was typed, then what it means. The doc comments of the fields are the help.
 
 mod common;
+pub mod guard;
 pub mod push;
+mod status;
 
 use clap::error::ErrorKind;
 use std::io::Write as _;
@@ -11,6 +13,10 @@ pub(crate) fn answer(program: &str, error: &clap::Error) -> bool {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         let _ = error.print();
         return true;
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        wrong(program, "no task was named");
+        return false;
     }
     let text = error.to_string();
     let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());

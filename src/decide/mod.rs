@@ -1,3 +1,4 @@
 //! The decisions, as functions of plain values: no clock, file, process or environment.
 
 pub mod push;
+pub mod status;

@@ -21,6 +21,9 @@ const DEFAULT_FOLDER: &str = "/etc/pgbackrest";
 /// The file that versions before 2.02 used, still read where the newer one is missing.
 const OLD_DEFAULT_FILE: &str = "/etc/pgbackrest.conf";
 
+/// `lock-path` where it is not set.
+const DEFAULT_LOCK_PATH: &str = "/tmp/pgbackrest";
+
 /// The options in force, from the configuration files and the environment.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
@@ -75,6 +78,12 @@ impl Config {
     #[must_use]
     pub fn is_on(&self, command: &str, option: &str) -> bool {
         self.option(command, option) == Some("y")
+    }
+
+    /// Where a command's lock and stop files lie.
+    #[must_use]
+    pub fn lock_path(&self, command: &str) -> PathBuf {
+        PathBuf::from(self.option(command, "lock-path").unwrap_or(DEFAULT_LOCK_PATH))
     }
 
     /// The numbers of the configured repositories, at least `[1]`.

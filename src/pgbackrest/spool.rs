@@ -1,12 +1,11 @@
-//! pgBackRest's spool, stop and lock files.
+//! pgBackRest's spool and stop files.
 //!
 //! Status files of `archive-push` lie in `<spool-path>/archive/<stanza>/out`: `<name>.ok` (empty, or `0\n<warning>`),
 //! `<name>.error` and `global.error` (`<code>\n<message>`), each written by rename (src/command/archive/common.c, 2.45
-//! to 2.59). `<lock-path>/<stanza>.stop` and `all.stop` forbid pushing (src/common/lock.c). The async process holds
-//! `<stanza>-archive.lock`, from 2.53 `<stanza>-archive-<repository>.lock`, with its pid as JSON.
+//! to 2.59). `<lock-path>/<stanza>.stop` and `all.stop` forbid pushing (src/common/lock.c).
 
 use super::config::Config;
-use serde::Deserialize;
+use super::locks;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -14,8 +13,6 @@ use std::time::SystemTime;
 
 /// `spool-path` where it is not set.
 const DEFAULT_SPOOL: &str = "/var/spool/pgbackrest";
-/// `lock-path` where it is not set.
-const DEFAULT_LOCK: &str = "/tmp/pgbackrest";
 /// The most that is read of a status file: pgBackRest's messages are cut at 8 KiB.
 const STATUS_BYTES: u64 = 64 * 1024;
 
@@ -55,7 +52,7 @@ impl Spool {
         let path = |option, default: &str| PathBuf::from(config.option("archive-push", option).unwrap_or(default));
         Self {
             out: path("spool-path", DEFAULT_SPOOL).join("archive").join(stanza).join("out"),
-            lock_path: path("lock-path", DEFAULT_LOCK),
+            lock_path: config.lock_path("archive-push"),
             stanza: stanza.to_owned(),
             asynchronous: config.is_on("archive-push", "archive-async"),
         }
@@ -103,42 +100,8 @@ impl Spool {
 
     /// When the async push process that runs now took its lock.
     fn worker_since(&self) -> Option<SystemTime> {
-        let prefix = format!("{}-archive", self.stanza);
-        let entries = fs::read_dir(&self.lock_path).ok()?;
-        entries.flatten().find_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            let is_lock = name.strip_prefix(&prefix)?.strip_suffix(".lock").is_some_and(is_repository);
-            if !is_lock || !is_push_worker(lock_holder(&entry.path())?) {
-                return None;
-            }
-            entry.metadata().and_then(|lock| lock.modified()).ok()
-        })
+        locks::held_since(&self.lock_path, &self.stanza, "archive", "archive-push:async")
     }
-}
-
-/// Nothing or `-<number>`: what follows `<stanza>-archive` in a lock's name.
-fn is_repository(suffix: &str) -> bool {
-    suffix.is_empty() || suffix.strip_prefix('-').is_some_and(|key| key.parse::<u32>().is_ok())
-}
-
-#[derive(Deserialize)]
-struct LockFile {
-    pid: u32,
-}
-
-fn lock_holder(lock: &Path) -> Option<u32> {
-    let text = read_start(lock)?;
-    serde_json::from_str::<LockFile>(text.lines().next()?).ok().map(|lock| lock.pid)
-}
-
-/// Whether the process is a pgBackRest that pushes WAL asynchronously.
-fn is_push_worker(pid: u32) -> bool {
-    use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
-    let pid = Pid::from_u32(pid);
-    let Ok(mut system) = System::new() else { return false };
-    let what = ProcessRefreshKind::nothing().with_cmd(UpdateKind::Always);
-    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, what);
-    system.process(pid).is_some_and(|process| process.cmd().iter().any(|word| word == "archive-push:async"))
 }
 
 fn fingerprint(path: &Path) -> Option<Fingerprint> {

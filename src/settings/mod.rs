@@ -6,11 +6,13 @@
 //! (pgBackRest takes those for its options), save the two that mean the same to both. Nothing later sees argv or the
 //! environment.
 
+mod backup;
 mod file;
 mod push;
 mod sources;
 mod value;
 
+pub use backup::BackupIntervals;
 pub use push::{DropMeasure, Overflow, PushFlags, PushSettings};
 pub use sources::{Environment, Setting, Sources, Warning};
 pub use value::{BadValue, Mebibytes, Seconds};

@@ -62,6 +62,12 @@ impl Seconds {
         self.0
     }
 
+    /// So many times as long.
+    #[must_use]
+    pub const fn times(self, factor: u64) -> Self {
+        Self(self.0.saturating_mul(factor))
+    }
+
     /// Reads a time limit, which can't be 0.
     ///
     /// # Errors

@@ -1,0 +1,39 @@
+//! The command line of `pgbackrest-guard`: one subcommand a task.
+
+use super::status::StatusArguments;
+use crate::exit::{self, Exit};
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+pub(super) const PROGRAM: &str = "pgbackrest-guard";
+
+/// Watches over WAL archiving with pgBackRest
+#[derive(Debug, Parser)]
+#[command(name = PROGRAM, version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// What is archived, what is lost, and what can be restored
+    Status(StatusArguments),
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    exit::on_panic(PROGRAM, Exit::Failed);
+    let exit = match Arguments::try_parse() {
+        Ok(Arguments { task: Task::Status(arguments) }) => super::status::run(arguments),
+        Err(error) => {
+            if super::answer(PROGRAM, &error) {
+                Exit::Success
+            } else {
+                Exit::Usage
+            }
+        }
+    };
+    exit.into()
+}

@@ -1,0 +1,90 @@
+//! The command line of `pgbackrest-guard status`.
+
+use super::common::CommonArguments;
+use super::guard::PROGRAM;
+use crate::exit::Exit;
+use crate::log;
+use crate::pgbackrest::config::Config;
+use crate::settings::{self, BackupIntervals, CommonSettings, Environment, PushFlags, PushSettings};
+use crate::status::{Request, gather, text};
+use clap::{Args, ValueEnum};
+use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
+
+/// What is archived, what is lost, and what can be restored
+///
+/// Reads files only: works with the server down and without the repository, and writes nothing. Exits 0 whenever a
+/// report could be made; what can't be known is unknown (null in JSON).
+#[derive(Debug, Args)]
+pub(super) struct StatusArguments {
+    /// The form of the report
+    #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
+    output: Output,
+    #[command(flatten)]
+    common: CommonArguments,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Output {
+    /// For people
+    Text,
+    /// One object, for programs
+    Json,
+}
+
+/// Makes the report and prints it.
+pub(super) fn run(arguments: StatusArguments) -> Exit {
+    let output = arguments.output;
+    match request(arguments.common) {
+        Ok(request) => print(&request, output),
+        Err(what) => {
+            super::wrong(PROGRAM, &what);
+            Exit::Usage
+        }
+    }
+}
+
+fn request(common: CommonArguments) -> Result<Request, String> {
+    let flags = common.into_unchecked_flags()?;
+    let mut sources = settings::sources(flags.config.as_deref(), Environment::of_process());
+    let common = CommonSettings::resolve(flags, std::env::current_dir().ok(), &mut sources);
+    let push = PushSettings::resolve(PushFlags::default(), &mut sources);
+    let intervals = BackupIntervals::resolve(&mut sources);
+    log::start(PROGRAM, common.log_level.value, common.log_format.value);
+    for warning in sources.warnings() {
+        tracing::warn!("{}", warning.0);
+    }
+    Ok(Request {
+        config: config(&common, sources.environment()),
+        drop_threshold: push.drop_threshold.map(|setting| setting.value),
+        free_reserve: push.free_reserve.map(|setting| setting.value),
+        intervals,
+        common,
+        now: jiff::Timestamp::now().as_second(),
+    })
+}
+
+/// pgBackRest's configuration, if it can be read.
+fn config(common: &CommonSettings, environment: &Environment) -> Option<Config> {
+    let named = common.pgbackrest_config.as_ref().map(|setting| OsString::from(setting.value.clone()));
+    let ours = named.as_deref().map(|file| (OsStr::new("PGBACKREST_CONFIG"), file));
+    let others = environment.iter().filter(|(name, _)| ours.is_none() || *name != "PGBACKREST_CONFIG");
+    Config::load(&common.stanza.value, others.chain(ours)).ok()
+}
+
+fn print(request: &Request, output: Output) -> Exit {
+    let report = gather(request);
+    let shown = match output {
+        Output::Text => text(&report),
+        Output::Json => match serde_json::to_string_pretty(&report) {
+            Ok(json) => json + "\n",
+            Err(error) => {
+                tracing::error!("can't write the report: {error}");
+                return Exit::Failed;
+            }
+        },
+    };
+    // A reader that has gone away has read enough.
+    let _ = std::io::stdout().write_all(shown.as_bytes());
+    Exit::Success
+}

@@ -1,0 +1,82 @@
+//! pgBackRest's lock files: which of its processes runs now.
+//!
+//! `<lock-path>/<stanza>-<kind>.lock`, from 2.53 `<stanza>-<kind>-<repository>.lock`, holds the process's pid as JSON
+//! (src/common/lock.c, 2.45 to 2.59). The file outlives its process, so a pid alone proves nothing: the process must
+//! still be there and be a pgBackRest.
+
+use serde::Deserialize;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// The most that is read of a lock file.
+const LOCK_BYTES: u64 = 4096;
+
+#[derive(Deserialize)]
+struct LockFile {
+    pid: u32,
+}
+
+/// When the process that holds one of the stanza's locks of this `kind` (`archive`, `backup`) took it; `None` when
+/// there is none whose command line holds `word`.
+#[must_use]
+pub fn held_since(lock_path: &Path, stanza: &str, kind: &str, word: &str) -> Option<SystemTime> {
+    let prefix = format!("{stanza}-{kind}");
+    fs::read_dir(lock_path).ok()?.flatten().find_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let is_lock = name.strip_prefix(&prefix)?.strip_suffix(".lock").is_some_and(is_repository);
+        if !is_lock || !runs(holder(&entry.path())?, word) {
+            return None;
+        }
+        entry.metadata().and_then(|lock| lock.modified()).ok()
+    })
+}
+
+/// Nothing or `-<number>`: what follows the kind in a lock's name.
+fn is_repository(suffix: &str) -> bool {
+    suffix.is_empty() || suffix.strip_prefix('-').is_some_and(|key| key.parse::<u32>().is_ok())
+}
+
+fn holder(lock: &Path) -> Option<u32> {
+    let mut bytes = Vec::new();
+    File::open(lock).ok()?.take(LOCK_BYTES).read_to_end(&mut bytes).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    serde_json::from_str::<LockFile>(text.lines().next()?).ok().map(|lock| lock.pid)
+}
+
+/// Whether the process is a pgBackRest with `word` among its arguments.
+fn runs(pid: u32, word: &str) -> bool {
+    use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
+    let pid = Pid::from_u32(pid);
+    let Ok(mut system) = System::new() else { return false };
+    let what = ProcessRefreshKind::nothing().with_cmd(UpdateKind::Always);
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, what);
+    let is_pgbackrest = |command: &[std::ffi::OsString]| {
+        command.first().is_some_and(|program| program.to_string_lossy().contains("pgbackrest"))
+    };
+    system
+        .process(pid)
+        .is_some_and(|process| is_pgbackrest(process.cmd()) && process.cmd().iter().any(|argument| argument == word))
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests stand in for pgBackRest")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_whose_process_is_no_pgbackrest_is_not_held() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("main-backup.lock", format!("{{\"execId\":\"1-a\",\"pid\":{}}}\n", std::process::id())),
+            ("main-backup-1.lock", "{\"pid\":4194303}".to_owned()),
+            ("main-backup-2.lock", "nonsense".to_owned()),
+            ("main-backup-x.lock", String::new()),
+        ] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        assert_eq!(held_since(folder.path(), "main", "backup", "backup"), None);
+        assert_eq!(held_since(&folder.path().join("nowhere"), "main", "backup", "backup"), None);
+    }
+}

@@ -1,0 +1,160 @@
+//! The report's facts, out of files.
+
+use super::backups::BackupState;
+use super::report::{Archiving, Backups, Catalog, Cluster, GapReport, Push, Report, moment};
+use crate::data_directory::DataDirectory;
+use crate::decide::status::{Facts, LedgerFacts, judge};
+use crate::ledger::Ledger;
+use crate::ledger::state::State;
+use crate::log;
+use crate::pgbackrest::config::Config;
+use crate::pgbackrest::locks;
+use crate::settings::{BackupIntervals, CommonSettings, Mebibytes};
+use crate::space::{self, Limits, Volume};
+use jiff::Timestamp;
+use std::fs;
+
+/// What a report is made of, and under which settings.
+#[derive(Debug)]
+pub struct Request {
+    /// The settings of every program.
+    pub common: CommonSettings,
+    /// Push's threshold, where it is set.
+    pub drop_threshold: Option<Mebibytes>,
+    /// Push's reserve, where it is set.
+    pub free_reserve: Option<Mebibytes>,
+    /// How often backups are due.
+    pub intervals: BackupIntervals,
+    /// pgBackRest's configuration, if it can be read.
+    pub config: Option<Config>,
+    /// Now, in seconds since 1970.
+    pub now: i64,
+}
+
+/// A late backup is overdue when a tenth of its interval has passed too.
+const PATIENCE: u64 = 10;
+
+/// Makes the report. Writes nothing and takes no lock.
+#[must_use]
+pub fn gather(request: &Request) -> Report {
+    let directory = request.common.pgdata.as_ref().map(|pgdata| DataDirectory::new(pgdata.value.clone()));
+    let readable = directory.as_ref().filter(|directory| fs::read(directory.path().join("PG_VERSION")).is_ok());
+    let ledger = readable.and(request.common.state_dir.as_ref()).map(|folder| Ledger::peek(&folder.value));
+    let state = ledger.as_ref().and_then(|ledger| ledger.as_ref().ok()).and_then(Option::as_ref);
+    let backup_state = readable.map(backup_state).unwrap_or_default();
+    let archiving = readable.map(|directory| archiving(request, directory, state)).unwrap_or_default();
+    let backups = backup_state.backups(request.intervals, backup_runs(request), request.now);
+    let facts = Facts {
+        data_directory: readable.is_some(),
+        switched_off: request.common.archiving_off,
+        invalid_bucket: archiving.invalid_bucket.clone(),
+        server_runs: readable.map(DataDirectory::server_runs),
+        ledger: ledger_facts(ledger.as_ref()),
+        gap_marker: readable.is_some_and(|directory| directory.gap_marker().exists()),
+        backlog: archiving.backlog_bytes,
+        threshold: archiving.threshold_bytes.unwrap_or(u64::MAX),
+        free: archiving.free_bytes,
+        reserve: archiving.reserve_bytes.unwrap_or(0),
+        has_full: backups.last_full_at.is_some(),
+        late_by: late_by(&backups, request),
+    };
+    let (verdict, reasons) = judge(&facts);
+    Report {
+        schema: 1,
+        verdict,
+        reasons,
+        cluster: cluster(directory.as_ref()),
+        archiving,
+        push: state.map(Push::of).unwrap_or_default(),
+        gaps: state.map(gaps),
+        catalog: Catalog {
+            state: "unchecked",
+            checked_at: backup_state.time("last_catalog_verify_at", request.now).and_then(moment),
+            detail: None,
+        },
+        backups,
+        windows: None,
+    }
+}
+
+fn cluster(directory: Option<&DataDirectory>) -> Cluster {
+    let control = directory.and_then(DataDirectory::control);
+    Cluster {
+        pgdata: directory.map(|directory| directory.path().to_string_lossy().into_owned()),
+        system_id: control.map(|control| control.system_id.to_string()),
+        timeline: control.map(|control| control.timeline),
+        in_recovery: control.map(|control| control.in_recovery),
+    }
+}
+
+fn archiving(request: &Request, directory: &DataDirectory, state: Option<&State>) -> Archiving {
+    let pg_wal = directory.pg_wal();
+    let volume = Volume::of(&pg_wal);
+    let limits = Limits::new(request.drop_threshold, request.free_reserve, volume);
+    let invalid_bucket = directory.invalid_bucket();
+    let off = request.common.archiving_off || invalid_bucket.is_some();
+    let on = state.is_some() || directory.path().join("conf.d/pgbackrest.conf").exists();
+    let backlog = backlog(directory);
+    let newest = directory.newest_archived();
+    Archiving {
+        enabled: if off { Some(false) } else { on.then_some(true) },
+        invalid_bucket,
+        last_archived_at: newest.as_ref().and_then(|(_, at)| Timestamp::try_from(*at).ok()).map(whole_seconds),
+        last_archived_wal: newest.map(|(name, _)| name),
+        archived_count: None,
+        failed_count: None,
+        backlog_segments: backlog.map(|(files, _)| files),
+        backlog_bytes: backlog.map(|(_, bytes)| bytes),
+        threshold_bytes: Some(limits.threshold),
+        free_bytes: volume.free,
+        reserve_bytes: Some(limits.reserve),
+    }
+}
+
+fn whole_seconds(at: Timestamp) -> Timestamp {
+    moment(at.as_second()).unwrap_or(at)
+}
+
+/// Files that wait, and their bytes. Where the folder can be read and holds no `.ready`, nothing waits.
+fn backlog(directory: &DataDirectory) -> Option<(u64, u64)> {
+    fs::read_dir(directory.archive_status()).ok()?;
+    let measured = space::backlog(&directory.pg_wal()).ok()?;
+    Some(measured.files.map_or((0, 0), |files| (files, measured.bytes)))
+}
+
+fn gaps(state: &State) -> Vec<GapReport> {
+    state.gaps.iter().map(|gap| GapReport::of(gap, state.segment_size())).collect()
+}
+
+fn ledger_facts(ledger: Option<&Result<Option<State>, crate::ledger::LedgerError>>) -> LedgerFacts {
+    match ledger {
+        None | Some(Ok(None)) => LedgerFacts::Missing,
+        Some(Err(error)) => LedgerFacts::Unreadable(log::chain(error)),
+        Some(Ok(Some(state))) => LedgerFacts::Read {
+            open_gaps: state.gaps.open().count() as u64,
+            missing_segments: state.gaps.open().map(|gap| gap.segments(state.segment_size())).sum(),
+            first_missing: state.gaps.open().map(|gap| gap.first).min().map(|first| first.to_string()),
+            consecutive_failures: state.push.consecutive_failures,
+            last_class: state.push.last_failure.as_ref().map(|failure| failure.class),
+        },
+    }
+}
+
+fn backup_state(directory: &DataDirectory) -> BackupState {
+    let text = fs::read(directory.path().join(".pgbackrest_backup_state")).unwrap_or_default();
+    BackupState::parse(&String::from_utf8_lossy(&text))
+}
+
+fn backup_runs(request: &Request) -> bool {
+    let stanza = &request.common.stanza.value;
+    let lock_path = request.config.as_ref().map(|config| config.lock_path("backup"));
+    lock_path.is_some_and(|path| locks::held_since(&path, stanza, "backup", "backup").is_some())
+}
+
+fn late_by(backups: &Backups, request: &Request) -> Option<u64> {
+    let due = backups.next_due_at.filter(|_| !backups.running)?;
+    let late = u64::try_from(request.now - due.as_second()).ok()?;
+    let shortest = [request.intervals.full, request.intervals.diff];
+    let shortest = shortest.iter().map(|interval| interval.get()).filter(|interval| *interval > 0).min()?;
+    (late > shortest / PATIENCE).then_some(late)
+}

@@ -1,0 +1,13 @@
+//! `pgbackrest-guard status`: what is archived, lost and restorable, as far as files tell.
+//!
+//! It reads and never writes: not even a lock is taken, so a push never waits for it. What can't be known is `null`,
+//! and what is unknown is never shown as healthy.
+
+mod backups;
+mod gather;
+mod report;
+mod text;
+
+pub use gather::{Request, gather};
+pub use report::Report;
+pub use text::text;
