@@ -5,6 +5,7 @@
 //! version (4) and the state (4); the checkpoint's timeline lies at offset 48. `postmaster.pid` (utils/pidfile.h)
 //! holds the postmaster's state in its eighth line: `starting`, `stopping`, `ready` or `standby`.
 
+use crate::wal::SegmentSize;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use std::fs::{self, Metadata};
@@ -15,6 +16,8 @@ use std::time::SystemTime;
 
 /// The line of `postmaster.pid` that holds the state, from 0 (`LOCK_FILE_LINE_PM_STATUS`).
 const STATUS_LINE: usize = 7;
+/// Bytes of `pg_control` that are read: up to the segment size.
+const CONTROL_BYTES: usize = 232;
 /// `DB_SHUTDOWNED_IN_RECOVERY` and `DB_IN_ARCHIVE_RECOVERY`.
 const RECOVERY_STATES: [u32; 2] = [2, 5];
 
@@ -33,6 +36,17 @@ pub struct Control {
     pub in_recovery: bool,
     /// The file's inode.
     pub inode: u64,
+    /// The cluster's segment size; `None` where the layout is not the known one.
+    pub segment_size: Option<SegmentSize>,
+}
+
+/// Which kind of recovery the signal files ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// `standby.signal`: it goes on for ever, and streams where the archive has nothing.
+    Standby,
+    /// `recovery.signal` alone, or neither file: what is not there ends it.
+    OneShot,
 }
 
 impl DataDirectory {
@@ -96,7 +110,7 @@ impl DataDirectory {
     pub fn control(&self) -> Option<Control> {
         let mut file = fs::File::open(self.0.join("global/pg_control")).ok()?;
         let inode = file.metadata().ok()?.ino();
-        let mut bytes = [0; 52];
+        let mut bytes = [0; CONTROL_BYTES];
         file.read_exact(&mut bytes).ok()?;
         let word = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
         Some(Control {
@@ -104,7 +118,15 @@ impl DataDirectory {
             timeline: word(48)?,
             in_recovery: RECOVERY_STATES.contains(&word(16)?),
             inode,
+            segment_size: segment_size(&bytes),
         })
+    }
+
+    /// Which kind of recovery the signal files ask for (xlogrecovery.c, `readRecoverySignalFile`: standby wins).
+    #[must_use]
+    pub fn recovery(&self) -> Recovery {
+        // One that can't be looked for does not count: on a standby too much patience costs less than a promotion.
+        if self.0.join("standby.signal").exists() { Recovery::Standby } else { Recovery::OneShot }
     }
 
     /// The newest file that PostgreSQL marked as archived (`.done`), and when; the archiver removes older marks.
@@ -135,6 +157,13 @@ impl DataDirectory {
         let stopping = text.lines().nth(STATUS_LINE).is_some_and(|status| status.trim() == "stopping");
         if stopping { fs::metadata(&path).and_then(|file: Metadata| file.modified()).ok() } else { None }
     }
+}
+
+/// `xlog_seg_size`, at offset 228; `floatFormat` at 208 (1234567.0) shows that the layout is the known one.
+fn segment_size(bytes: &[u8; CONTROL_BYTES]) -> Option<SegmentSize> {
+    let float = bytes.get(208..216)?.try_into().ok().map(f64::from_ne_bytes)?;
+    let size = bytes.get(228..232)?.try_into().ok().map(u32::from_ne_bytes)?;
+    if float.to_bits() == 1_234_567.0_f64.to_bits() { u64::from(size).try_into().ok() } else { None }
 }
 
 #[cfg(test)]

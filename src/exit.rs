@@ -3,7 +3,8 @@
 //! PostgreSQL reads them with `wait_result_is_any_signal(rc, true)` (`common/wait_error.c`, PostgreSQL 15): a command
 //! that dies by a signal or ends above 125 is not a failure but an emergency. For `archive_command` the archiver
 //! process itself then ends, is started again at the earliest 10 s later, and the failure is not counted in
-//! `pg_stat_archiver` (pgarch.c). So nothing that the archiver sees may lie above 125, and a program must not die by a
+//! `pg_stat_archiver` (pgarch.c). For `restore_command` it is the only way to say that a file could not be asked for: up to
+//! 125 means that the archive ends here. So nothing that the archiver sees may lie above 125, and a program must not die by a
 //! signal or by a panic's abort. pgBackRest's own codes are 25 to 125 (src/build/error/error.yaml, 2.45 to 2.59).
 
 /// How a program ends.
@@ -21,6 +22,10 @@ pub enum Exit {
     Terminated,
     /// 82: our own time limit passed (pgBackRest's `ArchiveTimeoutError`).
     TimedOut,
+    /// 143: told to end by SIGTERM, which PostgreSQL's startup process takes for its own shutdown request.
+    Shutdown,
+    /// 254: a recovery must not go on without the file; PostgreSQL stops (xlogarchive.c, `RestoreArchivedFile`).
+    StopRecovery,
     /// 125: anything else, pgBackRest not starting among it (pgBackRest's `UnknownError`).
     Unknown,
 }
@@ -36,6 +41,8 @@ impl Exit {
             Self::PgBackRest(code) => code.0,
             Self::Terminated => 63,
             Self::TimedOut => 82,
+            Self::Shutdown => 143,
+            Self::StopRecovery => 254,
             Self::Unknown => 125,
         }
     }
@@ -62,16 +69,16 @@ impl ArchiverCode {
     }
 }
 
-/// Makes a panic end the process with `exit` and one line, instead of by SIGABRT.
+/// Makes a panic end the process with the code that `exit` gives then, and one line, instead of by SIGABRT.
 ///
 /// The release profile aborts on panic, and an abort is a death by signal to PostgreSQL.
 #[expect(clippy::exit, reason = "a panic can't be carried to main: this is main's own hook")]
-pub fn on_panic(program: &'static str, exit: Exit) {
+pub fn on_panic(program: &'static str, exit: fn() -> Exit) {
     std::panic::set_hook(Box::new(move |panic| {
         use std::io::Write as _;
         let line = format!("{program}: internal error, please report it: {panic}").replace('\n', " ");
         let _ = writeln!(std::io::stderr(), "{line}");
-        std::process::exit(i32::from(exit.code()));
+        std::process::exit(i32::from(exit().code()));
     }));
 }
 
@@ -99,6 +106,8 @@ mod tests {
             (Exit::PgBackRest(ArchiverCode::from_child(103)), 103),
             (Exit::Terminated, 63),
             (Exit::TimedOut, 82),
+            (Exit::Shutdown, 143),
+            (Exit::StopRecovery, 254),
             (Exit::Unknown, 125),
         ];
         for (exit, code) in table {

@@ -1,5 +1,7 @@
 //! The flags that every program has.
 
+#![expect(clippy::doc_markdown, reason = "doc comments are the help, where a backtick would be shown")]
+
 use crate::data_directory::DataDirectory;
 use crate::log::{Format, Level};
 use crate::settings::CommonFlags;
@@ -10,28 +12,28 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub(crate) struct CommonArguments {
-    /// Settings file [`WAL_GUARD_CONFIG`; /etc/pgbackrest-guard.toml]
+    /// Settings file [WAL_GUARD_CONFIG; /etc/pgbackrest-guard.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Data directory [PGDATA; the working directory]
     #[arg(long, value_name = "DIR")]
     pgdata: Option<PathBuf>,
-    /// pgBackRest's stanza [`PGBACKREST_STANZA`; main]
+    /// pgBackRest's stanza [PGBACKREST_STANZA; main]
     #[arg(long, value_name = "NAME")]
     stanza: Option<String>,
-    /// pgBackRest's configuration [`PGBACKREST_CONFIG`; its own search]
+    /// pgBackRest's configuration [PGBACKREST_CONFIG; its own search]
     #[arg(long, value_name = "FILE")]
     pgbackrest_config: Option<PathBuf>,
-    /// pgBackRest itself [`WAL_GUARD_PGBACKREST`; pgbackrest]
+    /// pgBackRest itself [WAL_GUARD_PGBACKREST; pgbackrest]
     #[arg(long, value_name = "PROGRAM")]
     pgbackrest: Option<PathBuf>,
-    /// Where the ledger lies [`WAL_GUARD_STATE_DIR`; `PGDATA/.pgbackrest_guard`]
+    /// Where the ledger lies [WAL_GUARD_STATE_DIR; PGDATA/.pgbackrest_guard]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// error, warn, info or debug [`WAL_GUARD_LOG`; info]
+    /// error, warn, info or debug [WAL_GUARD_LOG; info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<Level>,
-    /// text or json [`WAL_GUARD_LOG_FORMAT`; text]
+    /// text or json [WAL_GUARD_LOG_FORMAT; text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<Format>,
 }

@@ -24,7 +24,7 @@ enum Task {
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    exit::on_panic(PROGRAM, Exit::Failed);
+    exit::on_panic(PROGRAM, || Exit::Failed);
     let exit = match Arguments::try_parse() {
         Ok(Arguments { task: Task::Status(arguments) }) => super::status::run(arguments),
         Err(error) => {

@@ -1,5 +1,7 @@
 //! The command line of `pgbackrest-guard-push`.
 
+#![expect(clippy::doc_markdown, reason = "doc comments are the help, where a backtick would be shown")]
+
 use super::common::CommonArguments;
 use crate::classify::codes::InstantDropCodes;
 use crate::data_directory::DataDirectory;
@@ -17,7 +19,7 @@ const PROGRAM: &str = "pgbackrest-guard-push";
 
 /// Hands one WAL file to pgBackRest, and keeps PostgreSQL running when the repository fails
 ///
-/// For postgresql.conf: `archive_command` = 'pgbackrest-guard-push %p'
+/// For postgresql.conf: archive_command = 'pgbackrest-guard-push %p'
 ///
 /// Exits 0 when the file is in every repository, or given up and recorded; 1 to 125 when PostgreSQL shall try again.
 #[derive(Debug, Parser)]
@@ -26,25 +28,25 @@ struct Arguments {
     /// The WAL file, %p
     #[arg(value_name = "WAL_PATH")]
     path: PathBuf,
-    /// Waiting WAL, in MiB, at which it is given up [`WAL_DROP_THRESHOLD_MB`; min(500, 10 % of the volume), at least 64]
+    /// Waiting WAL, in MiB, at which it is given up [WAL_DROP_THRESHOLD_MB; by the volume]
     #[arg(long, value_name = "MIB")]
     drop_threshold: Option<Mebibytes>,
-    /// What counts: backlog or `pg_wal` [`WAL_DROP_MEASURE`; backlog]
+    /// What counts: backlog or pg_wal [WAL_DROP_MEASURE; backlog]
     #[arg(long, value_name = "WHAT")]
     drop_measure: Option<DropMeasure>,
-    /// Space, in MiB, to keep free [`WAL_FREE_RESERVE_MB`; min(1024, 5 % of the volume)]
+    /// Space, in MiB, to keep free [WAL_FREE_RESERVE_MB; by the volume]
     #[arg(long, value_name = "MIB")]
     free_reserve: Option<Mebibytes>,
-    /// Seconds that pgBackRest may take [`WAL_PUSH_TIMEOUT_SECONDS`; 120]
+    /// Seconds that pgBackRest may take [WAL_PUSH_TIMEOUT_SECONDS; 120]
     #[arg(long, value_name = "SECONDS", value_parser = Seconds::limit)]
     timeout: Option<Seconds>,
-    /// S3 codes that give up at once, or none [`WAL_INSTANT_DROP_CODES`; InvalidAccessKeyId,NoSuchBucket]
+    /// S3 codes that give up at once, or none [WAL_INSTANT_DROP_CODES; InvalidAccessKeyId,NoSuchBucket]
     #[arg(long, value_name = "CODES")]
     instant_drop: Option<InstantDropCodes>,
-    /// Seconds for which they must have lasted [`WAL_INSTANT_DROP_AFTER_SECONDS`; 0]
+    /// Seconds for which they must have lasted [WAL_INSTANT_DROP_AFTER_SECONDS; 0]
     #[arg(long, value_name = "SECONDS")]
     instant_drop_after: Option<Seconds>,
-    /// Always start pgBackRest, even for what its spool shows as stored [`WAL_GUARD_FAST_PATH=0`]
+    /// Always start pgBackRest, even for what its spool shows as stored [WAL_GUARD_FAST_PATH=0]
     #[arg(long)]
     no_fast_path: bool,
     #[command(flatten)]
@@ -54,7 +56,7 @@ struct Arguments {
 /// Runs the program: arguments, settings, push, exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    exit::on_panic(PROGRAM, Exit::Unknown);
+    exit::on_panic(PROGRAM, || Exit::Unknown);
     let signals = Signals::take();
     let exit = match Arguments::try_parse() {
         Ok(arguments) => run(arguments, signals).unwrap_or_else(|what| {

@@ -1,4 +1,5 @@
 //! The decisions, as functions of plain values: no clock, file, process or environment.
 
+pub mod get;
 pub mod push;
 pub mod status;

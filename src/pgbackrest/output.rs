@@ -73,6 +73,19 @@ fn code(text: &str) -> Option<(i32, &str)> {
     if digits.len() == 3 { Some((digits.parse().ok()?, text)) } else { None }
 }
 
+/// Whether the output speaks of a repository that failed: `repoN: [ErrorName]` at the start of a line or message.
+///
+/// `archive-get` exits 1 too when one repository failed and the others lack the file (src/command/archive/get/get.c);
+/// only this warning tells.
+#[must_use]
+pub fn warns_of_repository(output: &str) -> bool {
+    output.match_indices("repo").any(|(at, _)| {
+        let rest = output.get(at + 4..).unwrap_or_default();
+        let number = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        number.len() < rest.len() && number.starts_with(": [")
+    })
+}
+
 /// A WAL file that pgBackRest acknowledged without storing it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
@@ -137,6 +150,17 @@ mod tests {
             .map(|m| (m.level, m.code))
             .collect();
         assert_eq!(levels, [(Level::Warn, None), (Level::Error, Some(25)), (Level::Info, None)]);
+    }
+
+    #[test]
+    fn a_repository_that_failed_is_seen_wherever_it_stands() {
+        assert!(warns_of_repository("WARN: repo1: [ProtocolError] x"));
+        assert!(warns_of_repository("2026-11-22 10:58:13.119 P00   WARN: x\n      repo12: [FileMissingError] x"));
+        for harmless in
+            ["", "WARN: repo1: x", "repo: [x]", "WARN: configuration file contains invalid option 'repo1-x'"]
+        {
+            assert!(!warns_of_repository(harmless), "{harmless}");
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// What is kept of each stream; the rest is read and thrown away. pgBackRest's messages are 8 KiB at most each.
@@ -46,7 +48,10 @@ pub struct Ended<R> {
 
 /// Our own signals: SIGTERM, SIGINT, SIGHUP and SIGQUIT are written to a pipe instead of ending the program.
 #[derive(Debug)]
-pub struct Signals(UnixStream);
+pub struct Signals {
+    pipe: UnixStream,
+    quit: Arc<AtomicBool>,
+}
 
 impl Signals {
     /// Takes the four signals over, for the rest of the process's life.
@@ -60,11 +65,35 @@ impl Signals {
         for signal in [SIGTERM, SIGINT, SIGHUP, SIGQUIT] {
             signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
         }
-        Ok(Self(reader))
+        let quit = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(SIGQUIT, Arc::clone(&quit))?;
+        Ok(Self { pipe: reader, quit })
+    }
+
+    /// Waits for a signal, at most `longest`. True when one came.
+    #[must_use]
+    pub fn wait(&self, longest: Duration) -> bool {
+        let until = Instant::now() + longest;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if self.arrived() {
+                return true;
+            }
+            if left.is_zero() {
+                return false;
+            }
+            let mut fds = [PollFd::new(&self.pipe, PollFlags::IN)];
+            let _ = poll(&mut fds, left.try_into().ok().as_ref());
+        }
     }
 
     fn arrived(&self) -> bool {
-        matches!((&self.0).read(&mut [0]), Ok(1..))
+        matches!((&self.pipe).read(&mut [0]), Ok(1..))
+    }
+
+    /// Whether it was SIGQUIT: PostgreSQL's immediate shutdown, with no time for a clean end.
+    fn quit(&self) -> bool {
+        self.quit.load(Ordering::Relaxed)
     }
 }
 
@@ -110,7 +139,7 @@ impl Running {
         while !self.wait(due, Some(signals)) {
             reason = if signals.arrived() { Some(watch.on_signal) } else { (watch.check)() };
             if reason.is_some() {
-                self.end();
+                self.end(signals.quit());
                 break;
             }
             if Instant::now() >= due {
@@ -146,7 +175,7 @@ impl Running {
         let streams = [&self.stdout, &self.stderr];
         fds.extend(streams.iter().filter_map(|stream| stream.fd.as_ref()).map(|fd| PollFd::new(fd, PollFlags::IN)));
         let at = fds.len();
-        fds.extend(signals.map(|signals| PollFd::from_borrowed_fd(signals.0.as_fd(), PollFlags::IN)));
+        fds.extend(signals.map(|signals| PollFd::from_borrowed_fd(signals.pipe.as_fd(), PollFlags::IN)));
         let timeout = left.try_into().ok();
         if poll(&mut fds, timeout.as_ref()).is_err() {
             return Ready { exited: false, signalled: false };
@@ -156,9 +185,11 @@ impl Running {
     }
 
     /// SIGTERM to the whole group, SIGKILL when the child is still there after the grace, or has left others behind.
-    fn end(&mut self) {
-        let _ = kill_process_group(self.group, Signal::TERM);
-        self.wait(Instant::now() + GRACE, None);
+    fn end(&mut self, at_once: bool) {
+        if !at_once {
+            let _ = kill_process_group(self.group, Signal::TERM);
+            self.wait(Instant::now() + GRACE, None);
+        }
         let _ = kill_process_group(self.group, Signal::KILL);
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// `spool-path` where it is not set.
-const DEFAULT_SPOOL: &str = "/var/spool/pgbackrest";
+pub(super) const DEFAULT_SPOOL: &str = "/var/spool/pgbackrest";
 /// The most that is read of a status file: pgBackRest's messages are cut at 8 KiB.
 const STATUS_BYTES: u64 = 64 * 1024;
 

@@ -7,15 +7,15 @@ use crate::decide::push::Facts;
 use crate::ledger::state::{Identity, State};
 use crate::ledger::{Event, Ledger, LedgerError};
 use crate::log;
-use crate::pgbackrest::call::{Caller, Verbosity};
+use crate::pgbackrest::call::Caller;
 use crate::pgbackrest::config::Config;
+use crate::pgbackrest::identity;
 use crate::pgbackrest::run::Signals;
 use crate::pgbackrest::spool::Spool;
-use crate::pgbackrest::{identity, options};
+use crate::session::Session;
 use crate::settings::{CommonSettings, DropMeasure, Environment, PushSettings};
 use crate::space::{self, Backlog, Limits, Volume};
 use crate::wal::{LongPageHeader, SegmentSize, WalFile};
-use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -53,16 +53,12 @@ impl Context {
     /// Reads pgBackRest's configuration and opens the ledger. What can't be had is said, and done without.
     #[must_use]
     pub fn open(request: Request, signals: Signals) -> Self {
-        let caller = caller(&request);
-        let config = Config::load(&request.common.stanza.value, caller.environment());
-        if let Err(error) = &config {
-            tracing::debug!("{}; pgBackRest will say what is wrong", log::chain(error));
-        }
-        let config = config.ok();
+        let Session { caller, config, redactor } =
+            Session::open(&request.common, &request.environment, request.data_directory.path());
         let (ledger, state) = open_ledger(&request, config.as_ref());
         Self {
             spool: config.as_ref().map(|config| Spool::for_push(config, &request.common.stanza.value)),
-            redactor: Redactor::new(secrets(config.as_ref(), &request.environment)),
+            redactor,
             caller,
             signals,
             state,
@@ -163,43 +159,6 @@ impl Context {
 
 fn seconds(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).ok().and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or(0)
-}
-
-/// How pgBackRest is called for this cluster; the repository path that `setup` noted wins over the environment.
-fn caller(request: &Request) -> Caller {
-    let common = &request.common;
-    let mut overrides: Vec<(OsString, OsString)> = Vec::new();
-    if let Some(config) = &common.pgbackrest_config {
-        overrides.push(("PGBACKREST_CONFIG".into(), config.value.clone().into()));
-    }
-    if let Some(path) = request.data_directory.repository_path() {
-        overrides.push(("PGBACKREST_REPO1_PATH".into(), path.into()));
-    }
-    let verbosity = match common.log_level.value {
-        log::Level::Debug => Verbosity::Detail,
-        log::Level::Error | log::Level::Warn | log::Level::Info => Verbosity::Warn,
-    };
-    let environment = request.environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-    Caller::new(
-        common.pgbackrest.value.clone(),
-        common.stanza.value.clone(),
-        request.data_directory.path(),
-        verbosity,
-        environment,
-        overrides,
-    )
-}
-
-/// Every value that must not be seen: pgBackRest's options, and the shared variables of `setup`.
-fn secrets(config: Option<&Config>, environment: &Environment) -> Vec<String> {
-    let is_secret = |name: &OsStr| {
-        let name = name.to_str().unwrap_or_default();
-        matches!(name, "WAL_ARCHIVE_KEY" | "WAL_ARCHIVE_SECRET" | "WAL_RECOVER_FROM_KEY" | "WAL_RECOVER_FROM_SECRET")
-            || options::of_variable(name).is_some_and(|option| options::is_secret(&option))
-    };
-    let ours = environment.iter().filter(|(name, _)| is_secret(name));
-    let ours = ours.map(|(_, value)| value.to_string_lossy().into_owned());
-    ours.chain(config.into_iter().flat_map(Config::secrets).map(str::to_owned)).collect()
 }
 
 fn open_ledger(request: &Request, config: Option<&Config>) -> (Option<Ledger>, State) {

@@ -8,11 +8,13 @@
 
 mod backup;
 mod file;
+mod get;
 mod push;
 mod sources;
 mod value;
 
 pub use backup::BackupIntervals;
+pub use get::{GetFlags, GetSettings};
 pub use push::{DropMeasure, Overflow, PushFlags, PushSettings};
 pub use sources::{Environment, Setting, Sources, Warning};
 pub use value::{BadValue, Mebibytes, Seconds};

@@ -1,0 +1,113 @@
+//! The command line of `pgbackrest-guard-get`.
+
+#![expect(clippy::doc_markdown, reason = "doc comments are the help, where a backtick would be shown")]
+
+use super::common::CommonArguments;
+use crate::data_directory::{DataDirectory, Recovery};
+use crate::exit::{self, Exit};
+use crate::get::{Context, Request, get};
+use crate::log;
+use crate::pgbackrest::run::Signals;
+use crate::settings::{self, CommonSettings, Environment, GetFlags, GetSettings, Seconds, Setting};
+use crate::wal::WalFile;
+use clap::Parser;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const PROGRAM: &str = "pgbackrest-guard-get";
+
+/// Fetches one WAL file from pgBackRest; an outage never looks like the end of the archive
+///
+/// For postgresql.conf: restore_command = 'pgbackrest-guard-get %f "%p"'
+///
+/// Exits 0 when the file is restored, 1 when it is in no repository. When the repository can't be asked: in a one-shot
+/// recovery 254 after the retries, which stops the server; on a standby pgBackRest's code, which lets it stream on.
+#[derive(Debug, Parser)]
+#[command(name = PROGRAM, version, disable_help_subcommand = true)]
+struct Arguments {
+    /// The WAL file's name, %f
+    #[arg(value_name = "WAL_FILE")]
+    file: PathBuf,
+    /// Where it shall be, %p
+    #[arg(value_name = "PATH")]
+    target: PathBuf,
+    /// Seconds for which a recovery keeps asking [WAL_GET_RETRY_SECONDS; 300]
+    #[arg(long, value_name = "SECONDS")]
+    retry: Option<Seconds>,
+    /// Seconds that one attempt may take [WAL_GET_TIMEOUT_SECONDS; 120]
+    #[arg(long, value_name = "SECONDS", value_parser = Seconds::limit)]
+    timeout: Option<Seconds>,
+    /// Always start pgBackRest, even for what it has fetched ahead [WAL_GUARD_FAST_PATH=0]
+    #[arg(long)]
+    no_fast_path: bool,
+    #[command(flatten)]
+    common: CommonArguments,
+}
+
+/// Runs the program: arguments, settings, get, exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    exit::on_panic(PROGRAM, wrong);
+    let signals = Signals::take();
+    let exit = match Arguments::try_parse() {
+        Ok(arguments) => run(arguments, signals).unwrap_or_else(|what| {
+            super::wrong(PROGRAM, &what);
+            wrong()
+        }),
+        Err(error) => {
+            if super::answer(PROGRAM, &error) {
+                Exit::Success
+            } else {
+                wrong()
+            }
+        }
+    };
+    exit.into()
+}
+
+/// How a get ends that could not even ask: never as if the file were missing, and never so that a standby stops.
+///
+/// The arguments may be unreadable, so every place that can name the data directory is looked at.
+fn wrong() -> Exit {
+    let typed = std::env::args_os().collect::<Vec<_>>();
+    let beside = typed.iter().zip(typed.iter().skip(1)).find(|(flag, _)| *flag == "--pgdata").map(|(_, path)| path);
+    let joined = typed.iter().find_map(|word| word.to_str()?.strip_prefix("--pgdata="));
+    let flag = beside.map(PathBuf::from).or_else(|| joined.map(PathBuf::from));
+    let named = flag.or_else(|| Environment::of_process().path("PGDATA"));
+    let is_standby =
+        |path: PathBuf| DataDirectory::is_one(&path) && DataDirectory::new(path).recovery() == Recovery::Standby;
+    let standby = named.into_iter().chain(std::env::current_dir().ok()).any(is_standby);
+    if standby { Exit::Usage } else { Exit::StopRecovery }
+}
+
+/// Gets; or says what is wrong with the arguments.
+fn run(arguments: Arguments, signals: std::io::Result<Signals>) -> Result<Exit, String> {
+    let file: WalFile = arguments.file.to_string_lossy().parse().map_err(|error| format!("{error}"))?;
+    let flags = GetFlags { retry: arguments.retry, timeout: arguments.timeout, no_fast_path: arguments.no_fast_path };
+    let common = arguments.common.into_flags()?;
+    let working_directory = std::env::current_dir().map_err(|error| format!("no working directory: {error}"))?;
+    let mut sources = settings::sources(common.config.as_deref(), Environment::of_process());
+    let mut common = CommonSettings::resolve(common, Some(working_directory.clone()), &mut sources);
+    let get_settings = GetSettings::resolve(flags, &mut sources);
+    log::start(PROGRAM, common.log_level.value, common.log_format.value);
+    for warning in sources.warnings() {
+        tracing::warn!("{}", warning.0);
+    }
+    let signals = signals.map_err(|error| format!("can't handle signals: {error}"))?;
+    common.pgdata = common.pgdata.or_else(|| of_target(&arguments.target).map(Setting::default_of));
+    let request = Request {
+        data_directory: common.pgdata.as_ref().map(|pgdata| DataDirectory::new(pgdata.value.clone())),
+        common,
+        get: get_settings,
+        environment: sources.environment().clone(),
+        working_directory,
+        target: arguments.target,
+    };
+    Ok(get(&Context::open(request, signals), &file))
+}
+
+/// The data directory that an absolute target lies in: `pg_rewind -c` runs anywhere.
+fn of_target(target: &Path) -> Option<PathBuf> {
+    let pgdata = target.parent().filter(|_| target.is_absolute())?.parent()?;
+    DataDirectory::is_one(pgdata).then(|| pgdata.to_owned())
+}

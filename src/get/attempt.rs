@@ -1,0 +1,185 @@
+//! One run of `pgbackrest archive-get`, and what it left beside the target.
+
+use crate::classify::redact::Redacted;
+use crate::classify::{self, Class, Failure};
+use crate::data_directory::{DataDirectory, Recovery};
+use crate::decide::get::{self as decide, Found, Outcome};
+use crate::pgbackrest::output;
+use crate::pgbackrest::prefetch::Prefetch;
+use crate::pgbackrest::run::{self, Ending, Signals, Watch};
+use crate::session::Session;
+use crate::settings::{CommonSettings, Environment, GetSettings};
+use crate::wal::{LongPageHeader, SegmentSize, WalFile};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How often the clock is looked at.
+const INTERVAL: Duration = Duration::from_millis(250);
+/// What a standby's second attempt may take.
+const QUICK_LIMIT: Duration = Duration::from_secs(10);
+
+/// What a get is asked for, and under which settings.
+#[derive(Debug)]
+pub struct Request {
+    /// The settings of every program.
+    pub common: CommonSettings,
+    /// The settings of get.
+    pub get: GetSettings,
+    /// The environment, for pgBackRest.
+    pub environment: Environment,
+    /// The cluster, where one is known.
+    pub data_directory: Option<DataDirectory>,
+    /// The working directory.
+    pub working_directory: PathBuf,
+    /// Where the file shall be, as PostgreSQL gave it.
+    pub target: PathBuf,
+}
+
+/// A get under way.
+#[derive(Debug)]
+pub struct Context {
+    pub(super) request: Request,
+    pub(super) signals: Signals,
+    pub(super) session: Session,
+    directory: PathBuf,
+}
+
+/// One attempt, ended.
+pub(super) struct Attempt {
+    /// What it came to.
+    pub(super) outcome: Outcome,
+    /// Why it failed.
+    pub(super) failure: Failure,
+    /// What pgBackRest printed, without secrets.
+    pub(super) printed: Redacted,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Stop {
+    TimeLimit,
+    Signal,
+}
+
+impl Context {
+    /// Reads pgBackRest's configuration.
+    #[must_use]
+    pub fn open(request: Request, signals: Signals) -> Self {
+        let known = request.data_directory.as_ref().map(|directory| directory.path().to_owned());
+        let directory = known.unwrap_or_else(|| request.working_directory.clone());
+        let session = Session::open(&request.common, &request.environment, &directory);
+        Self { request, signals, session, directory }
+    }
+
+    /// Which kind of recovery the signal files ask for, now.
+    pub(super) fn recovery(&self) -> Recovery {
+        self.request.data_directory.as_ref().map_or(Recovery::OneShot, DataDirectory::recovery)
+    }
+
+    /// Takes a segment that pgBackRest has fetched ahead, if it is surely the right one.
+    pub(super) fn take_prefetched(&self, file: &WalFile) -> bool {
+        let WalFile::Segment(segment) = file else { return false };
+        if !self.request.get.fast_path.value {
+            return false;
+        }
+        let prefetch = self.session.config.as_ref();
+        let prefetch = prefetch.and_then(|config| Prefetch::of(config, &self.request.common.stanza.value));
+        let control = self.request.data_directory.as_ref().and_then(DataDirectory::control);
+        let size = control.and_then(|control| control.segment_size);
+        match (prefetch, control, size) {
+            (Some(prefetch), Some(control), Some(size)) => {
+                prefetch.take(*segment, control.system_id, size, &self.directory.join(&self.request.target))
+            }
+            _ => false,
+        }
+    }
+
+    /// Asks pgBackRest once.
+    pub(super) fn attempt(&self, file: &WalFile, quick: bool) -> Attempt {
+        let beside = beside(&self.request.target);
+        let fetched = self.directory.join(&beside);
+        let _ = fs::remove_file(&fetched);
+        let limit = self.request.get.timeout.value.duration();
+        let limit = if quick { limit.min(QUICK_LIMIT) } else { limit };
+        let started = Instant::now();
+        let mut check = || (started.elapsed() >= limit).then_some(Stop::TimeLimit);
+        let watch = Watch { check: &mut check, interval: INTERVAL.min(limit), on_signal: Stop::Signal };
+        let name = OsString::from(file.to_string());
+        let command = self.session.caller.command([OsStr::new("archive-get"), &name, beside.as_os_str()]);
+        let ended = run::run(command, &self.signals, watch);
+        let text = [&ended.stderr, &ended.stdout].map(|stream| String::from_utf8_lossy(stream).into_owned()).concat();
+        let found = self.found(file, &fetched);
+        let mut outcome = decide::outcome(how(&ended.ending), output::warns_of_repository(&text), found);
+        let mut failure = failure(&ended.ending, &text, found);
+        if outcome == Outcome::Restored
+            && let Err(error) = fs::rename(&fetched, self.directory.join(&self.request.target))
+        {
+            outcome = decide::outcome(decide::Ended::Exited(0), false, Found::Nothing);
+            failure = Failure::of_class(Class::Local, &format!("can't rename {}: {error}", fetched.display()));
+        }
+        if outcome != Outcome::Restored {
+            let _ = fs::remove_file(&fetched);
+        }
+        Attempt { outcome, failure, printed: self.session.redactor.redact(text.as_bytes()) }
+    }
+
+    /// What lies where pgBackRest put the file.
+    fn found(&self, file: &WalFile, path: &Path) -> Found {
+        let Ok(length) = path.metadata().map(|metadata| metadata.len()) else { return Found::Nothing };
+        let whole = match file {
+            WalFile::Segment(_) => self.segment_size(path, length).is_some_and(|size| size.bytes() == length),
+            WalFile::Partial(_) | WalFile::Backup(..) | WalFile::History(_) => length > 0,
+        };
+        if whole { Found::Whole } else { Found::NotWhole }
+    }
+
+    /// The size that a segment must have: the cluster's, else what its first page says, else any legal one.
+    fn segment_size(&self, path: &Path, length: u64) -> Option<SegmentSize> {
+        let control = self.request.data_directory.as_ref().and_then(DataDirectory::control);
+        let by_page = || {
+            let mut first = [0; LongPageHeader::BYTES];
+            File::open(path).and_then(|mut file| file.read_exact(&mut first)).ok()?;
+            LongPageHeader::parse(&first).ok().map(|header| header.segment_size)
+        };
+        control.and_then(|control| control.segment_size).or_else(by_page).or_else(|| length.try_into().ok())
+    }
+}
+
+/// The path beside the target under which the file is fetched.
+fn beside(target: &Path) -> PathBuf {
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(".pgbackrest-guard");
+    target.with_file_name(name)
+}
+
+fn how(ending: &Ending<Stop>) -> decide::Ended {
+    match ending {
+        Ending::Exited(code) => decide::Ended::Exited(*code),
+        Ending::Signaled(_) => decide::Ended::Signaled,
+        Ending::Stopped(Stop::TimeLimit) => decide::Ended::TimeLimit,
+        Ending::Stopped(Stop::Signal) => decide::Ended::Told,
+        Ending::NotStarted(_) => decide::Ended::NotStarted,
+    }
+}
+
+fn failure(ending: &Ending<Stop>, text: &str, found: Found) -> Failure {
+    match ending {
+        Ending::Exited(0) if found == Found::NotWhole => {
+            Failure::of_class(Class::Mismatch, "pgBackRest succeeded, and the file is not whole")
+        }
+        Ending::Exited(0) => Failure::of_class(Class::Unknown, "pgBackRest succeeded, and the file is not there"),
+        Ending::Exited(code) => classify::of_output(*code, text, &classify::codes::InstantDropCodes::default()),
+        Ending::Signaled(signal) => {
+            Failure::of_class(Class::Local, &format!("pgBackRest was ended by signal {signal}"))
+        }
+        Ending::Stopped(Stop::TimeLimit) => {
+            Failure::of_class(Class::Unavailable, "pgBackRest took longer than WAL_GET_TIMEOUT_SECONDS allows")
+        }
+        Ending::Stopped(Stop::Signal) => Failure::of_class(Class::Local, "told to end"),
+        Ending::NotStarted(error) => {
+            Failure::of_class(Class::Unknown, &format!("pgBackRest can't be started: {error}"))
+        }
+    }
+}
