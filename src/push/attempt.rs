@@ -7,7 +7,7 @@ use crate::exit::{ArchiverCode, Exit};
 use crate::log;
 use crate::pgbackrest::run::{self, Ended, Ending, Watch};
 use crate::pgbackrest::spool::{ErrorFiles, SpoolError};
-use crate::space::{self, Volume};
+use crate::space::Volume;
 use std::ffi::OsStr;
 use std::time::{Duration, SystemTime};
 
@@ -82,7 +82,7 @@ fn reason_to_stop(context: &Context, limit: Duration) -> Option<Stop> {
     let pg_wal = context.request.data_directory.pg_wal();
     let volume = Volume::of(&pg_wal);
     let reserve = context.limits(volume).reserve;
-    let backlog = || space::backlog(&pg_wal).ok().map(|backlog| backlog.bytes);
+    let backlog = || context.measure(&pg_wal).ok().map(|backlog| backlog.bytes);
     let short = volume.free.is_some_and(|free| free < reserve) && is_short_of_space(backlog(), volume.free, reserve);
     short.then_some(Stop::FreeReserve)
 }
