@@ -8,5 +8,9 @@
 
 mod outcome;
 mod push_classes;
+mod push_giving_up;
+mod push_settings;
+mod push_state;
 mod push_table;
+mod push_watch;
 mod standin;
