@@ -6,6 +6,8 @@
     reason = "a test that can't go on shall panic, and it makes its own files and processes"
 )]
 
+mod crash;
+mod full_disk;
 mod outcome;
 mod push_classes;
 mod push_giving_up;
@@ -14,3 +16,4 @@ mod push_state;
 mod push_table;
 mod push_watch;
 mod standin;
+mod tidy;
