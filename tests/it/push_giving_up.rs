@@ -238,8 +238,8 @@ fn what_can_not_be_recorded_is_not_given_up() {
     outcome.check(code.is_some_and(|code| (1..=125).contains(&code)), "1 to 125");
     let history = without_a_ledger(failing("a .history", 500).pushes("00000002.history"));
     history.status(49).stderr_has("is not given up");
-    let locked = failing("a state directory that is a file", 500).write(".pgbackrest_guard", "x");
-    locked.status(49).marker(false).stderr_has("is not given up");
+    let file = failing("a state directory that is a file", 500).write(".pgbackrest_guard", "x");
+    file.status(49).marker(false).stderr_has("is not given up");
 }
 
 #[test]
@@ -250,4 +250,39 @@ fn under_the_reserve_it_is_given_up_without_a_record() {
     short(failing("too little waits", 63)).status(49).stderr_lacks("dropping");
     let history = short(failing("a .history", 500).pushes("00000002.history"));
     history.status(49).stderr_has("is not given up");
+}
+
+#[test]
+fn what_overflowed_is_not_lost_even_without_a_ledger() {
+    let case = without_a_ledger(failing("overflow without a ledger", 500));
+    let folder = case.root().join("overflow");
+    let outcome = case.env("WAL_OVERFLOW_DIR", &folder).status(0).marker(false).stderr_has("nothing is lost");
+    outcome.holds(&folder, &[SEGMENT]);
+}
+
+#[test]
+fn a_ledger_that_another_program_holds_is_waited_for_and_not_done_without() {
+    let hold = |case: Case, seconds: u32| {
+        let lock = case.data().join(".pgbackrest_guard/ledger.lock");
+        case.does(format!("flock '{}' sleep {seconds} >/dev/null 2>&1 & sleep 0.5", lock.display()))
+    };
+    let first = failing("held for a moment", 1).status(49).again().works().says(REFUSED).exits(49).backlog(500);
+    hold(first, 2).status(0).lost("unavailable", "drop-threshold");
+    let first = failing("held for long", 1).status(49).again().works().says(REFUSED).exits(49).backlog(500);
+    hold(first, 30).status(49).marker(false).stderr_has("has been locked").stderr_has("is not given up");
+}
+
+#[test]
+fn the_marker_is_a_courtesy_and_the_ledger_is_the_record() {
+    let case = failing("no marker possible", 500).write(".pgbackrest_gap_pending/x", "");
+    case.status(0).lost("unavailable", "drop-threshold").lines_with("the loss is in the ledger", 1);
+}
+
+#[test]
+fn a_backlog_that_can_not_be_measured_is_no_reason() {
+    let moved = |root: &std::path::Path| fs::rename(root.join("data/pg_wal"), root.join("data/moved")).unwrap();
+    let unknown = failing("no pg_wal", 500).with(moved).status(49).kept("unavailable");
+    unknown.stderr_has("can't measure the WAL").stderr_has("backlog unknown");
+    let zero = failing("no pg_wal, threshold 0", 500).with(moved).env("WAL_DROP_THRESHOLD_MB", "0");
+    zero.status(0).lost("unavailable", "drop-threshold");
 }

@@ -85,6 +85,8 @@ fn a_wrong_flag_is_a_usage_error() {
         "--state-dir=",
         "--config=",
         "--nonsense",
+        "--non\nsense",
+        "--non\n\nsense",
         "-x",
         "extra",
     ];

@@ -49,7 +49,7 @@ fn the_first_push_makes_the_ledger_whatever_its_outcome() {
 #[test]
 fn a_success_writes_nothing() {
     let outcome = Case::new("a second success").control(7).status(0);
-    let old = SystemTime::now() - Duration::from_secs(3600);
+    let old = SystemTime::now() - Duration::from_hours(1);
     let folder = state_folder(&outcome);
     for path in [folder.join("ledger"), folder.clone(), outcome.case.data()] {
         File::open(path).unwrap().set_modified(old).unwrap();

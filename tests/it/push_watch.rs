@@ -4,6 +4,7 @@
 use crate::push_classes::sample;
 use crate::standin::{Case, SEGMENT};
 use std::fs::File;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 /// The pids that a stand-in noted must be gone.
@@ -51,7 +52,7 @@ fn short_space_ends_a_slow_pgbackrest() {
 #[test]
 fn a_shutdown_ends_pgbackrest_and_gives_nothing_up() {
     let stopping = Case::new("stopping").postmaster("stopping").does("sleep 300").backlog(900);
-    let long_ago = SystemTime::now() - Duration::from_secs(3600);
+    let long_ago = SystemTime::now() - Duration::from_hours(1);
     File::open(stopping.data().join("postmaster.pid")).unwrap().set_modified(long_ago).unwrap();
     let outcome = stopping.env("WAL_FREE_RESERVE_MB", "0").status(63).kept("unavailable").stderr_has("shutting down");
     outcome.check(outcome.took >= Duration::from_secs(9), "10 s of grace after the push's start");
@@ -109,6 +110,28 @@ fn the_spool_tells_the_cause_of_82() {
         [("deleted-bucket", "stanza-missing"), ("mismatched-cluster", "mismatch"), ("hang", "unavailable")]
     {
         late(name).does(write("global.error", &spooled(name).1)).status(82).kept(class);
+    }
+}
+
+#[test]
+fn an_older_error_counts_while_its_worker_runs() {
+    let with_lock = |name: &str, lock: &str, pid: u32| {
+        let case = late(name).with(|root| {
+            std::fs::write(root.join("lock").join(lock), format!("{{\"execId\":\"1-a\",\"pid\":{pid}}}\n")).unwrap();
+        });
+        case.spool("global.error", "31\noption")
+    };
+    let sleeper = |word: &str| Command::new("/bin/sh").args(["-c", "sleep 60; :", word]).spawn().unwrap();
+    let (mut worker, mut other) = (sleeper("archive-push:async"), sleeper("archive-get:async"));
+    let (pid, stranger) = (worker.id(), other.id());
+    with_lock("a worker", "main-archive.lock", pid).status(82).kept("config");
+    with_lock("a worker of 2.53", "main-archive-1.lock", pid).status(82).kept("config");
+    with_lock("another stanza's", "other-archive.lock", pid).status(82).kept("unavailable");
+    with_lock("another program's", "main-archive.lock", stranger).status(82).kept("unavailable");
+    with_lock("nobody's", "main-archive.lock", u32::MAX - 1).status(82).kept("unavailable");
+    for child in [&mut worker, &mut other] {
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }
 
