@@ -6,6 +6,8 @@
     reason = "a test that can't go on shall panic, and it makes its own files and processes"
 )]
 
+// A release build can not be killed at its checkpoints.
+#[cfg(debug_assertions)]
 mod crash;
 mod full_disk;
 mod outcome;

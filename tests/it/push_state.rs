@@ -84,6 +84,17 @@ fn what_is_lost_twice_counts_once_and_neighbours_are_one_gap() {
 }
 
 #[test]
+fn pushes_at_the_same_time_lose_no_record() {
+    // A restarted archiver can meet the push of the one before it. Here eight meet, on a cluster without a ledger.
+    let others = (6..=12).map(|number| format!(" & \"$0\" pg_wal/0000000100000000000000{number:02X}"));
+    let case = losing("eight at once").redirected(&format!("{} & wait", others.collect::<String>()));
+    let outcome = case.status(0).marker(true).lines_with("recorded as lost", 8).calls(8);
+    outcome.ledger("all of them", |state| {
+        state.push.dropped_count == 8 && state.push.failed_count == 8 && state.gaps.open().count() == 1
+    });
+}
+
+#[test]
 fn another_cluster_or_repository_begins_afresh() {
     type Change = fn(Case) -> Case;
     let changes: &[(&str, Change)] = &[
