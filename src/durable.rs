@@ -2,6 +2,7 @@
 //!
 //! fsync(2): a rename is durable only when the folder has been synced too.
 
+use crate::checkpoint;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -22,6 +23,7 @@ pub fn create_private_folder(path: &Path) -> io::Result<()> {
 pub fn copy_into(source: &mut dyn Read, folder: &Path, name: &str) -> io::Result<()> {
     let temporary = folder.join(format!(".{name}.new"));
     let written = write_new(source, &temporary)
+        .inspect(|()| checkpoint::reached("copy-written"))
         .and_then(|()| fs::rename(&temporary, folder.join(name)))
         .and_then(|()| sync_folder(folder));
     if written.is_err() {

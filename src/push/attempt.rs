@@ -7,7 +7,7 @@ use crate::exit::{ArchiverCode, Exit};
 use crate::log;
 use crate::pgbackrest::run::{self, Ended, Ending, Watch};
 use crate::pgbackrest::spool::{ErrorFiles, SpoolError};
-use crate::space::{self, Volume};
+use crate::space::Volume;
 use std::ffi::OsStr;
 use std::time::{Duration, SystemTime};
 
@@ -45,12 +45,21 @@ pub(super) fn run(context: &Context) -> Attempt {
     let before: Option<ErrorFiles> = context.spool.as_ref().map(|spool| spool.error_files(&name));
     let arguments = [OsStr::new("archive-push"), context.request.wal_path.as_os_str()];
     let ended = watched(context, context.caller.command(arguments), context.request.push.timeout.value.duration());
-    let printed = [&ended.stderr, &ended.stdout].map(|stream| String::from_utf8_lossy(stream).into_owned()).concat();
+    let printed = [&ended.stderr, &ended.stdout].map(|stream| whole_lines(stream)).concat();
     log::copy(&context.redactor.redact(printed.as_bytes()));
     let failed = !matches!(ended.ending, Ending::Exited(0));
     let spool_error = context.spool.as_ref().zip(before).filter(|_| failed);
     let spool_error = spool_error.and_then(|(spool, before)| spool.error_since(&before));
     Attempt { ended, printed, spool_error }
+}
+
+/// A stream's text; its last line ends, so that the first of another stream does not become part of it.
+fn whole_lines(stream: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(stream).into_owned();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
 }
 
 /// Runs a command until it ends, `limit` has passed since the push began, or the server needs us to stop.
@@ -73,7 +82,7 @@ fn reason_to_stop(context: &Context, limit: Duration) -> Option<Stop> {
     let pg_wal = context.request.data_directory.pg_wal();
     let volume = Volume::of(&pg_wal);
     let reserve = context.limits(volume).reserve;
-    let backlog = || space::backlog(&pg_wal).ok().map(|backlog| backlog.bytes);
+    let backlog = || context.measure(&pg_wal).ok().map(|backlog| backlog.bytes);
     let short = volume.free.is_some_and(|free| free < reserve) && is_short_of_space(backlog(), volume.free, reserve);
     short.then_some(Stop::FreeReserve)
 }

@@ -6,7 +6,16 @@
     reason = "a test that can't go on shall panic, and it makes its own files and processes"
 )]
 
+// A release build can not be killed at its checkpoints.
+#[cfg(debug_assertions)]
+mod crash;
+mod full_disk;
 mod outcome;
 mod push_classes;
+mod push_giving_up;
+mod push_settings;
+mod push_state;
 mod push_table;
+mod push_watch;
 mod standin;
+mod tidy;
