@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-const PUSH: &str = env!("CARGO_BIN_EXE_pgbackrest-guard-push");
+/// Where `make release` puts the programs; without it, those that cargo built beside this one are measured.
+const RELEASE: Option<&str> = option_env!("PGBACKREST_GUARD_RELEASE");
+const BESIDE: &str = env!("CARGO_BIN_EXE_pgbackrest-guard-push");
 const FAST_ROUNDS: usize = 200;
 const SYNC_ROUNDS: usize = 120;
 const DRAINS: usize = 3;
@@ -43,6 +45,13 @@ enum Pusher {
 
 const ALL: [Pusher; 3] = [Pusher::Bare, Pusher::Shell, Pusher::Guard];
 
+/// All three with their times, each first in one round of three, since what comes later may find more to do.
+fn in_turn(round: usize, times: &mut [Vec<f64>; 3]) -> Vec<(Pusher, &mut Vec<f64>)> {
+    let mut turns: Vec<_> = ALL.into_iter().zip(times).collect();
+    turns.rotate_left(round % 3);
+    turns
+}
+
 struct Bench {
     lab: Lab,
     cluster: Cluster,
@@ -56,7 +65,7 @@ impl Bench {
     fn new() -> Self {
         let lab = Lab::new();
         let repository = lab.path().join("repository");
-        let guard = lab.copy_program(PUSH);
+        let guard = lab.copy_program(program("pgbackrest-guard-push"));
         let postgres = Cluster::builder(&lab).archive_command("");
         let builder = |name: &str| PgBackRest::builder(&lab).name(name).postgres(&postgres).repo_posix(&repository);
         let asynchronous = builder("asynchronous").archive_async(true).write();
@@ -97,7 +106,7 @@ impl Bench {
     fn rounds(&self, rounds: usize, backrest: &PgBackRest, file: &str, prepare: impl Fn()) -> [Vec<f64>; 3] {
         let mut times = [const { Vec::new() }; 3];
         for round in 0..rounds + 5 {
-            for (pusher, times) in ALL.into_iter().zip(&mut times) {
+            for (pusher, times) in in_turn(round, &mut times) {
                 prepare();
                 let mut command = self.command(pusher, backrest, file);
                 let start = Instant::now();
@@ -145,9 +154,11 @@ impl Bench {
     /// Segments that wait, through the live archiver, to the last one's `.done`.
     fn drain(&self) {
         let mut times = [const { Vec::new() }; 3];
-        for _ in 0..DRAINS {
-            for (pusher, times) in ALL.into_iter().zip(&mut times) {
+        for round in 0..DRAINS {
+            for (pusher, times) in in_turn(round, &mut times) {
                 self.cluster.reload_with("archive_command", "");
+                // pgBackRest lists the repository's folder for each segment: all begin with an empty one.
+                remove_archived(&self.repository, "");
                 self.cluster.write_wal(DRAINED);
                 let command = self.archive_command(pusher, &self.asynchronous);
                 let start = Instant::now();
@@ -180,14 +191,13 @@ impl Bench {
     }
 }
 
-/// Takes a segment out of a posix repository.
-fn remove_archived(repository: &Path, segment: &str) {
-    let archive = repository.join("archive/main");
-    for database in fs::read_dir(archive).unwrap().flatten() {
-        let folder = database.path().join(segment.get(..16).unwrap());
-        for file in fs::read_dir(folder).into_iter().flatten().flatten() {
-            if file.file_name().to_string_lossy().starts_with(segment) {
-                fs::remove_file(file.path()).unwrap();
+/// Takes the segments whose names begin like this out of a posix repository.
+fn remove_archived(repository: &Path, beginning: &str) {
+    let inside = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    for database in inside(&repository.join("archive/main")).filter(|path| path.is_dir()) {
+        for file in inside(&database).flat_map(|folder| inside(&folder)) {
+            if file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(beginning)) {
+                fs::remove_file(file).unwrap();
             }
         }
     }
@@ -218,7 +228,7 @@ fn backlog(lab: &Lab) {
     let pg_wal = lab.folder("many");
     let status = lab.folder("many/archive_status");
     for number in 0..100_000 {
-        let name = format!("{:024X}", number);
+        let name = format!("{number:024X}");
         File::create(pg_wal.join(&name)).unwrap();
         File::create(status.join(format!("{name}.ready"))).unwrap();
     }
@@ -233,11 +243,16 @@ fn backlog(lab: &Lab) {
     verdict("backlog of 100,000 .ready files", &format!("{median:.0} ms (under 150)"), median < 150.0);
 }
 
+/// A release program.
+fn program(name: &str) -> PathBuf {
+    let beside = Path::new(BESIDE).parent().unwrap();
+    RELEASE.map_or(beside, Path::new).join(name)
+}
+
 fn sizes() {
     let size = |path: &Path| fs::metadata(path).map(|file| file.len() / 1024);
-    let folder = Path::new(PUSH).parent().unwrap();
     let programs = ["pgbackrest-guard-push", "pgbackrest-guard"];
-    let sizes = programs.iter().filter_map(|name| Some(format!("{name} {} KiB", size(&folder.join(name)).ok()?)));
+    let sizes = programs.iter().filter_map(|name| Some(format!("{name} {} KiB", size(&program(name)).ok()?)));
     println!("{:<52} {}", "release binaries", sizes.collect::<Vec<_>>().join(", "));
 }
 
@@ -257,12 +272,12 @@ fn verdict(what: &str, result: &str, met: bool) {
 
 /// What was measured, on what.
 fn versions(lab: &Lab) -> String {
-    let first_line = |program: &str, argument: &str| {
-        let output = lab.command(program).arg(argument).output();
+    let first_line = |name: &str, argument: &str| {
+        let output = lab.command(name).arg(argument).output();
         let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         text.lines().next().unwrap_or("not found").to_owned()
     };
-    let guard = first_line(PUSH, "--version");
+    let guard = first_line(lab.copy_program(program("pgbackrest-guard-push")).to_str().unwrap(), "--version");
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);
     let postgres = first_line("postgres", "--version");
     let (kernel, backrest) = (first_line("uname", "-sr"), first_line("pgbackrest", "version"));
