@@ -130,11 +130,15 @@ impl Stage {
         self.check("each is either in the repository or on record as lost", accounted);
     }
 
-    /// Prints what a person sees.
-    pub(crate) fn show_status(&self) {
+    /// Prints what a person sees: the verdict, its reasons, and these sections.
+    pub(crate) fn show_status(&self, sections: &[&str]) {
         println!("\n  $ pgbackrest-guard status");
-        for line in self.ask("text").lines() {
-            println!("  | {line}");
+        let text = self.ask("text");
+        let blocks = text.split("\n\n").enumerate();
+        let shown = blocks.filter(|(at, block)| *at == 0 || sections.iter().any(|name| block.starts_with(name)));
+        for (_, block) in shown {
+            block.lines().for_each(|line| println!("  | {}", cropped(line)));
+            println!("  |");
         }
         println!();
     }
@@ -196,6 +200,13 @@ impl Status {
     pub(crate) fn is_in_a_gap(&self, name: &str) -> bool {
         self.gaps().iter().any(|gap| gap.first.as_str() <= name && name <= gap.last.as_str())
     }
+}
+
+/// A line that fits a terminal: pgBackRest's messages hold the store's whole answer.
+fn cropped(line: &str) -> String {
+    let most = 114;
+    let end = if line.chars().count() > most { "..." } else { "" };
+    line.chars().take(most).chain(end.chars()).collect()
 }
 
 /// A program that was built beside this one.

@@ -1,4 +1,5 @@
 //! docs/configuration.md and the code name the same settings.
+#![expect(clippy::unwrap_used, reason = "a failing test may panic")]
 
 use std::collections::BTreeSet;
 use std::fs;
