@@ -34,13 +34,15 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
-# push is started once for each segment, and the dynamic linker would take a third of its time: it is linked statically.
+# push and get are started once for each segment, and the dynamic linker would take a third of their time: they are
+# linked statically.
 release:
 	$(CARGO) build --release --bins
 	mkdir -p $(RELEASE)
 	cp $(TARGET)/release/pgbackrest-guard $(RELEASE)/
 	$(CARGO) rustc --release --bin pgbackrest-guard-push -- -C target-feature=+crt-static
-	cp $(TARGET)/release/pgbackrest-guard-push $(RELEASE)/
+	$(CARGO) rustc --release --bin pgbackrest-guard-get -- -C target-feature=+crt-static
+	cp $(TARGET)/release/pgbackrest-guard-push $(TARGET)/release/pgbackrest-guard-get $(RELEASE)/
 
 bench: deps release
 	PGBACKREST_GUARD_RELEASE=$(abspath $(RELEASE)) $(CARGO) bench --bench speed

@@ -55,13 +55,13 @@ fn every_setting_has_its_row_and_every_row_its_setting() {
 fn every_flag_has_its_row() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
     let text = fs::read_to_string(page).unwrap();
-    let program = env!("CARGO_BIN_EXE_pgbackrest-guard-push");
-    #[expect(clippy::disallowed_methods, reason = "the program's own help")]
-    let help = std::process::Command::new(program).arg("--help").output().unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
-    let flags = help.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
-    let flags: Vec<_> = flags.map(|flag| format!("| `--{}`", flag.split(' ').next().unwrap())).collect();
-    assert!(flags.len() > 10, "{help}");
-    let undocumented: Vec<_> = flags.iter().filter(|flag| !text.contains(flag.as_str())).collect();
-    assert!(undocumented.is_empty(), "docs/configuration.md has no row for {undocumented:?}");
+    for program in [env!("CARGO_BIN_EXE_pgbackrest-guard-push"), env!("CARGO_BIN_EXE_pgbackrest-guard-get")] {
+        let help = std::process::Command::new(program).arg("--help").output().unwrap();
+        let help = String::from_utf8(help.stdout).unwrap();
+        let flags = help.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
+        let flags: Vec<_> = flags.map(|flag| format!("| `--{}`", flag.split(' ').next().unwrap())).collect();
+        assert!(flags.len() > 10, "{help}");
+        let undocumented: Vec<_> = flags.iter().filter(|flag| !text.contains(flag.as_str())).collect();
+        assert!(undocumented.is_empty(), "docs/configuration.md has no row for {undocumented:?} of {program}");
+    }
 }
