@@ -34,7 +34,7 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
-# push and get are started once for each segment, and the dynamic linker would take a third of their time: they are
+# push and get are started once for each segment, and the dynamic linker would take a quarter of their time: they are
 # linked statically.
 release:
 	$(CARGO) build --release --bins
