@@ -10,6 +10,7 @@
 #[cfg(debug_assertions)]
 mod crash;
 mod full_disk;
+mod docs;
 mod outcome;
 mod push_classes;
 mod push_giving_up;
