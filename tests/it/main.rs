@@ -1,1 +1,6 @@
 //! The integration tests: one file a subject.
+#![expect(clippy::unwrap_used, reason = "a failing test may panic")]
+
+mod live;
+mod live_gone;
+mod live_healthy;
