@@ -4,3 +4,7 @@
 mod live;
 mod live_gone;
 mod live_healthy;
+mod live_kept;
+mod live_outage;
+mod live_queue;
+mod live_repositories;
