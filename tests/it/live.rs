@@ -130,13 +130,18 @@ impl Live {
         let s3 = S3Server::start(&lab);
         s3.create_bucket(BUCKET);
         s3.add_key(KEY, "secret");
-        let backrest = PgBackRest::builder(&lab).repo_s3(&s3, BUCKET, KEY, "secret", "/repo");
+        let backrest = repository_one(PgBackRest::builder(&lab), &s3);
         let backrest = backrest.archive_async(mode == Mode::Async).option("global", "io-timeout", "1");
         let postgres = Cluster::builder(&lab);
         let environment = Vec::new();
         let setup =
             Setup { lab, s3, postgres, backrest, environment, repositories: 1, stanza: true, wal_elsewhere: false };
         setup.env("WAL_FREE_RESERVE_MB", "0").env("WAL_DROP_THRESHOLD_MB", "500")
+    }
+
+    /// Adds repository 1 to another cluster's pgBackRest.
+    pub(crate) fn repository_one(&self, backrest: PgBackRestBuilder) -> PgBackRestBuilder {
+        repository_one(backrest, &self.s3)
     }
 
     /// The `archive_command` with more variables; of two of a name the later counts.
@@ -299,6 +304,10 @@ impl Drop for Live {
     fn drop(&mut self) {
         self.s3.clear_faults();
     }
+}
+
+fn repository_one(backrest: PgBackRestBuilder, s3: &S3Server) -> PgBackRestBuilder {
+    backrest.repo_s3(s3, BUCKET, KEY, "secret", "/repo")
 }
 
 /// The ledger of a data directory; `None` where there is none.

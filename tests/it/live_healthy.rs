@@ -1,6 +1,6 @@
 //! Live: nothing is wrong.
 
-use super::live::{Live, Mode};
+use super::live::{BUCKET, Live, Mode};
 use std::fs;
 
 fn healthy(mode: Mode) {
@@ -62,4 +62,16 @@ fn check_and_backup_accept_the_archive_command_sync() {
 #[test]
 fn check_and_backup_accept_the_archive_command_async() {
     check_and_backup(Mode::Async);
+}
+
+/// The question that every live test ends with has teeth.
+#[test]
+#[should_panic(expected = "acknowledged and nowhere")]
+fn what_vanishes_from_the_repository_is_missed() {
+    let live = Live::of(Mode::Sync).start();
+    let names = live.write_acknowledged(3);
+    let objects = live.s3.objects(BUCKET);
+    let vanished = objects.iter().find(|key| key.contains(names.first().unwrap().as_str())).unwrap();
+    live.s3.remove_object(BUCKET, vanished);
+    live.every_acknowledged_segment_is_accounted_for();
 }

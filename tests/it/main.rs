@@ -6,5 +6,7 @@ mod live_gone;
 mod live_healthy;
 mod live_kept;
 mod live_outage;
+mod live_promotion;
 mod live_queue;
 mod live_repositories;
+mod live_stop;
