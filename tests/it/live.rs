@@ -147,15 +147,11 @@ impl Live {
     /// The `archive_command` with more variables; of two of a name the later counts.
     pub(crate) fn archive_command(&self, backrest: &PgBackRest, more: &[(&str, &str)]) -> String {
         let own = self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let mut command: String =
-            own.chain(more.iter().copied()).map(|(name, value)| format!("{name}={value} ")).collect();
-        let (guard, config) = (self.guard.display(), backrest.config_file());
-        command.push_str(&format!(
-            "exec {guard} --pgbackrest-config={} --stanza={} %p",
-            config.display(),
-            backrest.stanza()
-        ));
-        command
+        let variables: Vec<String> =
+            own.chain(more.iter().copied()).map(|(name, value)| format!("{name}={value}")).collect();
+        let (guard, config, stanza) = (self.guard.display(), backrest.config_file(), backrest.stanza());
+        let config = config.display();
+        format!("{} exec {guard} --pgbackrest-config={config} --stanza={stanza} %p", variables.join(" "))
     }
 
     /// Gives the archiver its command, with more variables.
@@ -182,6 +178,14 @@ impl Live {
     #[track_caller]
     pub(crate) fn wait_for_no_backlog(&self) {
         self.wait("nothing waits for archiving", || self.postgres.ready().is_empty());
+    }
+
+    /// Waits for the same without new WAL, which would raise the backlog while an older push still decides: a reload
+    /// wakes the archiver too (pgarch.c, `pgarch_MainLoop`). Also takes every variable of the test's own away.
+    #[track_caller]
+    pub(crate) fn drain(&self) {
+        self.reconfigure(&[]);
+        self.wait_for_no_backlog();
     }
 
     /// Waits until pushes have failed at least so often in PostgreSQL's eyes.

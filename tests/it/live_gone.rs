@@ -6,10 +6,10 @@ use pgbackrest_guard::ledger::gaps::Cause;
 use pgbackrest_guard_lab::S3Server;
 
 /// Archives, loses the repository, goes on, and gets it back.
-fn gone(mode: Mode, code: &str, lose: fn(&S3Server), give_back: fn(&S3Server)) {
+fn gone(mode: Mode, code: &str, take_away: fn(&S3Server), give_back: fn(&S3Server)) {
     let live = Live::of(mode).start();
     let before = live.write_acknowledged(2);
-    lose(&live.s3);
+    take_away(&live.s3);
     let lost = live.write_acknowledged(5);
     live.postgres.sql("CREATE TABLE t AS SELECT 1 AS n");
     assert_eq!(live.postgres.failed_count(), 0);
@@ -62,8 +62,8 @@ fn missing_stanza(mode: Mode) {
     live.assert_kept(&names);
     assert_eq!(live.last_class(), Some(Class::StanzaMissing));
     live.backrest.stanza_create();
-    let more = live.write_acknowledged(1);
-    live.assert_archived(&[names, more].concat());
+    let after = live.write_acknowledged(1);
+    live.assert_archived(&[names, after].concat());
     live.every_acknowledged_segment_is_accounted_for();
 }
 
@@ -79,8 +79,8 @@ fn a_missing_stanza_is_waited_for_async() {
 
 fn overflow(mode: Mode) {
     let setup = Live::of(mode);
-    let folder = setup.lab_path().join("overflow");
-    let live = setup.env("WAL_OVERFLOW_DIR", folder.to_str().unwrap()).start();
+    let overflow = setup.lab_path().join("overflow");
+    let live = setup.env("WAL_OVERFLOW_DIR", overflow.to_str().unwrap()).start();
     live.lab.folder("overflow");
     live.s3.revoke_key(KEY);
     let names = live.write_acknowledged(4);
@@ -88,7 +88,7 @@ fn overflow(mode: Mode) {
     assert_eq!(live.gaps(), []);
     assert!(!live.is_marked());
     assert_eq!(live.state().push.overflowed_count, 4);
-    assert_eq!(Vec::from_iter(names_in(&folder)), names);
+    assert_eq!(Vec::from_iter(names_in(&overflow)), names);
     live.every_acknowledged_segment_is_accounted_for();
 }
 

@@ -38,6 +38,7 @@ fn read_only(mode: Mode) {
 
     let waiting = live.postgres.ready();
     live.s3.set_policy(KEY, Policy::ReadWrite);
+    live.drain();
     let after = live.write_acknowledged(1);
     live.assert_archived(&[before, waiting, after].concat());
     live.every_acknowledged_segment_is_accounted_for();
@@ -69,7 +70,7 @@ fn much_wal_little_backlog(fill: fn(&Live)) {
     live.wait_for_failures(3);
     live.assert_kept(&names);
     live.s3.set_policy(KEY, Policy::ReadWrite);
-    live.write_acknowledged(1);
+    live.drain();
     live.assert_archived(&names);
     live.every_acknowledged_segment_is_accounted_for();
 }
@@ -106,7 +107,7 @@ fn symbolic_link(mode: Mode) {
     live.wait("pg_wal stops growing", || live.postgres.ready().len() < THRESHOLD);
     assert_eq!(live.gaps().len(), 1);
     live.s3.set_policy(KEY, Policy::ReadWrite);
-    live.write_acknowledged(1);
+    live.drain();
     live.every_acknowledged_segment_is_accounted_for();
 }
 

@@ -18,6 +18,7 @@ fn queue_max(mode: Mode) {
     assert_eq!(Some(&gap.first.to_string()), written.first());
     live.every_acknowledged_segment_is_accounted_for();
     live.s3.set_policy(KEY, Policy::ReadWrite);
+    live.drain();
     let after = live.write_acknowledged(2);
     live.assert_archived(&[before, after].concat());
     live.every_acknowledged_segment_is_accounted_for();

@@ -82,7 +82,9 @@ fn kill_a_push(live: &Live) {
     let before = archiver();
     live.wait("a push runs", || {
         let running = live.pids(PROGRAM);
-        running.iter().for_each(|pid| Lab::signal(*pid, Signal::KILL));
+        for pid in &running {
+            Lab::signal(*pid, Signal::KILL);
+        }
         !running.is_empty()
     });
     live.wait("a new archiver", || ![String::new(), before.clone()].contains(&archiver()));
@@ -111,7 +113,7 @@ fn a_push_that_is_killed_while_it_gives_up_leaves_nothing_unaccounted_for() {
     assert_eq!(live.state().push.dropped_count, 30);
 }
 
-/// The same by a crash of the whole server, which leaves pg_wal as it is and asks for some files again.
+/// The same by a crash of the whole server, which leaves `pg_wal` as it is and asks for some files again.
 #[test]
 fn a_server_that_is_killed_while_wal_is_given_up_leaves_nothing_unaccounted_for() {
     let live = Live::of(Mode::Sync).start();
