@@ -1,6 +1,6 @@
 //! One run of `pgbackrest archive-push`, watched.
 
-use super::context::Context;
+use super::context::{Context, seconds};
 use crate::classify::{self, Class, Failure};
 use crate::decide::push::is_short_of_space;
 use crate::exit::{ArchiverCode, Exit};
@@ -15,6 +15,10 @@ use std::time::{Duration, SystemTime};
 const INTERVAL: Duration = Duration::from_millis(250);
 /// How long a push may go on while the server shuts down.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+/// The same once a push has been ended for this shutdown. PostgreSQL tries a file three times, and once the last
+/// checkpoint is written three times more (pgarch.c, `pgarch_MainLoop`, 15): with ten seconds for each, a hanging
+/// repository would hold the server up for 64 s, longer than `pg_ctl stop` waits.
+const SHUTDOWN_GRACE_AGAIN: Duration = Duration::from_secs(2);
 
 /// Why pgBackRest was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +76,8 @@ pub(super) fn watched(context: &Context, command: std::process::Command, limit: 
 fn reason_to_stop(context: &Context, limit: Duration) -> Option<Stop> {
     if let Some(since) = context.request.data_directory.stopping_since() {
         let waited = SystemTime::now().duration_since(since.max(context.started_at)).unwrap_or_default();
-        if waited >= SHUTDOWN_GRACE {
+        let again = context.state.held_up_stop == Some(seconds(since));
+        if waited >= if again { SHUTDOWN_GRACE_AGAIN } else { SHUTDOWN_GRACE } {
             return Some(Stop::Shutdown);
         }
     }

@@ -9,8 +9,17 @@
 // A release build can not be killed at its checkpoints.
 #[cfg(debug_assertions)]
 mod crash;
-mod full_disk;
 mod docs;
+mod full_disk;
+mod live;
+mod live_gone;
+mod live_healthy;
+mod live_kept;
+mod live_outage;
+mod live_promotion;
+mod live_queue;
+mod live_repositories;
+mod live_stop;
 mod outcome;
 mod push_classes;
 mod push_giving_up;
