@@ -128,15 +128,19 @@ pub fn of_output(code: i32, printed: &str, instant: &InstantDropCodes) -> Failur
     let messages = output::messages(printed);
     let of_level = |level| messages.iter().filter(move |message| message.level == level);
     let errors: Vec<_> = of_level(Level::Error).collect();
-    // Where the error names no repository, the warnings before it do (archive-get, sync).
-    let told = errors.iter().any(|message| message.text.contains("repo"));
-    let warnings = of_level(Level::Warn).filter(|message| !told && !blocks(&message.text).is_empty());
+    // Where the error tells no cause, the warnings before it do (`unable to find a valid repository`, sync).
+    let tells = |text: &str| !blocks(text).is_empty() || !response::exchanges(text).is_empty();
+    let told = errors.iter().any(|message| tells(&message.text));
+    let warnings = of_level(Level::Warn).filter(|message| !told && tells(&message.text));
     let mut repositories = Vec::new();
     for message in warnings.clone().chain(errors.iter().copied()) {
         repositories.extend(of_message(message.code.unwrap_or(code), &message.text, instant));
     }
     if repositories.iter().any(|failure| failure.repository.is_some()) {
         repositories.retain(|failure| failure.repository.is_some());
+    } else if warnings.clone().next().is_some() {
+        // The error itself says no more than that it failed.
+        repositories.retain(|failure| failure.class != Class::Unknown);
     }
     if repositories.is_empty() {
         repositories.extend(of_message(code, printed, instant));

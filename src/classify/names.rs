@@ -45,6 +45,9 @@ pub(super) fn class(attempt: &Attempt) -> Class {
 }
 
 fn is_load_of_archive_info(text: &str) -> bool {
+    if text.lines().any(|line| line.contains("unable to open missing file '") && line.contains("archive.info")) {
+        return true;
+    }
     let Some((_, files)) = text.split_once("unable to load info file '") else { return false };
     files.lines().next().unwrap_or_default().contains("archive.info'")
 }
@@ -58,11 +61,16 @@ fn is_network(text: &str) -> bool {
         "waiting for read from '",
         "waiting for write to '",
         "unable to verify certificate",
+        "in certificate common name",
         "unable to set TLS",
         "TLS error",
         "unexpected eof while reading",
         "unexpected EOF reading HTTP content",
         "HTTP response",
+        "Connection refused",
+        "Connection reset by peer",
+        "Connection timed out",
+        "Broken pipe",
     ];
     TEXTS.iter().any(|part| text.contains(part))
 }

@@ -29,6 +29,9 @@ impl Exchange {
 }
 
 const FAILED: &str = "HTTP request failed with ";
+const CONTENT: &str = "*** Response Content ***:";
+/// No store has a longer code.
+const LONGEST_CODE: usize = 100;
 
 /// Every answer that `text` shows.
 #[must_use]
@@ -51,21 +54,35 @@ fn service_error(rest: &str) -> Option<Exchange> {
 /// What follows `HTTP request failed with `.
 fn failed_request(rest: &str) -> Exchange {
     let status = rest.split(' ').next().and_then(|status| status.parse().ok());
-    let code = match section(rest, "*** Response Content ***:") {
+    let code = match section(rest, CONTENT) {
         Some(body) => code_in_body(&body),
+        // A text on one line.
+        None if rest.lines().count() == 1 && rest.contains(CONTENT) => {
+            rest.rsplit_once(CONTENT).and_then(|(_, body)| code_in_body(body))
+        }
         // A text without sections: what follows the status line is the answer.
         None if !rest.contains("*** ") => rest.split_once(':').and_then(|(_, body)| code_in_body(body)),
         None => None,
     };
-    Exchange { status, code: code.or_else(|| header_code(rest)) }
+    Exchange { status, code: code.or_else(|| header_code(rest)).filter(|code| is_legal(code)) }
 }
 
-/// An answer's body on lines of its own, without anything around it.
+/// An answer's body without its head: it begins a word, so that one inside a path or in quotes is none.
 fn bare_body(text: &str) -> Option<Exchange> {
-    let is_body = |line: &&str| line.trim_start().starts_with("<?xml") || line.trim_start().starts_with("<Error>");
-    let body: Vec<&str> = text.lines().skip_while(|line| !is_body(line)).collect();
-    let code = code_in_body(&body.join("\n"))?;
+    let begins = |mark: &str| {
+        let mut places = text.match_indices(mark).map(|(at, _)| at);
+        places
+            .find(|at| text.get(..*at).is_some_and(|before| before.is_empty() || before.ends_with(char::is_whitespace)))
+    };
+    let at = ["<?xml", "<Error>"].into_iter().filter_map(begins).min()?;
+    let code = code_in_body(text.get(at..)?).filter(|code| is_legal(code))?;
     Some(Exchange { status: None, code: Some(code) })
+}
+
+/// Whether it is a code: it goes into the log and the ledger as it stands.
+fn is_legal(code: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    (1..=LONGEST_CODE).contains(&code.len()) && code.bytes().all(legal)
 }
 
 /// The lines of one section, up to the next heading.

@@ -61,6 +61,54 @@ fn warnings_count_where_the_error_names_no_repository() {
 }
 
 #[test]
+fn a_valid_repository_in_the_error_is_no_named_one() {
+    let answer = "HTTP request failed with 403 (Forbidden): <Error><Code>InvalidAccessKeyId</Code></Error>";
+    for warning in [format!("repo1: [ProtocolError] {answer}"), answer.to_owned()] {
+        let printed = format!("WARN: {warning}\nERROR: [103]: unable to find a valid repository\n");
+        assert_eq!(class(103, &printed), (Class::Gone, Some("InvalidAccessKeyId".to_owned())), "{warning}");
+    }
+    let both = format!("WARN: repo1: [ProtocolError] {answer}\nWARN: repo2: [ServiceError] [503] Slow Down\n");
+    assert_eq!(class(103, &format!("{both}ERROR: [103]: unable to find a valid repository\n")).0, Class::Unavailable);
+}
+
+#[test]
+fn an_answer_on_one_line_is_an_answer() {
+    let body = "<Error><Code>NoSuchBucket</Code></Error>";
+    let sections = format!("404 (Not Found): *** Path/Query ***: GET /b *** Response Content ***: {body}");
+    for text in [format!("unable to list: {body}"), format!("HTTP request failed with {sections}")] {
+        assert_eq!(class(103, &format!("ERROR: [103]: {text}\n")).0, Class::Gone, "{text}");
+    }
+    for text in [format!("unable to open '/b/{body}'"), format!("unable to open '{body}'")] {
+        assert_eq!(class(103, &format!("ERROR: [103]: {text}\n")).0, Class::Unknown, "{text}");
+    }
+}
+
+#[test]
+fn what_can_be_no_code_is_none() {
+    let answer =
+        |code: &str| format!("ERROR: [039]: HTTP request failed with 403 (X): <Error><Code>{code}</Code></Error>");
+    for code in ["No\u{1b}[31mX".to_owned(), "A".repeat(101), "a key".to_owned()] {
+        assert_eq!(class(39, &answer(&code)), (Class::Denied, None), "{code}");
+    }
+}
+
+#[test]
+fn a_connection_that_broke_is_no_local_file() {
+    let reset = "ERROR: [104]: archive-push command encountered error(s):\n       \
+                 repo1: [FileReadError] unable to read from h:443: [104] Connection reset by peer\n";
+    assert_eq!(class(104, reset).0, Class::Unavailable);
+    let name = "ERROR: [095]: unable to find hostname 'h' in certificate common name or subject alternative names\n";
+    assert_eq!(class(95, name).0, Class::Unavailable);
+}
+
+#[test]
+fn a_missing_archive_info_is_a_missing_stanza_without_its_copy() {
+    let missing = "ERROR: [055]: unable to open missing file '/r/archive/main/archive.info' for read\n";
+    assert_eq!(class(55, missing).0, Class::StanzaMissing);
+    assert_eq!(class(55, "ERROR: [055]: unable to open missing file '/data/pg_wal/1' for read\n").0, Class::Local);
+}
+
+#[test]
 fn a_bare_code_is_a_class_too() {
     let table = [
         (44, Class::Mismatch),
