@@ -9,7 +9,7 @@ use crate::pgbackrest::run::{self, Ended, Ending, Watch};
 use crate::pgbackrest::spool::{ErrorFiles, SpoolError};
 use crate::space::Volume;
 use std::ffi::OsStr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// How often the clock, the free space and the server's state are looked at.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -75,7 +75,8 @@ pub(super) fn watched(context: &Context, command: std::process::Command, limit: 
 
 fn reason_to_stop(context: &Context, limit: Duration) -> Option<Stop> {
     if let Some(since) = context.request.data_directory.stopping_since() {
-        let waited = SystemTime::now().duration_since(since.max(context.started_at)).unwrap_or_default();
+        // By the clock that can't be set, as far as this push goes; a change in the future says nothing.
+        let waited = since.elapsed().unwrap_or(Duration::MAX).min(context.started.elapsed());
         let again = context.state.held_up_stop == Some(seconds(since));
         if waited >= if again { SHUTDOWN_GRACE_AGAIN } else { SHUTDOWN_GRACE } {
             return Some(Stop::Shutdown);
@@ -97,13 +98,16 @@ impl Attempt {
     pub(super) fn failure(&self, context: &Context) -> Failure {
         let instant = &context.request.push.instant_drop.value;
         match &self.ended.ending {
-            Ending::Exited(code) => match &self.spool_error {
-                // 82 says no more than that the async process was not done; the spool says why.
-                Some(error) if *code == 82 || self.printed.trim().is_empty() => {
-                    classify::of_spool(error.code, &error.text, instant)
+            Ending::Exited(code) => {
+                let printed = classify::of_output(*code, &self.printed, instant);
+                match &self.spool_error {
+                    // 82 says no more than that the async process was not done; the spool says why.
+                    Some(error) if *code == 82 || printed.class() == Class::Unknown => {
+                        classify::of_spool(error.code, &error.text, instant)
+                    }
+                    _ => printed,
                 }
-                _ => classify::of_output(*code, &self.printed, instant),
-            },
+            }
             Ending::Signaled(signal) => {
                 Failure::of_class(Class::Local, &format!("pgBackRest was ended by signal {signal}"))
             }

@@ -40,7 +40,6 @@ pub struct Request {
 pub struct Context {
     pub(super) request: Request,
     pub(super) started: Instant,
-    pub(super) started_at: SystemTime,
     pub(super) caller: Caller,
     pub(super) spool: Option<Spool>,
     pub(super) redactor: Redactor,
@@ -64,7 +63,6 @@ impl Context {
             state,
             ledger,
             started: Instant::now(),
-            started_at: SystemTime::now(),
             request,
         }
     }

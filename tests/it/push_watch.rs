@@ -4,6 +4,7 @@
 use crate::push_classes::sample;
 use crate::standin::{Case, SEGMENT};
 use std::fs::File;
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
@@ -59,6 +60,15 @@ fn a_shutdown_ends_pgbackrest_and_gives_nothing_up() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_does_not_hold_a_shutdown_up() {
+    let stopping = Case::new("stopping in the future").postmaster("stopping").does("sleep 300");
+    let later = SystemTime::now() + Duration::from_hours(1);
+    File::open(stopping.data().join("postmaster.pid")).unwrap().set_modified(later).unwrap();
+    let outcome = stopping.status(63).kept("unavailable").stderr_has("shutting down");
+    outcome.check((9..20).contains(&outcome.took.as_secs()), "10 s of grace after the push's start");
+}
+
+#[test]
 fn no_shutdown_no_hurry() {
     for state in ["ready   ", "standby ", "starting", ""] {
         Case::new(state).postmaster(state).does("sleep 1").status(0).stored();
@@ -94,6 +104,8 @@ fn the_spool_tells_the_cause_of_82() {
     late("its own").does(write(&own, denied)).status(82).kept("denied").stderr_has("AccessDenied");
     late("global").does(write("global.error", denied)).status(82).kept("denied");
     late("an old one").spool("global.error", denied).spool(&own, denied).status(82).kept("unavailable");
+    let tells_nothing = Case::new("103 without a cause").says("ERROR: [103]: unable to find a valid repository\n");
+    tells_nothing.does(write("global.error", denied)).exits(103).status(103).kept("denied");
     let anew = late("an old one, written anew").spool("global.error", "31\nx").does(write("global.error", denied));
     anew.status(82).kept("denied");
     let first = late("its own comes first").does(write("global.error", "31\nx")).does(write(&own, denied));
@@ -121,7 +133,9 @@ fn an_older_error_counts_while_its_worker_runs() {
         });
         case.spool("global.error", "31\noption")
     };
-    let sleeper = |word: &str| Command::new("/bin/sh").args(["-c", "sleep 60; :", word]).spawn().unwrap();
+    let sleeper = |word: &str| {
+        Command::new("/bin/sh").arg0("/usr/bin/pgbackrest").args(["-c", "sleep 60; :", word]).spawn().unwrap()
+    };
     let (mut worker, mut other) = (sleeper("archive-push:async"), sleeper("archive-get:async"));
     let (pid, stranger) = (worker.id(), other.id());
     with_lock("a worker", "main-archive.lock", pid).status(82).kept("config");
