@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 const KEPT_BYTES: usize = 1 << 20;
 /// What is kept of stderr: pgBackRest's messages are 8 KiB at most each, and reading them takes their size several times.
 const KEPT_BYTES_OF_STDERR: usize = 256 << 10;
+/// The most that a pipe holds (`fs.pipe-max-size`).
+const LARGEST_PIPE: usize = 1 << 20;
 /// How long a child has between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -226,10 +228,12 @@ impl Stream {
         Ok(Self { fd, kept: Vec::new(), most })
     }
 
-    /// Reads what is there. Forgets the pipe at its end.
+    /// Reads what is there, at most a full pipe, so that a child that never stops writing holds nothing up. Forgets
+    /// the pipe at its end.
     fn drain(&mut self) {
         let mut buffer = [0; 16 * 1024];
-        while let Some(fd) = &self.fd {
+        for _ in 0..LARGEST_PIPE / buffer.len() {
+            let Some(fd) = &self.fd else { return };
             match rustix::io::read(fd, &mut buffer) {
                 Ok(0) => self.fd = None,
                 Ok(count) => {
@@ -277,6 +281,12 @@ mod tests {
     #[test]
     fn a_child_that_ignores_sigterm_is_killed() {
         let ended = sh("trap '' TERM; while :; do sleep 0.1; done", Duration::from_millis(50), &mut || Some(Reason));
+        assert!(matches!(ended.ending, Ending::Stopped(Reason)));
+    }
+
+    #[test]
+    fn a_child_that_never_stops_writing_is_ended() {
+        let ended = sh("cat /dev/zero /dev/zero >&2", Duration::from_millis(50), &mut || Some(Reason));
         assert!(matches!(ended.ending, Ending::Stopped(Reason)));
     }
 
