@@ -96,7 +96,7 @@ pub(super) fn give_up(
         context.update(|state| count(state, counted));
         return if deferred { Fate::Deferred(cause) } else { Fate::Kept(cause) };
     };
-    if let Some(folder) = overflow(context, file, cause) {
+    if let Some(folder) = overflow(context, file, facts) {
         context.update(|state| {
             count(state, counted);
             state.push.overflowed_count += 1;
@@ -107,7 +107,11 @@ pub(super) fn give_up(
     let loss = Loss { segment, partial, class: counted.class, cause, s3_code, at: counted.at };
     match record(context, &loss, Some(counted)) {
         Some(gap) => Fate::Lost(cause, gap),
-        None if is_under_reserve(facts.free, facts.reserve) => Fate::Unrecorded(cause),
+        None if is_under_reserve(facts.free, facts.reserve) => {
+            // The only trace that is left.
+            mark(context, &loss);
+            Fate::Unrecorded(cause)
+        }
         None => Fate::Kept(cause),
     }
 }
@@ -122,12 +126,12 @@ pub(super) fn skipped(context: &mut Context, pushed: &WalFile, skipped: &Skipped
     };
     let Some((segment, partial)) = file.losable() else {
         let deferred = defer(context, &file.to_string(), &path);
-        report::skipped(&file, class, cause, deferred);
+        report::skipped(&file, cause, deferred, &context.facts(class, false));
         return deferred;
     };
     let loss = Loss { segment, partial, class, cause, s3_code: None, at: context.now() };
     let recorded = record(context, &loss, None).is_some();
-    report::skipped(&file, class, cause, recorded);
+    report::skipped(&file, cause, recorded, &context.facts(class, false));
     recorded
 }
 
@@ -195,10 +199,10 @@ fn defer(context: &Context, name: &str, path: &Path) -> bool {
 }
 
 /// Copies a segment into the overflow folder, if there is one and it has room. Where it lies then.
-fn overflow(context: &Context, file: &WalFile, cause: Cause) -> Option<PathBuf> {
+fn overflow(context: &Context, file: &WalFile, facts: &Facts) -> Option<PathBuf> {
     let overflow = context.request.push.overflow.as_ref()?;
     let (name, path) = (file.to_string(), context.file_path());
-    let copied = has_room(overflow, &name, &path, cause).and_then(|()| {
+    let copied = has_room(overflow, &name, &path, facts).and_then(|()| {
         let mut source = File::open(&path)?;
         durable::copy_into(&mut source, &overflow.folder, &name)
     });
@@ -214,8 +218,8 @@ fn overflow(context: &Context, file: &WalFile, cause: Cause) -> Option<PathBuf> 
     }
 }
 
-/// Whether the file fits: under the folder's own limit, on its volume, and not where space is what is short.
-fn has_room(overflow: &Overflow, name: &str, path: &Path, cause: Cause) -> io::Result<()> {
+/// Whether the file fits: under the folder's own limit, on its volume, and above the reserve of `pg_wal`'s volume.
+fn has_room(overflow: &Overflow, name: &str, path: &Path, facts: &Facts) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt as _;
     let length = path.metadata()?.len();
     if !overflow.folder.exists() {
@@ -236,7 +240,8 @@ fn has_room(overflow: &Overflow, name: &str, path: &Path, cause: Cause) -> io::R
     if Volume::of(&overflow.folder).free.is_some_and(|free| free < length) {
         return full("its volume has no space left");
     }
-    if cause == Cause::FreeReserve && overflow.folder.metadata()?.dev() == path.metadata()?.dev() {
+    let left = facts.free.map(|free| free.saturating_sub(length));
+    if is_under_reserve(left, facts.reserve) && overflow.folder.metadata()?.dev() == path.metadata()?.dev() {
         return full("it lies on the volume whose space is short");
     }
     Ok(())

@@ -3,7 +3,7 @@
 use super::attempt::Attempt;
 use super::context::Context;
 use super::keep::Fate;
-use crate::classify::{Class, Failure};
+use crate::classify::Failure;
 use crate::decide::push::Facts;
 use crate::ledger::gaps::Cause;
 use crate::ledger::state::LastFailure;
@@ -38,11 +38,13 @@ pub(super) fn works_again(file: &WalFile, failures: u64, healed: bool) {
 }
 
 /// pgBackRest acknowledged a file that it did not store.
-pub(super) fn skipped(file: &WalFile, class: Class, cause: Cause, kept: bool) {
-    let cause = cause.as_str();
+pub(super) fn skipped(file: &WalFile, cause: Cause, kept: bool, facts: &Facts) {
+    let (class, cause, space) = (facts.class, cause.as_str(), space(facts));
     match (kept, file.losable().is_some()) {
         (true, true) => {
-            tracing::error!("dropping {file}: pgBackRest gave it up, class {class}, cause {cause}; recorded as lost");
+            tracing::error!(
+                "dropping {file}: pgBackRest gave it up, class {class}, cause {cause}; {space}; recorded as lost"
+            );
         }
         (true, false) => {
             tracing::warn!("deferring {file}: pgBackRest gave it up, cause {cause}; a copy is kept to be pushed later");
