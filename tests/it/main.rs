@@ -6,6 +6,8 @@
     reason = "a test that can't go on shall panic, and it makes its own files and processes"
 )]
 
+mod live_get;
+mod live_get_outage;
 mod outcome;
 mod push_classes;
 mod push_table;
