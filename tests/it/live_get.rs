@@ -64,11 +64,13 @@ impl Origin {
         let postgres = Cluster::builder(&lab);
         let store = PgBackRest::builder(&lab).postgres(&postgres).repo_s3(&s3, "wal", KEY, "secret", "/repo");
         let store = store.option("global", "repo1-bundle", "y").write();
-        let postgres = postgres.setting("track_commit_timestamp", "on").setting("wal_log_hints", "on");
+        let postgres = postgres.setting("wal_keep_size", "64").setting("wal_log_hints", "on");
         let cluster = postgres.archive_command(&store.archive_command()).start();
         store.stanza_create();
         cluster.sql("CREATE TABLE t (n int, at timestamptz DEFAULT clock_timestamp(), x xid8 DEFAULT pg_current_xact_id())");
         store.backup("full");
+        // A target's time must be a whole second after the backup's (restore.c, `restoreBackupSet`).
+        cluster.sql("SELECT pg_sleep(1.1)");
         let mut origin = Self { lab, s3, cluster, store, segments: Vec::new(), guard };
         origin.commit_rows();
         origin

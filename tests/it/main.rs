@@ -7,6 +7,8 @@
 )]
 
 mod live_get;
+mod live_get_ends;
+mod live_get_others;
 mod live_get_outage;
 mod outcome;
 mod push_classes;
