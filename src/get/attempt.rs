@@ -199,7 +199,13 @@ fn failure(ending: &Ending<Stop>, text: &str, found: Found) -> Failure {
             Failure::of_class(Class::Mismatch, "pgBackRest succeeded, and the file is not whole")
         }
         Ending::Exited(0) => Failure::of_class(Class::Unknown, "pgBackRest succeeded, and the file is not there"),
-        Ending::Exited(code) => classify::of_output(*code, text, &classify::codes::InstantDropCodes::default()),
+        Ending::Exited(code) => {
+            let mut failure = classify::of_output(*code, text, &classify::codes::InstantDropCodes::default());
+            if failure.text.is_empty() {
+                failure.text = format!("pgBackRest exited with {code} and said nothing");
+            }
+            failure
+        }
         Ending::Signaled(signal) => {
             Failure::of_class(Class::Local, &format!("pgBackRest was ended by signal {signal}"))
         }

@@ -67,7 +67,9 @@ impl Origin {
         let postgres = postgres.setting("wal_keep_size", "64").setting("wal_log_hints", "on");
         let cluster = postgres.archive_command(&store.archive_command()).start();
         store.stanza_create();
-        cluster.sql("CREATE TABLE t (n int, at timestamptz DEFAULT clock_timestamp(), x xid8 DEFAULT pg_current_xact_id())");
+        cluster.sql(
+            "CREATE TABLE t (n int, at timestamptz DEFAULT clock_timestamp(), x xid8 DEFAULT pg_current_xact_id())",
+        );
         store.backup("full");
         // A target's time must be a whole second after the backup's (restore.c, `restoreBackupSet`).
         cluster.sql("SELECT pg_sleep(1.1)");

@@ -72,7 +72,8 @@ fn a_segment_that_is_really_missing_ends_the_recovery_and_the_line_says_so() {
         copy.start_recovery();
         assert!(copy.wait_promoted(LONG), "{}", copy.log());
         assert_eq!(rows(&copy), 5, "{}", copy.log());
-        let line = format!("pgbackrest-guard-get: {missing} is in no repository: to PostgreSQL the archive ends before it");
+        let line =
+            format!("pgbackrest-guard-get: {missing} is in no repository: to PostgreSQL the archive ends before it");
         assert!(copy.log().contains(&line), "{}", copy.log());
     }
 }

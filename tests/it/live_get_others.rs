@@ -72,7 +72,8 @@ fn a_file_that_only_the_unreachable_repository_has_is_not_absent() {
         let copy = Cluster::builder(&origin.lab).name(name);
         let backrest = PgBackRest::builder(&origin.lab).name(&format!("store-{name}")).postgres(&copy);
         let backrest = backrest.archive_async(asynchronous).option("global", "io-timeout", "1");
-        let backrest = backrest.repo_s3(&origin.s3, "wal", KEY, "secret", "/repo").option("global", "repo1-bundle", "y");
+        let backrest =
+            backrest.repo_s3(&origin.s3, "wal", KEY, "secret", "/repo").option("global", "repo1-bundle", "y");
         let backrest = backrest.repo_posix(&folder).write();
         copy_archive_until(&origin, &folder, 5);
         let copy = origin.restore_by(&backrest, copy, Wanted::new(name));

@@ -6,6 +6,9 @@
     reason = "a test that can't go on shall panic, and it makes its own files and processes"
 )]
 
+mod get_calls;
+mod get_standin;
+mod get_table;
 mod live_get;
 mod live_get_ends;
 mod live_get_others;
