@@ -21,7 +21,6 @@ pub(crate) struct Origin {
     pub(crate) lab: Lab,
     pub(crate) s3: S3Server,
     pub(crate) cluster: Cluster,
-    pub(crate) store: PgBackRest,
     /// The segment of each row.
     pub(crate) segments: Vec<String>,
     guard: PathBuf,
@@ -73,7 +72,7 @@ impl Origin {
         store.backup("full");
         // A target's time must be a whole second after the backup's (restore.c, `restoreBackupSet`).
         cluster.sql("SELECT pg_sleep(1.1)");
-        let mut origin = Self { lab, s3, cluster, store, segments: Vec::new(), guard };
+        let mut origin = Self { lab, s3, cluster, segments: Vec::new(), guard };
         origin.commit_rows();
         origin
     }

@@ -38,7 +38,7 @@ fn targets_are_reached() {
         let options = [kind_option.as_str(), "--target-action=promote", target.as_str()];
         let options = options.get(..if kind == "immediate" { 2 } else { 3 }).unwrap();
         let asynchronous = kind == "xid";
-        let copy = origin.restore(Wanted { options, asynchronous, ..Wanted::new(&format!("to-{kind}")) });
+        let copy = origin.restore(Wanted { asynchronous, options, ..Wanted::new(&format!("to-{kind}")) });
         copy.start_recovery();
         assert!(copy.wait_promoted(LONG), "{kind}: {}", copy.log());
         assert_eq!(rows(&copy), expected, "{kind}: {}", copy.log());

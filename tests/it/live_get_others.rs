@@ -132,3 +132,21 @@ fn a_shutdown_while_guard_get_waits_is_quick() {
         copy.stop(StopMode::Immediate);
     }
 }
+
+#[test]
+fn a_copy_beside_its_origin_needs_no_configuration_of_its_own() {
+    let origin = Origin::new();
+    let copy = Cluster::builder(&origin.lab).name("beside");
+    let backrest = PgBackRest::builder(&origin.lab).name("shared").pg_path(
+        origin.cluster.pgdata(),
+        origin.cluster.port(),
+        origin.cluster.socket_dir(),
+    );
+    let backrest = backrest.repo_s3(&origin.s3, "wal", KEY, "secret", "/repo").option("global", "repo1-bundle", "y");
+    let copy = origin.restore_by(&backrest.write(), copy, Wanted::new("beside"));
+    origin.cluster.stop(StopMode::Fast);
+    std::fs::remove_dir_all(origin.cluster.pgdata()).unwrap();
+    copy.start_recovery();
+    assert_complete(&copy);
+    assert!(!copy.log().contains("could not be asked for"), "{}", copy.log());
+}
