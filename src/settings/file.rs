@@ -8,6 +8,9 @@ use std::io;
 use std::path::Path;
 use toml::Value;
 
+/// Characters of a wrong line that a warning shows.
+const LONGEST_SHOWN: usize = 200;
+
 /// What a missing file means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Missing {
@@ -28,8 +31,33 @@ pub(super) fn read(path: &Path, missing: Missing) -> (BTreeMap<String, OsString>
     };
     match text.parse::<toml::Table>() {
         Ok(table) => values(table, path),
-        Err(error) => (BTreeMap::new(), vec![ignored(path, &format!("is no TOML ({})", one_line(&error)))]),
+        Err(_) => line_by_line(&text, path),
     }
+}
+
+/// A file that is no TOML as a whole: one wrong line (`= 08`, `= 5gb`) costs no more than itself.
+fn line_by_line(text: &str, path: &Path) -> (BTreeMap<String, OsString>, Vec<Warning>) {
+    let (mut values, mut warnings) = (BTreeMap::new(), Vec::new());
+    for line in text.lines() {
+        match line.parse::<toml::Table>() {
+            Ok(table) => {
+                let (more, wrong) = self::values(table, path);
+                values.extend(more);
+                warnings.extend(wrong);
+            }
+            Err(error) => warnings.push(ignored(path, &format!("has a line {} ({})", shown(line), one_line(&error)))),
+        }
+    }
+    (values, warnings)
+}
+
+/// A line that can be shown: without its value where that is a key or a secret.
+fn shown(line: &str) -> String {
+    let key = line.split_once('=').map_or("", |(key, _)| key.trim());
+    let secret = key.to_ascii_lowercase().contains("key") || key.to_ascii_lowercase().contains("secret");
+    let shown = if secret || key.is_empty() { key } else { line.trim() };
+    let cut: String = shown.chars().take(LONGEST_SHOWN).collect();
+    format!("'{}'", cut.escape_debug())
 }
 
 fn values(table: toml::Table, path: &Path) -> (BTreeMap<String, OsString>, Vec<Warning>) {
@@ -41,8 +69,10 @@ fn values(table: toml::Table, path: &Path) -> (BTreeMap<String, OsString>, Vec<W
             Value::String(text) => text,
             Value::Integer(number) => number.to_string(),
             Value::Boolean(switch) => switch.to_string(),
-            Value::Float(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => {
-                let what = format!("{key} is neither a string, a whole number nor a switch: it is ignored");
+            // No setting is one: it is refused where it is read, by its name and with its value.
+            Value::Float(number) => number.to_string(),
+            Value::Datetime(_) | Value::Array(_) | Value::Table(_) => {
+                let what = format!("{key} is neither a string, a number nor a switch: it is ignored");
                 warnings.push(Warning(format!("the settings file {}: {what}", path.display())));
                 continue;
             }

@@ -147,6 +147,14 @@ fn a_bad_settings_file_costs_a_warning() {
         let case = Case::new(name).settings(text).unset("WAL_DROP_THRESHOLD_MB").exits(49).backlog(50);
         case.status(49).kept("unavailable").only_own_lines().lines_with("", 2);
     }
+    for line in ["wal_drop_threshold_mb = 08", "wal_drop_threshold_mb = 5gb", "wal_drop_threshold_mb ="] {
+        let text = format!("wal_drop_measure = 'pg_wal'\n{line}\nwal_guard_log_format = 'text' # a comment\n");
+        let case = Case::new(line).settings(&text).unset("WAL_DROP_THRESHOLD_MB").exits(49).backlog(50);
+        let outcome = case.wal("000000010000000000000004", 800 << 20).status(0);
+        outcome.lost("unavailable", "drop-threshold").stderr_has(line).lines_with("", 2);
+    }
+    let secret = Case::new("a secret").settings("wal_archive_secret = sEcReT\"\n").status(0);
+    secret.stderr_has("wal_archive_secret").stderr_lacks("sEcReT");
     Case::new("no text").with(|root| fs::write(root.join("guard.toml"), b"\xff").unwrap()).status(0).lines_with("", 1);
     Case::new("missing, though named").env("WAL_GUARD_CONFIG", "/nowhere/at/all").status(0).lines_with("", 1);
     Case::new("a folder").env("WAL_GUARD_CONFIG", "/").status(0).stored().lines_with("", 1);
