@@ -5,7 +5,7 @@
 //! version (4) and the state (4); the checkpoint's timeline lies at offset 48. `postmaster.pid` (utils/pidfile.h)
 //! holds the postmaster's state in its eighth line: `starting`, `stopping`, `ready` or `standby`.
 
-use crate::wal::SegmentSize;
+use crate::wal::{SegmentSize, WalFile};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use std::fs::{self, Metadata};
@@ -134,7 +134,7 @@ impl DataDirectory {
     pub fn newest_archived(&self) -> Option<(String, SystemTime)> {
         let done = fs::read_dir(self.archive_status()).ok()?.flatten().filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
-            let name = name.strip_suffix(".done")?.to_owned();
+            let name = name.strip_suffix(".done").filter(|name| name.parse::<WalFile>().is_ok())?.to_owned();
             Some((entry.metadata().ok()?.modified().ok()?, name))
         });
         done.max().map(|(at, name)| (name, at))

@@ -57,6 +57,7 @@ fn request(common: CommonArguments) -> Result<Request, String> {
     Ok(Request {
         config: config(&common, sources.environment()),
         drop_threshold: push.drop_threshold.map(|setting| setting.value),
+        drop_measure: push.drop_measure.value,
         free_reserve: push.free_reserve.map(|setting| setting.value),
         intervals,
         common,

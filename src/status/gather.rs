@@ -5,11 +5,11 @@ use super::report::{Archiving, Backups, Catalog, Cluster, GapReport, Push, Repor
 use crate::data_directory::DataDirectory;
 use crate::decide::status::{Facts, LedgerFacts, judge};
 use crate::ledger::Ledger;
-use crate::ledger::state::State;
+use crate::ledger::state::{Identity, State};
 use crate::log;
 use crate::pgbackrest::config::Config;
 use crate::pgbackrest::locks;
-use crate::settings::{BackupIntervals, CommonSettings, Mebibytes};
+use crate::settings::{BackupIntervals, CommonSettings, DropMeasure, Mebibytes};
 use crate::space::{self, Limits, Volume};
 use jiff::Timestamp;
 use std::fs;
@@ -23,6 +23,8 @@ pub struct Request {
     pub drop_threshold: Option<Mebibytes>,
     /// Push's reserve, where it is set.
     pub free_reserve: Option<Mebibytes>,
+    /// What push measures against the threshold.
+    pub drop_measure: DropMeasure,
     /// How often backups are due.
     pub intervals: BackupIntervals,
     /// pgBackRest's configuration, if it can be read.
@@ -41,6 +43,8 @@ pub fn gather(request: &Request) -> Report {
     let readable = directory.as_ref().filter(|directory| fs::read(directory.path().join("PG_VERSION")).is_ok());
     let ledger = readable.and(request.common.state_dir.as_ref()).map(|folder| Ledger::peek(&folder.value));
     let state = ledger.as_ref().and_then(|ledger| ledger.as_ref().ok()).and_then(Option::as_ref);
+    let foreign = state.zip(readable).and_then(|(state, directory)| foreign(state, directory));
+    let state = state.filter(|_| foreign.is_none());
     let backup_state = readable.map(backup_state).unwrap_or_default();
     let archiving = readable.map(|directory| archiving(request, directory, state)).unwrap_or_default();
     let backups = backup_state.backups(request.intervals, backup_runs(request), request.now);
@@ -49,7 +53,7 @@ pub fn gather(request: &Request) -> Report {
         switched_off: request.common.archiving_off,
         invalid_bucket: archiving.invalid_bucket.clone(),
         server_runs: readable.map(DataDirectory::server_runs),
-        ledger: ledger_facts(ledger.as_ref()),
+        ledger: foreign.map_or_else(|| ledger_facts(ledger.as_ref()), LedgerFacts::Unreadable),
         gap_marker: readable.is_some_and(|directory| directory.gap_marker().exists()),
         backlog: archiving.backlog_bytes,
         threshold: archiving.threshold_bytes.unwrap_or(u64::MAX),
@@ -94,7 +98,7 @@ fn archiving(request: &Request, directory: &DataDirectory, state: Option<&State>
     let invalid_bucket = directory.invalid_bucket();
     let off = request.common.archiving_off || invalid_bucket.is_some();
     let on = state.is_some() || directory.path().join("conf.d/pgbackrest.conf").exists();
-    let backlog = backlog(directory);
+    let backlog = backlog(directory, request.drop_measure);
     let newest = directory.newest_archived();
     Archiving {
         enabled: if off { Some(false) } else { on.then_some(true) },
@@ -111,15 +115,33 @@ fn archiving(request: &Request, directory: &DataDirectory, state: Option<&State>
     }
 }
 
+/// What says that the ledger came with a copied data directory: the next push will begin another.
+///
+/// The repository is not compared: whoever asks may lack the environment that `archive_command` has.
+fn foreign(state: &State, directory: &DataDirectory) -> Option<String> {
+    let control = directory.control();
+    let identity = Identity {
+        system_id: control.map(|control| control.system_id),
+        control_inode: control.map(|control| control.inode),
+        repositories: None,
+    };
+    let difference = state.identity.difference(&identity)?;
+    Some(format!("the ledger is not this cluster's, {difference} has changed; the next push begins a new one"))
+}
+
 fn whole_seconds(at: Timestamp) -> Timestamp {
     moment(at.as_second()).unwrap_or(at)
 }
 
-/// Files that wait, and their bytes. Where the folder can be read and holds no `.ready`, nothing waits.
-fn backlog(directory: &DataDirectory) -> Option<(u64, u64)> {
+/// Files that wait, and the bytes that count. Where the folder can be read and holds no `.ready`, nothing waits.
+fn backlog(directory: &DataDirectory, measure: DropMeasure) -> Option<(u64, u64)> {
     fs::read_dir(directory.archive_status()).ok()?;
     let measured = space::backlog(&directory.pg_wal()).ok()?;
-    Some(measured.files.map_or((0, 0), |files| (files, measured.bytes)))
+    let waiting = measured.files.map_or((0, 0), |files| (files, measured.bytes));
+    match measure {
+        DropMeasure::Backlog => Some(waiting),
+        DropMeasure::PgWal => Some((waiting.0, space::everything(&directory.pg_wal()).ok()?)),
+    }
 }
 
 fn gaps(state: &State) -> Vec<GapReport> {

@@ -11,6 +11,15 @@ const CLOSED_SHOWN: usize = 10;
 /// The report as text, with a newline at its end.
 #[must_use]
 pub fn text(report: &Report) -> String {
+    printable(&lines(report))
+}
+
+/// Characters that would steer a terminal become U+FFFD: paths and notes may hold any.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{FFFD}' } else { c }).collect()
+}
+
+fn lines(report: &Report) -> String {
     let mut out = format!("{}\n", report.verdict.as_str().to_uppercase());
     for reason in &report.reasons {
         let _ = writeln!(out, "  {reason}");

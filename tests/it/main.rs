@@ -35,4 +35,5 @@ mod push_state;
 mod push_table;
 mod push_watch;
 mod standin;
+mod status_files;
 mod tidy;

@@ -1,0 +1,68 @@
+//! What `status` tells from a data directory's files alone (contract, section 8).
+
+use crate::outcome::Outcome;
+use crate::standin::{Case, MIB, SEGMENT};
+use serde_json::Value;
+use std::fs;
+use std::process::Command;
+
+/// A push that gave its segment up, with the control file of a cluster.
+fn lost(name: &str) -> Outcome {
+    Case::new(name).control(42).exits(49).backlog(500).status(0).lost("unavailable", "drop-threshold")
+}
+
+/// The report on a case's data directory, in one of its forms.
+fn status(outcome: &Outcome, form: &str, environment: &[(&str, &str)]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pgbackrest-guard"));
+    command.args(["status", &format!("--output={form}"), "--config=/dev/null"]).env_clear();
+    let shown = command.envs(environment.iter().copied()).env("PGDATA", outcome.case.data()).output().unwrap();
+    outcome.check(shown.status.code() == Some(0), "exit 0");
+    String::from_utf8(shown.stdout).unwrap()
+}
+
+fn report(outcome: &Outcome, environment: &[(&str, &str)]) -> Value {
+    serde_json::from_str(&status(outcome, "json", environment)).unwrap()
+}
+
+#[test]
+fn a_loss_is_listed_and_nothing_is_written() {
+    let outcome = lost("a loss");
+    let before = fs::read_dir(outcome.case.data()).unwrap().count();
+    let report = report(&outcome, &[]);
+    outcome.check(report["verdict"] == "critical" && report["gaps"][0]["first"] == SEGMENT, "an open gap");
+    outcome.check(report["push"]["dropped_count"] == 1 && report["cluster"]["system_id"] == "42", "its numbers");
+    outcome.check(fs::read_dir(outcome.case.data()).unwrap().count() == before, "nothing written");
+}
+
+#[test]
+fn a_ledger_that_was_copied_along_says_nothing_of_this_cluster() {
+    let outcome = lost("copied");
+    let control = outcome.case.data().join("global/pg_control");
+    fs::copy(&control, control.with_extension("new")).unwrap();
+    fs::rename(control.with_extension("new"), &control).unwrap();
+    let report = report(&outcome, &[]);
+    outcome.check(report["gaps"].is_null() && report["push"]["dropped_count"].is_null(), "unknown");
+    outcome.check(report["reasons"].to_string().contains("not this cluster's"), &report.to_string());
+}
+
+#[test]
+fn the_backlog_is_measured_as_push_does() {
+    let outcome = lost("measure");
+    let outcome = outcome.again().wal("000000010000000000000001", 100 * MIB).status(0);
+    let bytes =
+        |measure: &str| report(&outcome, &[("WAL_DROP_MEASURE", measure)])["archiving"]["backlog_bytes"].clone();
+    outcome.check(bytes("backlog") == 500 * MIB && bytes("pg_wal") == 600 * MIB, "500 and 600 MiB");
+}
+
+#[test]
+fn odd_names_and_notes_do_not_steer_a_terminal() {
+    let outcome = lost("odd");
+    let done = outcome.case.data().join("pg_wal/archive_status");
+    fs::write(done.join("000000010000000000000004.done"), "").unwrap();
+    fs::write(done.join("x\u{1b}[31m.done"), "").unwrap();
+    fs::write(outcome.case.data().join(".pgbackrest_invalid_bucket"), "bad\u{1b}[31m-name\n").unwrap();
+    let text = status(&outcome, "text", &[]);
+    outcome.check(!text.contains('\u{1b}'), &text);
+    let last = report(&outcome, &[])["archiving"]["last_archived_wal"].clone();
+    outcome.check(last == "000000010000000000000004", "a WAL file's name");
+}
