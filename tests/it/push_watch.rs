@@ -5,7 +5,7 @@ use crate::push_classes::sample;
 use crate::standin::{Case, SEGMENT};
 use std::fs::File;
 use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 /// The pids that a stand-in noted must be gone.
@@ -125,8 +125,8 @@ fn an_older_error_counts_while_its_worker_runs() {
     // What is looked for is a pgBackRest that pushes asynchronously for this stanza, by its command line.
     let sleeper = |word: &str| {
         let mut command = Command::new("/bin/sh");
-        command.arg0("pgbackrest").args(["-c", "sleep 60; :", "--stanza=main", word]);
-        command.spawn().unwrap()
+        command.arg0("pgbackrest").args(["-c", "read end", "--stanza=main", word]);
+        command.stdin(Stdio::piped()).spawn().unwrap()
     };
     let (mut worker, mut other) = (sleeper("archive-push:async"), sleeper("archive-get:async"));
     let (pid, stranger) = (worker.id(), other.id());
