@@ -1,4 +1,4 @@
-//! `make demo`: what happens to PostgreSQL when the repository fails.
+//! `make demo`: what happens to PostgreSQL when the repository fails, while it archives and while it recovers.
 //!
 //! A real cluster archives through `pgbackrest-guard-push` and the real pgBackRest to an S3 server over TLS in this
 //! process, whose keys and policies change while everything runs. Each claim that is printed is checked; the program
@@ -6,6 +6,7 @@
 
 #![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 
+mod recovery;
 mod stage;
 
 use pgbackrest_guard_lab::Policy;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     read_only(&mut stage);
     rights_given_back(&mut stage);
     stage.account_for_everything();
+    recovery::outage_in_mid_recovery(&mut stage);
     println!("\n{}, after {} seconds.", stage.verdict(), started.elapsed().as_secs());
     if stage.is_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -1,6 +1,6 @@
 //! The demo's stage: the cluster, the store, the programs, and how a claim is checked.
 
-use pgbackrest_guard_lab::{Cluster, Lab, PgBackRest, S3Server, within};
+use pgbackrest_guard_lab::{Cluster, Lab, PgBackRest, PgBackRestBuilder, S3Server, within};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,17 @@ use std::time::Duration;
 
 /// The access key's id.
 pub(crate) const KEY: &str = "AKIADEMODEMODEMO1234";
+/// Its secret.
+const SECRET: &str = "a-secret-that-is-never-shown";
 
 /// Everything that runs, and the count of claims.
 pub(crate) struct Stage {
     pub(crate) cluster: Cluster,
-    backrest: PgBackRest,
+    pub(crate) backrest: PgBackRest,
     pub(crate) s3: S3Server,
     guard: PathBuf,
-    lab: Lab,
+    pub(crate) get: PathBuf,
+    pub(crate) lab: Lab,
     written: BTreeSet<String>,
     held: u32,
     failed: u32,
@@ -27,12 +30,13 @@ impl Stage {
         let lab = Lab::new();
         let push = lab.copy_program(program("pgbackrest-guard-push"));
         let guard = lab.copy_program(program("pgbackrest-guard"));
+        let get = lab.copy_program(program("pgbackrest-guard-get"));
         let s3 = S3Server::start(&lab);
         s3.create_bucket("wal");
-        s3.add_key(KEY, "a-secret-that-is-never-shown");
+        s3.add_key(KEY, SECRET);
         let postgres = Cluster::builder(&lab);
         let builder = PgBackRest::builder(&lab).postgres(&postgres);
-        let builder = builder.repo_s3(&s3, "wal", KEY, "a-secret-that-is-never-shown", "/repo").archive_async(true);
+        let builder = builder.repo_s3(&s3, "wal", KEY, SECRET, "/repo").archive_async(true);
         let backrest = builder.write();
         let command = format!("{} --pgbackrest-config={} %p", push.display(), backrest.config_file().display());
         println!("\narchive_command = 'pgbackrest-guard-push %p'");
@@ -41,7 +45,12 @@ impl Stage {
         let cluster = postgres.archive_command(&command).start();
         cluster.sql("CREATE TABLE t (n int)");
         backrest.stanza_create();
-        Self { cluster, backrest, s3, guard, lab, written: BTreeSet::new(), held: 0, failed: 0 }
+        Self { cluster, backrest, s3, guard, get, lab, written: BTreeSet::new(), held: 0, failed: 0 }
+    }
+
+    /// Adds the demo's repository to another configuration.
+    pub(crate) fn repository(&self, builder: PgBackRestBuilder) -> PgBackRestBuilder {
+        builder.repo_s3(&self.s3, "wal", KEY, SECRET, "/repo")
     }
 
     /// Prints a heading.

@@ -5,7 +5,7 @@ use crate::push_classes::sample;
 use crate::standin::{Case, SEGMENT};
 use std::fs::File;
 use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 /// The pids that a stand-in noted must be gone.
@@ -133,8 +133,11 @@ fn an_older_error_counts_while_its_worker_runs() {
         });
         case.spool("global.error", "31\noption")
     };
+    // What is looked for is a pgBackRest that pushes asynchronously for this stanza, by its command line.
     let sleeper = |word: &str| {
-        Command::new("/bin/sh").arg0("/usr/bin/pgbackrest").args(["-c", "sleep 60; :", word]).spawn().unwrap()
+        let mut command = Command::new("/bin/sh");
+        command.arg0("pgbackrest").args(["-c", "read end", "--stanza=main", word]);
+        command.stdin(Stdio::piped()).spawn().unwrap()
     };
     let (mut worker, mut other) = (sleeper("archive-push:async"), sleeper("archive-get:async"));
     let (pid, stranger) = (worker.id(), other.id());
