@@ -12,7 +12,7 @@ use std::fs::{self, Metadata};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// The line of `postmaster.pid` that holds the state, from 0 (`LOCK_FILE_LINE_PM_STATUS`).
 const STATUS_LINE: usize = 7;
@@ -60,6 +60,14 @@ impl DataDirectory {
     #[must_use]
     pub fn is_one(path: &Path) -> bool {
         path.join("PG_VERSION").is_file()
+    }
+
+    /// The data directory that a path in its `pg_wal` lies in. It tells more than `PGDATA`, which a shell may have left
+    /// from another cluster: PostgreSQL starts `archive_command` and `restore_command` in its own data directory.
+    #[must_use]
+    pub fn of_wal_path(path: &Path) -> Option<PathBuf> {
+        let pgdata = path.parent()?.parent()?;
+        Self::is_one(pgdata).then(|| pgdata.to_owned())
     }
 
     /// Its path.
@@ -135,7 +143,7 @@ impl DataDirectory {
         let done = fs::read_dir(self.archive_status()).ok()?.flatten().filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
             let name = name.strip_suffix(".done").filter(|name| name.parse::<WalFile>().is_ok())?.to_owned();
-            Some((entry.metadata().ok()?.modified().ok()?, name))
+            Some((changed(&entry.metadata().ok()?), name))
         });
         done.max().map(|(at, name)| (name, at))
     }
@@ -157,6 +165,12 @@ impl DataDirectory {
         let stopping = text.lines().nth(STATUS_LINE).is_some_and(|status| status.trim() == "stopping");
         if stopping { fs::metadata(&path).and_then(|file: Metadata| file.modified()).ok() } else { None }
     }
+}
+
+/// When a file was last renamed or written: a rename keeps the time of the content (`pgarch.c` renames `.ready` to `.done`).
+fn changed(file: &Metadata) -> SystemTime {
+    let seconds = u64::try_from(file.ctime()).unwrap_or(0);
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
 /// `xlog_seg_size`, at offset 228; `floatFormat` at 208 (1234567.0) shows that the layout is the known one.

@@ -13,7 +13,11 @@ use std::path::Path;
 /// # Errors
 /// What the system says.
 pub fn create_private_folder(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+    if path.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    path.parent().map_or(Ok(()), sync_folder)
 }
 
 /// Copies what `source` yields into `folder/name`, mode 0600, by way of a temporary file, and syncs both.

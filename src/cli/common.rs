@@ -62,7 +62,12 @@ impl CommonArguments {
             pgdata: absolute(self.pgdata),
             stanza: self.stanza,
             pgbackrest_config: absolute(self.pgbackrest_config),
-            pgbackrest: self.pgbackrest,
+            // A name alone is looked for on PATH.
+            pgbackrest: if self.pgbackrest.as_ref().is_some_and(|program| program.components().count() > 1) {
+                absolute(self.pgbackrest)
+            } else {
+                self.pgbackrest
+            },
             state_dir: absolute(self.state_dir),
             log_level: self.log_level,
             log_format: self.log_format,

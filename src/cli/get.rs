@@ -11,7 +11,7 @@ use crate::pgbackrest::run::Signals;
 use crate::settings::{self, CommonSettings, Environment, GetFlags, GetSettings, Seconds};
 use crate::wal::WalFile;
 use clap::Parser;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 const PROGRAM: &str = "pgbackrest-guard-get";
@@ -85,12 +85,12 @@ fn wrong() -> Exit {
 fn run(arguments: Arguments, signals: std::io::Result<Signals>) -> Result<Exit, String> {
     let file: WalFile = arguments.file.to_string_lossy().parse().map_err(|error| format!("{error}"))?;
     let flags = GetFlags { retry: arguments.retry, timeout: arguments.timeout, no_fast_path: arguments.no_fast_path };
-    let mut common = arguments.common.into_flags()?;
+    let common = arguments.common.into_flags()?;
     let working_directory = std::env::current_dir().map_err(|error| format!("no working directory: {error}"))?;
     let target = working_directory.join(&arguments.target);
-    common.pgdata = common.pgdata.or_else(|| of_target(&target));
     let mut sources = settings::sources(common.config.as_deref(), Environment::of_process());
-    let common = CommonSettings::resolve(common, Some(working_directory.clone()), &mut sources);
+    let common = CommonSettings::resolve(common, Some(working_directory.clone()), &mut sources)
+        .with_directory_of(&target, &mut sources);
     let get_settings = GetSettings::resolve(flags, &mut sources);
     log::start(PROGRAM, common.log_level.value, common.log_format.value);
     for warning in sources.warnings() {
@@ -106,11 +106,4 @@ fn run(arguments: Arguments, signals: std::io::Result<Signals>) -> Result<Exit, 
         target,
     };
     Ok(get(&Context::open(request, signals), &file))
-}
-
-/// The data directory that the target lies in. It wins over `PGDATA`, which a shell may have left from another cluster;
-/// `pg_rewind -c` runs anywhere.
-fn of_target(target: &Path) -> Option<PathBuf> {
-    let pgdata = target.parent()?.parent()?;
-    DataDirectory::is_one(pgdata).then(|| pgdata.to_owned())
 }

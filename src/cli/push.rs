@@ -87,8 +87,10 @@ fn run(arguments: Arguments, signals: std::io::Result<Signals>) -> Result<Exit, 
         no_fast_path: arguments.no_fast_path,
     };
     let common = arguments.common.into_flags()?;
+    let here = std::env::current_dir().ok();
+    let path = here.as_ref().map_or_else(|| arguments.path.clone(), |here| here.join(&arguments.path));
     let mut sources = settings::sources(common.config.as_deref(), Environment::of_process());
-    let common = CommonSettings::resolve(common, std::env::current_dir().ok(), &mut sources);
+    let common = CommonSettings::resolve(common, here, &mut sources).with_directory_of(&path, &mut sources);
     let push_settings = PushSettings::resolve(flags, &mut sources);
     log::start(PROGRAM, common.log_level.value, common.log_format.value);
     for warning in sources.warnings() {

@@ -4,12 +4,12 @@ use super::common::CommonArguments;
 use super::guard::PROGRAM;
 use crate::exit::Exit;
 use crate::log;
-use crate::pgbackrest::config::Config;
+use crate::session::Session;
 use crate::settings::{self, BackupIntervals, CommonSettings, Environment, PushFlags, PushSettings};
 use crate::status::{Request, gather, text};
 use clap::{Args, ValueEnum};
-use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
+use std::path::Path;
 
 /// What is archived, what is lost, and what can be restored
 ///
@@ -55,7 +55,7 @@ fn request(common: CommonArguments) -> Result<Request, String> {
         tracing::warn!("{}", warning.0);
     }
     Ok(Request {
-        config: config(&common, sources.environment()),
+        config: Session::open(&common, sources.environment(), Path::new("/")).config,
         drop_threshold: push.drop_threshold.map(|setting| setting.value),
         drop_measure: push.drop_measure.value,
         free_reserve: push.free_reserve.map(|setting| setting.value),
@@ -63,14 +63,6 @@ fn request(common: CommonArguments) -> Result<Request, String> {
         common,
         now: jiff::Timestamp::now().as_second(),
     })
-}
-
-/// pgBackRest's configuration, if it can be read.
-fn config(common: &CommonSettings, environment: &Environment) -> Option<Config> {
-    let named = common.pgbackrest_config.as_ref().map(|setting| OsString::from(setting.value.clone()));
-    let ours = named.as_deref().map(|file| (OsStr::new("PGBACKREST_CONFIG"), file));
-    let others = environment.iter().filter(|(name, _)| ours.is_none() || *name != "PGBACKREST_CONFIG");
-    Config::load(&common.stanza.value, others.chain(ours)).ok()
 }
 
 fn print(request: &Request, output: Output) -> Exit {

@@ -89,10 +89,10 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<String>) {
         return (Verdict::Unknown, vec!["the data directory is missing or can't be read".to_owned()]);
     }
     let mut reasons = Vec::new();
-    space(facts, &mut reasons);
     if facts.switched_off {
         reasons.push((Verdict::Ok, "archiving is switched off: WAL_ARCHIVE_BUCKET is empty".to_owned()));
     } else {
+        space(facts, &mut reasons);
         archiving(facts, &mut reasons);
         backups(facts, &mut reasons);
     }

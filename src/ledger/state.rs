@@ -77,6 +77,9 @@ pub struct Probe {
     pub at: i64,
     /// By repository: the code that says it is gone. A repository that is not listed answered something else.
     pub gone: BTreeMap<u32, String>,
+    /// How many repositories were asked.
+    #[serde(default)]
+    pub asked: usize,
 }
 
 /// The cluster and the repository a ledger belongs to. `None` is what could not be read, and matches everything.
@@ -118,20 +121,29 @@ impl Identity {
             Some("the cluster's system identifier")
         } else if differs(self.control_inode.as_ref(), now.control_inode.as_ref()) {
             Some("the data directory (it was copied or restored)")
-        } else if differs(self.repositories.as_ref(), now.repositories.as_ref()) {
+        } else if self.other_repositories(now) {
             Some("the repository's type, endpoint, bucket or path")
         } else {
             None
         }
     }
 
-    /// This identity with what was unknown taken from `now`.
+    /// Whether a repository is another than it was, or none is the same. One that is added or taken away leaves the
+    /// losses in the others what they are.
+    fn other_repositories(&self, now: &Self) -> bool {
+        let (Some(old), Some(new)) = (&self.repositories, &now.repositories) else { return false };
+        let pairs = old.iter().filter_map(|old| Some((old, new.iter().find(|new| new.key == old.key)?)));
+        let same: Vec<bool> = pairs.map(|(old, new)| old == new).collect();
+        same.contains(&false) || (same.is_empty() && old != new)
+    }
+
+    /// This identity with what was unknown taken from `now`, and the repositories as they are now.
     #[must_use]
     pub fn completed_by(&self, now: &Self) -> Self {
         Self {
             system_id: self.system_id.or(now.system_id),
             control_inode: self.control_inode.or(now.control_inode),
-            repositories: self.repositories.clone().or_else(|| now.repositories.clone()),
+            repositories: now.repositories.clone().or_else(|| self.repositories.clone()),
         }
     }
 }
@@ -148,6 +160,28 @@ mod tests {
         assert_eq!(Identity::default().completed_by(&known), known);
         assert!(known.difference(&Identity { system_id: Some(3), ..known.clone() }).is_some());
         assert!(known.difference(&Identity { control_inode: Some(3), ..known.clone() }).is_some());
+    }
+
+    #[test]
+    fn a_repository_that_is_added_is_no_other_beginning_and_one_that_changes_is() {
+        let repository = |key, bucket: &str| RepositoryIdentity {
+            key,
+            kind: "s3".to_owned(),
+            endpoint: "e".to_owned(),
+            bucket: bucket.to_owned(),
+            path: "/r".to_owned(),
+        };
+        let of = |repositories: &[RepositoryIdentity]| Identity {
+            repositories: Some(repositories.to_vec()),
+            ..Identity::default()
+        };
+        let one = of(&[repository(1, "a")]);
+        let both = of(&[repository(1, "a"), repository(2, "b")]);
+        assert_eq!((one.difference(&both), both.difference(&one)), (None, None));
+        assert_eq!(one.completed_by(&both), both);
+        assert!(one.difference(&of(&[repository(1, "c")])).is_some());
+        assert!(one.difference(&of(&[repository(2, "a")])).is_some());
+        assert!(both.difference(&of(&[repository(1, "a"), repository(2, "c")])).is_some());
     }
 
     #[test]

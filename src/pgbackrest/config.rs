@@ -93,7 +93,12 @@ impl Config {
             let digits = option.strip_prefix("repo")?.split('-').next()?;
             digits.parse::<u32>().ok()
         };
-        let keys = self.sections.values().flat_map(BTreeMap::keys).chain(self.environment.keys());
+        let concerns = |section: &&String| {
+            let name = section.split(':').next();
+            name == Some("global") || name == Some(self.stanza.as_str())
+        };
+        let ours = self.sections.iter().filter(|(section, _)| concerns(section));
+        let keys = ours.flat_map(|(_, options)| options.keys()).chain(self.environment.keys());
         let mut numbers: Vec<u32> = keys.filter_map(|option| number(option)).collect();
         numbers.push(1);
         numbers.sort_unstable();
@@ -221,6 +226,7 @@ mod tests {
         assert_eq!(load("", &[]).repositories(), [1]);
         let environment = [("PGBACKREST_REPO3_PATH", "/r")];
         assert_eq!(load("[global]\nrepo2-type=s3\n", &environment).repositories(), [1, 2, 3]);
+        assert_eq!(load("[other]\nrepo2-type=s3\n[main:backup]\nrepo4-path=/r\n", &[]).repositories(), [1, 4]);
     }
 
     #[test]

@@ -36,7 +36,9 @@ struct Stanza {
 pub fn repositories(stdout: &[u8], stanza: &str) -> Option<Vec<Repository>> {
     let text = String::from_utf8_lossy(stdout);
     // A warning about the environment can stand on stdout before the answer.
-    let json = text.get(text.find("[{")?..)?;
+    let is_start = |at: &usize| text.get(at + 1..).is_some_and(|rest| rest.trim_start().starts_with('{'));
+    let start = text.match_indices('[').map(|(at, _)| at).find(is_start)?;
+    let json = text.get(start..)?;
     let stanzas: Vec<Stanza> = serde_json::from_str(json).ok()?;
     stanzas.into_iter().find(|answer| answer.name == stanza).map(|answer| answer.repo)
 }
@@ -51,6 +53,8 @@ mod tests {
         let status = Status { code: 99, message: "[ProtocolError] x".to_owned() };
         assert_eq!(repositories(answer, "main"), Some(vec![Repository { key: 2, status }]));
         assert_eq!(repositories(answer, "other"), None);
+        let pretty = b"2026-11-22 10:58:13.119 P00   WARN: option '[x]'\n[ \n {\"name\": \"main\", \"repo\": []}\n]";
+        assert_eq!(repositories(pretty, "main"), Some(Vec::new()));
     }
 
     #[test]

@@ -17,8 +17,8 @@ use crate::pgbackrest::output::{SkipReason, Skipped};
 use crate::settings::Overflow;
 use crate::space::Volume;
 use crate::wal::WalFile;
-use std::fs::{self, File};
-use std::io;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 /// What became of the file.
@@ -220,10 +220,11 @@ fn overflow(context: &Context, file: &WalFile, facts: &Facts) -> Option<PathBuf>
 
 /// Whether the file fits: under the folder's own limit, on its volume, and above the reserve of `pg_wal`'s volume.
 fn has_room(overflow: &Overflow, name: &str, path: &Path, facts: &Facts) -> io::Result<()> {
-    use std::os::unix::fs::MetadataExt as _;
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
     let length = path.metadata()?.len();
     if !overflow.folder.exists() {
-        fs::create_dir(&overflow.folder)?;
+        // Not what is missing above it: that is a volume which is not mounted.
+        DirBuilder::new().mode(0o700).create(&overflow.folder)?;
     }
     let mut held = 0;
     for entry in fs::read_dir(&overflow.folder)? {
@@ -249,8 +250,18 @@ fn has_room(overflow: &Overflow, name: &str, path: &Path, facts: &Facts) -> io::
 
 /// A file of that name that is already there must be the same: PostgreSQL asked again after a kill.
 fn same_content(path: &Path, there: &Path) -> io::Result<()> {
-    if fs::read(path)? == fs::read(there)? {
-        return Ok(());
+    let (mut one, mut other) = (BufReader::new(File::open(path)?), BufReader::new(File::open(there)?));
+    loop {
+        let (left, right) = (one.fill_buf()?, other.fill_buf()?);
+        let count = left.len().min(right.len());
+        if left.is_empty() && right.is_empty() {
+            return Ok(());
+        }
+        if count == 0 || left.get(..count) != right.get(..count) {
+            break;
+        }
+        one.consume(count);
+        other.consume(count);
     }
     Err(io::Error::new(io::ErrorKind::AlreadyExists, "it holds another file of that name"))
 }

@@ -25,7 +25,8 @@ pub(super) fn ask(context: &mut Context, failure: &mut Failure) {
     for repository in failure.repositories.iter_mut().filter(|failed| failed.class == Class::StanzaMissing) {
         let code = match repository.repository {
             Some(key) => probe.gone.get(&key),
-            None => probe.gone.values().next(),
+            // Which one failed is not known, so all must be gone.
+            None => probe.gone.values().next().filter(|_| probe.gone.len() == probe.asked),
         };
         if let Some(code) = code {
             repository.class = Class::Gone;
@@ -51,8 +52,9 @@ fn fresh(context: &mut Context) -> Probe {
         tracing::warn!("pgbackrest info gave no answer, so a missing archive.info counts as a missing stanza");
     }
     let instant = &context.request.push.instant_drop.value;
-    let gone = answer.unwrap_or_default().iter().filter_map(|repository| gone(repository, instant)).collect();
-    let probe = Probe { at: context.now(), gone };
+    let answer = answer.unwrap_or_default();
+    let gone = answer.iter().filter_map(|repository| gone(repository, instant)).collect();
+    let probe = Probe { at: context.now(), gone, asked: answer.len() };
     let noted = probe.clone();
     context.update(|state| state.probe = Some(noted));
     probe

@@ -16,7 +16,7 @@ mod value;
 pub use backup::BackupIntervals;
 pub use get::{GetFlags, GetSettings};
 pub use push::{DropMeasure, Overflow, PushFlags, PushSettings};
-pub use sources::{Environment, Setting, Sources, Warning};
+pub use sources::{Environment, Origin, Setting, Sources, Warning};
 pub use value::{BadValue, Mebibytes, Seconds};
 
 use crate::data_directory::DataDirectory;
@@ -74,7 +74,7 @@ impl CommonSettings {
     pub fn resolve(flags: CommonFlags, working_directory: Option<PathBuf>, sources: &mut Sources) -> Self {
         let pgdata = resolve_pgdata(flags.pgdata, working_directory, sources);
         let state_dir = sources.optional("WAL_GUARD_STATE_DIR", flags.state_dir, value::absolute_path);
-        let beside = pgdata.as_ref().map(|pgdata| pgdata.derived(|path| path.join(".pgbackrest_guard")));
+        let beside = pgdata.as_ref().map(|pgdata| pgdata.derived(|path| state_dir_beside(path)));
         Self {
             stanza: sources.value("PGBACKREST_STANZA", flags.stanza, value::stanza, || "main".to_owned()),
             pgbackrest_config: sources.optional("PGBACKREST_CONFIG", flags.pgbackrest_config, value::path),
@@ -87,6 +87,40 @@ impl CommonSettings {
             pgdata,
         }
     }
+}
+
+impl CommonSettings {
+    /// The same for the data directory that a file in `pg_wal` lies in, unless a flag names one.
+    ///
+    /// PostgreSQL starts its commands in its own data directory; `PGDATA` may be what a shell has left from another
+    /// cluster, and a push to that one would acknowledge a segment that nobody stored.
+    #[must_use]
+    pub fn with_directory_of(mut self, wal_path: &Path, sources: &mut Sources) -> Self {
+        let Some(own) = DataDirectory::of_wal_path(wal_path) else { return self };
+        let named = self.pgdata.as_ref();
+        let is_same = |named: &Setting<PathBuf>| named.value.canonicalize().ok() == own.canonicalize().ok();
+        if named.is_some_and(|named| named.origin == Origin::Flag || is_same(named)) {
+            return self;
+        }
+        if let Some(named) = named {
+            sources.warn(format!(
+                "PGDATA={} is not where the file lies: {} is used instead",
+                named.value.display(),
+                own.display()
+            ));
+        }
+        let beside = named.map(|named| state_dir_beside(&named.value));
+        if self.state_dir.as_ref().is_none_or(|folder| Some(&folder.value) == beside.as_ref()) {
+            self.state_dir = Some(Setting::default_of(state_dir_beside(&own)));
+        }
+        self.pgdata = Some(Setting::default_of(own));
+        self
+    }
+}
+
+/// Where the ledger lies unless it is set.
+fn state_dir_beside(pgdata: &Path) -> PathBuf {
+    pgdata.join(".pgbackrest_guard")
 }
 
 /// Checks a stanza's name, which becomes part of file names.

@@ -55,6 +55,29 @@ const VARIABLES: &[&str] = &[
     "WAL_BACKUP_RETENTION_DIFF",
 ];
 
+/// A variable's default in words, behind a message.
+fn default_of(name: &str) -> String {
+    let default = match name {
+        "PGDATA" => "the working directory, if it holds PG_VERSION",
+        "PGBACKREST_STANZA" => "main",
+        "WAL_GUARD_STATE_DIR" => "PGDATA/.pgbackrest_guard",
+        "WAL_GUARD_LOG" => "info",
+        "WAL_GUARD_LOG_FORMAT" => "text",
+        "WAL_DROP_THRESHOLD_MB" => "500, or 10 % of a smaller volume",
+        "WAL_DROP_MEASURE" => "backlog",
+        "WAL_FREE_RESERVE_MB" => "1024, or 5 % of a smaller volume",
+        "WAL_PUSH_TIMEOUT_SECONDS" | "WAL_GET_TIMEOUT_SECONDS" => "120",
+        "WAL_INSTANT_DROP_CODES" => "InvalidAccessKeyId,NoSuchBucket",
+        "WAL_INSTANT_DROP_AFTER_SECONDS" => "0",
+        "WAL_GUARD_FAST_PATH" => "1",
+        "WAL_OVERFLOW_DIR" => "none",
+        "WAL_OVERFLOW_MAX_MB" => "1024",
+        "WAL_GET_RETRY_SECONDS" => "300",
+        _ => return String::new(),
+    };
+    format!(": {default}")
+}
+
 /// Whether the file may set a variable of this name.
 pub(super) fn is_variable(name: &str) -> bool {
     VARIABLES.contains(&name)
@@ -153,6 +176,11 @@ impl Sources {
         &self.environment
     }
 
+    /// Adds something that a person should mend.
+    pub fn warn(&mut self, what: String) {
+        self.warnings.push(Warning(what));
+    }
+
     /// What a person should mend.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
@@ -186,7 +214,9 @@ impl Sources {
             Err(bad) => {
                 let shown = text.to_string_lossy().escape_debug().to_string();
                 let place = if origin == Origin::File { " in the settings file" } else { "" };
-                self.warnings.push(Warning(format!("{name}='{shown}'{place}: {bad}; the default is used instead")));
+                let default = default_of(name);
+                self.warnings
+                    .push(Warning(format!("{name}='{shown}'{place}: {bad}; the default is used instead{default}")));
                 None
             }
         }

@@ -54,7 +54,7 @@ pub fn gather(request: &Request) -> Report {
         invalid_bucket: archiving.invalid_bucket.clone(),
         server_runs: readable.map(DataDirectory::server_runs),
         ledger: foreign.map_or_else(|| ledger_facts(ledger.as_ref()), LedgerFacts::Unreadable),
-        gap_marker: readable.is_some_and(|directory| directory.gap_marker().exists()),
+        gap_marker: readable.is_some_and(|directory| is_unexplained(directory, state)),
         backlog: archiving.backlog_bytes,
         threshold: archiving.threshold_bytes.unwrap_or(u64::MAX),
         free: archiving.free_bytes,
@@ -79,6 +79,14 @@ pub fn gather(request: &Request) -> Report {
         backups,
         windows: None,
     }
+}
+
+/// Whether the gap marker speaks of losses that the ledger does not know: it is there, and no gap was closed since.
+fn is_unexplained(directory: &DataDirectory, state: Option<&State>) -> bool {
+    let Ok(written) = fs::metadata(directory.gap_marker()).and_then(|marker| marker.modified()) else { return false };
+    let written = Timestamp::try_from(written).map_or(i64::MAX, Timestamp::as_second);
+    let closed = state.and_then(|state| state.gaps.iter().filter_map(|gap| gap.closed_at).max());
+    closed.is_none_or(|closed| closed < written)
 }
 
 fn cluster(directory: Option<&DataDirectory>) -> Cluster {

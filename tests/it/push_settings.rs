@@ -172,6 +172,15 @@ fn the_data_directory_is_found_or_nothing_is_made() {
     let text = format!("pgdata = '{}'\n", in_file.data().display());
     in_file.settings(&text).directory("/").status(0).stored().calls(1);
 
+    // A PGDATA that a shell has left from another cluster: nothing of that one may be pushed or acknowledged.
+    let other = Case::new("PGDATA of another cluster");
+    let elsewhere = other.root().join("elsewhere");
+    fs::create_dir_all(elsewhere.join("pg_wal")).unwrap();
+    fs::write(elsewhere.join("PG_VERSION"), "15\n").unwrap();
+    let outcome =
+        other.env("PGDATA", &elsewhere).status(0).stored().calls(1).lines_with("is not where the file lies", 1);
+    outcome.holds(&elsewhere, &["PG_VERSION", "pg_wal"]);
+
     let none = Case::new("no PG_VERSION").with(|root| fs::remove_file(root.join("data/PG_VERSION")).unwrap());
     let outcome = none.status(2).calls(0).only_own_lines().lines_with("", 1);
     let data = outcome.case.data();
