@@ -13,7 +13,10 @@ use crate::decide::get::{Decision, Outcome, decide};
 use crate::exit::Exit;
 use crate::wal::WalFile;
 use report::Report;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// What a standby's second attempt, and a recovery's last one, may take.
+const QUICK_LIMIT: Duration = Duration::from_secs(10);
 
 /// Fetches one file: asks until there is an answer, or until patience ends.
 #[must_use]
@@ -26,16 +29,20 @@ pub fn get(context: &Context, file: &WalFile) -> Exit {
     let mut report = Report::new(file, patience);
     for attempts in 1.. {
         let recovery = context.recovery();
-        let attempt = context.attempt(file, attempts > 1 && recovery == Recovery::Standby);
+        let attempt = context.attempt(file, limit(recovery, attempts, patience.saturating_sub(started.elapsed())));
         let waited = started.elapsed();
         match decide(recovery, attempt.outcome, attempts, waited, patience, jitter()) {
+            Decision::End(_) if !attempt.is_answered() && context.must_end(Duration::ZERO) => {
+                report.told(waited);
+                return Exit::Shutdown;
+            }
             Decision::End(exit) => {
                 report.end(context, &attempt, recovery, exit, waited);
                 return exit;
             }
             Decision::RetryAfter(pause) => {
                 report.retry(context, &attempt, recovery, waited);
-                if context.signals.wait(pause) {
+                if context.must_end(pause) {
                     report.told(waited);
                     return Exit::Shutdown;
                 }
@@ -44,6 +51,16 @@ pub fn get(context: &Context, file: &WalFile) -> Exit {
         debug_assert!(!matches!(attempt.outcome, Outcome::Restored | Outcome::Absent));
     }
     Exit::StopRecovery
+}
+
+/// What an attempt may take at most, beside `WAL_GET_TIMEOUT_SECONDS`: a standby's second one is quick, and in a recovery
+/// none goes on for long after `left`, what is left of the patience.
+fn limit(recovery: Recovery, attempts: u32, left: Duration) -> Duration {
+    match recovery {
+        Recovery::Standby if attempts > 1 => QUICK_LIMIT,
+        Recovery::OneShot if attempts > 1 => left.max(QUICK_LIMIT),
+        Recovery::Standby | Recovery::OneShot => Duration::MAX,
+    }
 }
 
 /// A number that differs between servers that lost their repository at the same moment.

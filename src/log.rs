@@ -71,13 +71,27 @@ pub fn start(program: &'static str, level: Level, format: Format) {
     let _ = tracing::subscriber::set_global_default(Lines { program, most, format });
 }
 
-/// Copies pgBackRest's output to stderr as it stands.
+/// Copies pgBackRest's output to stderr as it stands; of very much only the end.
+///
+/// Half a pipe's usual size: a reader that has stopped reading must not hold us up, with a server that waits.
 pub fn copy(output: &Redacted) {
+    const MOST: usize = 32 * 1024;
     let text = output.as_str();
-    if !text.is_empty() {
-        let end = if text.ends_with('\n') { "" } else { "\n" };
-        let _ = io::stderr().write_all(format!("{text}{end}").as_bytes());
+    if text.is_empty() {
+        return;
     }
+    let start = text.len().saturating_sub(MOST);
+    let start = if start == 0 {
+        0
+    } else {
+        text.as_bytes().iter().skip(start).position(|b| *b == b'\n').map_or(text.len(), |at| start + at + 1)
+    };
+    let (cut, rest) = (
+        if start > 0 { format!("[{start} bytes left out]\n") } else { String::new() },
+        text.get(start..).unwrap_or_default(),
+    );
+    let end = if rest.ends_with('\n') { "" } else { "\n" };
+    let _ = io::stderr().write_all(format!("{cut}{rest}{end}").as_bytes());
 }
 
 /// Writes each event as one line. Spans are not used.

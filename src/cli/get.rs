@@ -73,7 +73,9 @@ fn wrong() -> Exit {
     let beside = typed.iter().zip(typed.iter().skip(1)).find(|(flag, _)| *flag == "--pgdata").map(|(_, path)| path);
     let joined = typed.iter().find_map(|word| word.to_str()?.strip_prefix("--pgdata="));
     let flag = beside.map(PathBuf::from).or_else(|| joined.map(PathBuf::from));
-    let places = [flag, std::env::current_dir().ok(), Environment::of_process().path("PGDATA")];
+    let here = std::env::current_dir().ok();
+    let target = typed.last().zip(here.as_ref()).and_then(|(last, here)| DataDirectory::of_wal_path(&here.join(last)));
+    let places = [flag, target, here, Environment::of_process().path("PGDATA")];
     let pgdata = places.into_iter().flatten().find(|path| DataDirectory::is_one(path));
     match pgdata.map(|path| DataDirectory::new(path).recovery()) {
         Some(Recovery::Standby) => Exit::Usage,

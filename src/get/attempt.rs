@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 /// How often the clock is looked at.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// What a standby's second attempt may take.
-const QUICK_LIMIT: Duration = Duration::from_secs(10);
+/// How often a pause is interrupted, to see whether the caller is still there.
+const SLICE: Duration = Duration::from_secs(1);
 
 /// What a get is asked for, and under which settings.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub struct Context {
     pub(super) request: Request,
     pub(super) signals: Signals,
     pub(super) session: Session,
+    /// Who asked.
+    parent: Option<rustix::process::Pid>,
 }
 
 /// One attempt, ended.
@@ -62,6 +64,13 @@ enum Stop {
     Signal,
 }
 
+impl Attempt {
+    /// Whether it says where the file is, or that it is nowhere.
+    pub(super) fn is_answered(&self) -> bool {
+        matches!(self.outcome, Outcome::Restored | Outcome::Absent)
+    }
+}
+
 impl Context {
     /// Reads pgBackRest's configuration.
     #[must_use]
@@ -69,7 +78,7 @@ impl Context {
         let known = request.data_directory.as_ref().map(|directory| directory.path().to_owned());
         let directory = known.unwrap_or_else(|| request.working_directory.clone());
         let session = Session::open(&request.common, &request.environment, &directory);
-        Self { request, signals, session }
+        Self { request, signals, session, parent: rustix::process::getppid() }
     }
 
     /// Which kind of recovery the signal files ask for, now.
@@ -96,22 +105,27 @@ impl Context {
     }
 
     /// Asks pgBackRest once.
-    pub(super) fn attempt(&self, file: &WalFile, quick: bool) -> Attempt {
+    pub(super) fn attempt(&self, file: &WalFile, most: Duration) -> Attempt {
         let fetched = self.beside();
-        let limit = self.request.get.timeout.value.duration();
-        let limit = if quick { limit.min(QUICK_LIMIT) } else { limit };
+        let limit = self.request.get.timeout.value.duration().min(most);
         let started = Instant::now();
-        let mut check = || (started.elapsed() >= limit).then_some(Stop::TimeLimit);
+        let mut check = || {
+            let late = (started.elapsed() >= limit).then_some(Stop::TimeLimit);
+            if self.is_orphan() { Some(Stop::Signal) } else { late }
+        };
         let watch = Watch { check: &mut check, interval: INTERVAL.min(limit), on_signal: Stop::Signal };
         let name = OsString::from(file.to_string());
-        let arguments = [OsStr::new("archive-get"), &name, fetched.as_os_str()];
+        let arguments = [OsStr::new("--archive-missing-retry"), OsStr::new("archive-get"), &name, fetched.as_os_str()];
         let pg1_path = self.pg1_path();
         let arguments = pg1_path.iter().map(OsString::as_os_str).chain(arguments);
         let command = self.session.caller.command(arguments);
         let ended = run::run(command, &self.signals, watch);
         let text = output::joined(&ended.stderr, &ended.stdout);
         let found = self.found(file, &fetched);
-        let mut outcome = decide::outcome(how(&ended.ending), output::warns_of_repository(&text), found);
+        // Nothing clean follows from an answer that was cut off.
+        let unclean = ended.cut || output::warns_of_repository(&text);
+        let ended_how = if self.is_orphan() { decide::Ended::Told } else { how(&ended.ending) };
+        let mut outcome = decide::outcome(ended_how, unclean, found);
         let mut failure = failure(&ended.ending, &text, found);
         if outcome == Outcome::Restored
             && let Err(error) = fs::rename(&fetched, &self.request.target)
@@ -120,9 +134,42 @@ impl Context {
             failure = Failure::of_class(Class::Local, &format!("can't rename {}: {error}", fetched.display()));
         }
         if outcome != Outcome::Restored {
-            let _ = fs::remove_file(&fetched);
+            self.remove_own();
         }
         Attempt { outcome, failure, printed: self.session.redactor.redact(text.as_bytes()) }
+    }
+
+    /// Waits, at most `longest`. True when we were told to end, or the caller is gone: a file that is put in place later
+    /// could meet another server that asked for another one.
+    pub(super) fn must_end(&self, longest: Duration) -> bool {
+        let until = Instant::now() + longest;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if self.signals.wait(left.min(SLICE)) || self.is_orphan() {
+                return true;
+            }
+            if left <= SLICE {
+                return false;
+            }
+        }
+    }
+
+    fn is_orphan(&self) -> bool {
+        rustix::process::getppid() != self.parent
+    }
+
+    /// Removes what this process's pgBackRest has left beside the target.
+    fn remove_own(&self) {
+        let own = beside(&self.request.target, std::process::id());
+        let own = own.to_string_lossy();
+        let is_own = |path: &Path| {
+            let name = path.to_string_lossy();
+            name.strip_prefix(&*own).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let entries = self.request.target.parent().and_then(|folder| fs::read_dir(folder).ok());
+        for left in entries.into_iter().flatten().flatten().map(|entry| entry.path()).filter(|path| is_own(path)) {
+            let _ = fs::remove_file(left);
+        }
     }
 
     /// The path beside the target under which the file is fetched; what killed gets left there is removed.

@@ -46,15 +46,19 @@ impl<'f> Report<'f> {
     pub(super) fn end(&self, context: &Context, attempt: &Attempt, recovery: Recovery, exit: Exit, waited: Duration) {
         let file = self.file;
         log::copy(&attempt.printed);
+        if attempt.outcome == Outcome::Absent && self.told_at.is_some() {
+            tracing::info!("the repository answers again after {} s", waited.as_secs());
+        }
         match (attempt.outcome, recovery) {
             (Outcome::Restored, _) if self.told_at.is_some() => {
                 tracing::info!("{file} is restored: the repository answers again after {} s", waited.as_secs());
             }
             (Outcome::Restored, _) => tracing::debug!("{file} is restored"),
+            (Outcome::Absent, Recovery::Standby) => tracing::debug!("{file} is in no repository"),
             (Outcome::Absent, Recovery::OneShot) if matches!(file, WalFile::Segment(_)) => {
                 tracing::info!("{file} is in no repository: to PostgreSQL the archive ends before it");
             }
-            (Outcome::Absent, _) => tracing::info!("{file} is in no repository"),
+            (Outcome::Absent, Recovery::OneShot) => tracing::info!("{file} is in no repository"),
             (Outcome::Told, _) => self.told(waited),
             (Outcome::Inconclusive(_), Recovery::Standby) => tracing::warn!(
                 "{file} could not be asked for: {}; exit {}, the standby goes on and will ask again",

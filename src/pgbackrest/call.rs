@@ -96,8 +96,9 @@ impl Caller {
 fn is_for_pgbackrest(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return true };
     if name.starts_with("PGBACKREST_") {
-        // The stanza is always given as an argument.
-        return name != "PGBACKREST_STANZA" && options::of_variable(name).is_some();
+        // The stanza is always given as an argument, and every call means every repository: `archive-get` with one of
+        // them would say "not found" of what another has.
+        return !matches!(name, "PGBACKREST_STANZA" | "PGBACKREST_REPO") && options::of_variable(name).is_some();
     }
     !name.starts_with("PG") && !name.starts_with("WAL_ARCHIVE_")
 }

@@ -46,6 +46,8 @@ pub struct Ended<R> {
     pub ending: Ending<R>,
     /// What it wrote to stdout, at most 1 MiB.
     pub stdout: Vec<u8>,
+    /// Whether it wrote more than was kept: then nothing follows from what is not there.
+    pub cut: bool,
     /// What it wrote to stderr, at most 256 KiB.
     pub stderr: Vec<u8>,
 }
@@ -116,7 +118,7 @@ pub fn run<R: Copy>(mut command: Command, signals: &Signals, mut watch: Watch<'_
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     match command.spawn().and_then(Running::new) {
         Ok(mut running) => running.watch_to_the_end(signals, &mut watch),
-        Err(error) => Ended { ending: Ending::NotStarted(error), stdout: Vec::new(), stderr: Vec::new() },
+        Err(error) => Ended { ending: Ending::NotStarted(error), cut: false, stdout: Vec::new(), stderr: Vec::new() },
     }
 }
 
@@ -129,12 +131,24 @@ struct Running {
 }
 
 impl Running {
+    /// Takes a child over; one that can't be watched is ended again.
     fn new(mut child: Child) -> io::Result<Self> {
         let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+        match Self::parts(&mut child, group) {
+            Ok((exited, stdout, stderr)) => Ok(Self { child, group, exited, stdout, stderr }),
+            Err(error) => {
+                let _ = kill_process_group(group, Signal::KILL);
+                let _ = child.wait();
+                Err(error)
+            }
+        }
+    }
+
+    fn parts(child: &mut Child, group: Pid) -> io::Result<(OwnedFd, Stream, Stream)> {
         let exited = pidfd_open(group, PidfdFlags::empty())?;
         let stdout = Stream::new(child.stdout.take().map(OwnedFd::from), KEPT_BYTES)?;
         let stderr = Stream::new(child.stderr.take().map(OwnedFd::from), KEPT_BYTES_OF_STDERR)?;
-        Ok(Self { child, group, exited, stdout, stderr })
+        Ok((exited, stdout, stderr))
     }
 
     fn watch_to_the_end<R: Copy>(&mut self, signals: &Signals, watch: &mut Watch<'_, R>) -> Ended<R> {
@@ -143,7 +157,7 @@ impl Running {
         while !self.wait(due, Some(signals)) {
             reason = if signals.arrived() { Some(watch.on_signal) } else { (watch.check)() };
             if reason.is_some() {
-                self.end(signals.quit());
+                self.end(signals);
                 break;
             }
             if Instant::now() >= due {
@@ -154,7 +168,13 @@ impl Running {
         self.stdout.drain();
         self.stderr.drain();
         let ending = reason.map_or_else(|| by_itself(status), Ending::Stopped);
-        Ended { ending, stdout: std::mem::take(&mut self.stdout.kept), stderr: std::mem::take(&mut self.stderr.kept) }
+        let cut = self.stdout.cut || self.stderr.cut;
+        Ended {
+            ending,
+            cut,
+            stdout: std::mem::take(&mut self.stdout.kept),
+            stderr: std::mem::take(&mut self.stderr.kept),
+        }
     }
 
     /// Reads output until the child has ended (true), a signal came, or `until` is reached.
@@ -189,10 +209,11 @@ impl Running {
     }
 
     /// SIGTERM to the whole group, SIGKILL when the child is still there after the grace, or has left others behind.
-    fn end(&mut self, at_once: bool) {
-        if !at_once {
+    fn end(&mut self, signals: &Signals) {
+        if !signals.quit() {
             let _ = kill_process_group(self.group, Signal::TERM);
-            self.wait(Instant::now() + GRACE, None);
+            // A signal of ours that comes now ends the grace, and is left for the caller to see.
+            self.wait(Instant::now() + GRACE, Some(signals));
         }
         let _ = kill_process_group(self.group, Signal::KILL);
     }
@@ -218,6 +239,7 @@ struct Stream {
     fd: Option<OwnedFd>,
     kept: Vec<u8>,
     most: usize,
+    cut: bool,
 }
 
 impl Stream {
@@ -225,7 +247,7 @@ impl Stream {
         if let Some(fd) = &fd {
             rustix::io::ioctl_fionbio(fd, true)?;
         }
-        Ok(Self { fd, kept: Vec::new(), most })
+        Ok(Self { fd, kept: Vec::new(), most, cut: false })
     }
 
     /// Reads what is there, at most a full pipe, so that a child that never stops writing holds nothing up. Forgets
@@ -239,6 +261,7 @@ impl Stream {
                 Ok(count) => {
                     let room = self.most.saturating_sub(self.kept.len()).min(count);
                     self.kept.extend_from_slice(buffer.get(..room).unwrap_or_default());
+                    self.cut |= room < count;
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => break,

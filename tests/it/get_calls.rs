@@ -81,7 +81,9 @@ fn pgbackrest_is_called_in_one_way() {
     let done = case.status(0).left(true);
     let called = done.called();
     let beside = format!("{}.pgbackrest-guard.", done.case.target().display());
-    let head = format!("--stanza=main --log-level-console=off --log-level-stderr=warn archive-get {SEGMENT} {beside}");
+    let head = format!(
+        "--stanza=main --log-level-console=off --log-level-stderr=warn --archive-missing-retry archive-get {SEGMENT} {beside}"
+    );
     done.check(called.starts_with(&head), &format!("{head}, not {called}"));
     let environment = fs::read_to_string(done.case.root().join("environment")).unwrap();
     done.check(!environment.contains("stray"), "a clean environment");
@@ -92,7 +94,7 @@ fn the_recovering_data_directory_is_named_to_pgbackrest_where_its_configuration_
     for (name, conf) in [("another", "pg1-path=/var/lib/postgresql/15/main"), ("none", "")] {
         let case = Get::new(name, Mode::OneShot).without_conf("pg1-path").conf(conf);
         let done = case.status(0).left(true);
-        let expected = format!(" --pg1-path={} archive-get ", done.case.data().display());
+        let expected = format!(" --pg1-path={} --archive-missing-retry archive-get ", done.case.data().display());
         done.check(done.called().contains(&expected), &expected);
     }
     let link = Get::new("a link to it", Mode::OneShot).without_conf("pg1-path");
@@ -229,4 +231,21 @@ fn what_is_not_surely_right_in_the_spool_is_left_to_pgbackrest() {
 fn lines_can_be_json() {
     let case = Get::new("json", Mode::OneShot).env("WAL_GUARD_LOG_FORMAT", "json").does("exit 1");
     case.status(1).has("\"program\":\"pgbackrest-guard-get\"").has("is in no repository");
+}
+
+#[test]
+fn nothing_clean_follows_from_what_is_cut_off_or_speaks_of_one_repository() {
+    let cut = Get::new("a warning behind 300 kB", Mode::OneShot).flag("--retry=0");
+    let script =
+        "head -c 300000 /dev/zero | tr '\\0' x >&2; echo >&2; echo 'WARN: repo1: [ProtocolError] x' >&2; exit 1";
+    cut.does(script).status(254).left(false);
+    let case = Get::new("PGBACKREST_REPO", Mode::OneShot).env("PGBACKREST_REPO", "1");
+    case.does("test -z \"$PGBACKREST_REPO\" || exit 49; exit 1").status(1);
+}
+
+#[test]
+fn a_wrong_argument_does_not_stop_a_standby_that_is_elsewhere() {
+    let case = Get::new("the target tells", Mode::Standby).directory("/");
+    let target = case.data().join("pg_wal/RECOVERYXLOG");
+    case.status_of(&["no-wal-file", &target.to_string_lossy()], 2).calls(0);
 }
