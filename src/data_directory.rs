@@ -149,6 +149,14 @@ impl DataDirectory {
         pid.is_some_and(|pid| !matches!(test_kill_process(pid), Err(Errno::SRCH)))
     }
 
+    /// The folder of the server's socket and its port, from lines 4 and 5 of the pid file (`utils/pidfile.h`).
+    #[must_use]
+    pub fn socket(&self) -> (Option<PathBuf>, Option<u16>) {
+        let text = fs::read_to_string(self.0.join("postmaster.pid")).unwrap_or_default();
+        let line = |at: usize| text.lines().nth(at).map(str::trim).filter(|line| !line.is_empty());
+        (line(4).map(PathBuf::from), line(3).and_then(|port| port.parse().ok()))
+    }
+
     /// Since when the server has been shutting down, if it is.
     #[must_use]
     pub fn stopping_since(&self) -> Option<SystemTime> {

@@ -104,11 +104,11 @@ impl Context {
         let limit = self.request.get.timeout.value.duration();
         let limit = if quick { limit.min(QUICK_LIMIT) } else { limit };
         let started = Instant::now();
-        let mut check = || (started.elapsed() >= limit).then_some(Stop::TimeLimit);
+        let mut check = |_| (started.elapsed() >= limit).then_some(Stop::TimeLimit);
         let watch = Watch { check: &mut check, interval: INTERVAL.min(limit), on_signal: Stop::Signal };
         let name = OsString::from(file.to_string());
         let command = self.session.caller.command([OsStr::new("archive-get"), &name, beside.as_os_str()]);
-        let ended = run::run(command, &self.signals, watch);
+        let ended = run::run(command, Some(&self.signals), watch);
         let text = [&ended.stderr, &ended.stdout].map(|stream| String::from_utf8_lossy(stream).into_owned()).concat();
         let found = self.found(file, &fetched);
         let mut outcome = decide::outcome(how(&ended.ending), output::warns_of_repository(&text), found);

@@ -219,6 +219,24 @@ impl Gaps {
         true
     }
 
+    /// Seals every open gap that ended before a backup's start: its last segment ends at or before `start_lsn`, and its
+    /// newest loss is older than `started_at`, in seconds since 1970. How many that were.
+    pub fn seal(&mut self, start_lsn: u64, started_at: i64, label: &str, at: i64, size: SegmentSize) -> usize {
+        let ended = |gap: &Gap| {
+            let end = (gap.last.number(size) + 1).saturating_mul(size.bytes());
+            gap.state == GapState::Open && end <= start_lsn && gap.last_at < started_at
+        };
+        let mut sealed = 0;
+        for gap in self.gaps.iter_mut().filter(|gap| ended(gap)) {
+            gap.state = GapState::Sealed;
+            gap.closed_at = Some(at);
+            gap.sealed_by = Some(label.to_owned());
+            sealed += 1;
+        }
+        self.tidy(size);
+        sealed
+    }
+
     fn take_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id

@@ -99,16 +99,16 @@ impl Signals {
 
 /// What a child is watched for.
 pub struct Watch<'w, R> {
-    /// Asked every `interval`: a reason to end the child.
-    pub check: &'w mut dyn FnMut() -> Option<R>,
+    /// Asked every `interval`, with the number of the child's process group: a reason to end the child.
+    pub check: &'w mut dyn FnMut(u32) -> Option<R>,
     /// How often.
     pub interval: Duration,
     /// The reason when one of our own signals arrives.
     pub on_signal: R,
 }
 
-/// Runs `command` to its end, or ends it when `watch` says so.
-pub fn run<R: Copy>(mut command: Command, signals: &Signals, mut watch: Watch<'_, R>) -> Ended<R> {
+/// Runs `command` to its end, or ends it when `watch` says so, or one of `signals` arrives.
+pub fn run<R: Copy>(mut command: Command, signals: Option<&Signals>, mut watch: Watch<'_, R>) -> Ended<R> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     match command.spawn().and_then(Running::new) {
         Ok(mut running) => running.watch_to_the_end(signals, &mut watch),
@@ -133,13 +133,14 @@ impl Running {
         Ok(Self { child, group, exited, stdout, stderr })
     }
 
-    fn watch_to_the_end<R: Copy>(&mut self, signals: &Signals, watch: &mut Watch<'_, R>) -> Ended<R> {
+    fn watch_to_the_end<R: Copy>(&mut self, signals: Option<&Signals>, watch: &mut Watch<'_, R>) -> Ended<R> {
         let mut due = Instant::now() + watch.interval;
         let mut reason = None;
-        while !self.wait(due, Some(signals)) {
-            reason = if signals.arrived() { Some(watch.on_signal) } else { (watch.check)() };
+        while !self.wait(due, signals) {
+            let told = signals.is_some_and(Signals::arrived);
+            reason = if told { Some(watch.on_signal) } else { (watch.check)(self.child.id()) };
             if reason.is_some() {
-                self.end(signals.quit());
+                self.end(signals.is_some_and(Signals::quit));
                 break;
             }
             if Instant::now() >= due {
@@ -249,37 +250,37 @@ mod tests {
     #[derive(Debug, Clone, Copy, PartialEq)]
     struct Reason;
 
-    fn sh(script: &str, interval: Duration, check: &mut dyn FnMut() -> Option<Reason>) -> Ended<Reason> {
+    fn sh(script: &str, interval: Duration, check: &mut dyn FnMut(u32) -> Option<Reason>) -> Ended<Reason> {
         #[expect(clippy::disallowed_methods, reason = "a shell stands in for pgBackRest")]
         let mut command = Command::new("sh");
         command.args(["-c", script]).stdin(Stdio::null()).process_group(0);
-        run(command, &Signals::take().unwrap(), Watch { check, interval, on_signal: Reason })
+        run(command, Some(&Signals::take().unwrap()), Watch { check, interval, on_signal: Reason })
     }
 
     #[test]
     fn a_code_and_a_signal_are_kept_apart() {
-        let ended = sh("echo out; echo err >&2; exit 103", GRACE, &mut || None);
+        let ended = sh("echo out; echo err >&2; exit 103", GRACE, &mut |_| None);
         assert!(matches!(ended.ending, Ending::Exited(103)));
         assert_eq!((ended.stdout.as_slice(), ended.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
-        assert!(matches!(sh("kill -9 $$", GRACE, &mut || None).ending, Ending::Signaled(9)));
+        assert!(matches!(sh("kill -9 $$", GRACE, &mut |_| None).ending, Ending::Signaled(9)));
     }
 
     #[test]
     fn a_grandchild_that_keeps_the_pipes_open_is_not_waited_for() {
-        let ended = sh("sleep 30 & echo done", GRACE, &mut || None);
+        let ended = sh("sleep 30 & echo done", GRACE, &mut |_| None);
         assert!(matches!(ended.ending, Ending::Exited(0)));
         assert_eq!(ended.stdout, b"done\n");
     }
 
     #[test]
     fn a_child_that_ignores_sigterm_is_killed() {
-        let ended = sh("trap '' TERM; while :; do sleep 0.1; done", Duration::from_millis(50), &mut || Some(Reason));
+        let ended = sh("trap '' TERM; while :; do sleep 0.1; done", Duration::from_millis(50), &mut |_| Some(Reason));
         assert!(matches!(ended.ending, Ending::Stopped(Reason)));
     }
 
     #[test]
     fn more_output_than_is_kept_does_not_block_the_child() {
-        let ended = sh("head -c 3000000 /dev/zero; exit 7", GRACE, &mut || None);
+        let ended = sh("head -c 3000000 /dev/zero; exit 7", GRACE, &mut |_| None);
         assert!(matches!(ended.ending, Ending::Exited(7)));
         assert_eq!(ended.stdout.len(), KEPT_BYTES);
     }

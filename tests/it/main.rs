@@ -6,6 +6,7 @@
     reason = "a test that can't go on shall panic, and it makes its own files and processes"
 )]
 
+mod live_watch;
 mod outcome;
 mod push_classes;
 mod push_table;

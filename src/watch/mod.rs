@@ -1,0 +1,159 @@
+//! `pgbackrest-guard watch`: base backups, a catalog that is checked, gaps healed or sealed.
+//!
+//! A loop of observe, decide ([`crate::decide::watch`]), act. A backup runs beside it on a thread of its own. Only a
+//! primary acts: on every other node the watcher waits, and takes over within one poll after a promotion. It says what
+//! changes, not what it sees on every poll.
+
+mod ask;
+mod backup;
+mod poll;
+mod repair;
+mod state_file;
+
+use crate::data_directory::DataDirectory;
+use crate::decide::watch::{Memory, Schedule};
+use crate::exit::Exit;
+use crate::ledger::{Ledger, LedgerError};
+use crate::pgbackrest::identity;
+use crate::pgbackrest::run::Signals;
+use crate::postgres::Postgres;
+use crate::push;
+use crate::session::Session;
+use crate::settings::{CommonSettings, Environment, WatchSettings};
+use backup::Backup;
+use state_file::StateFile;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// While a backup runs, its end is looked for this often.
+const BACKUP_CHECK: Duration = Duration::from_secs(1);
+
+/// What a watcher is asked for, and under which settings.
+#[derive(Debug)]
+pub struct Request {
+    /// The settings of every program.
+    pub common: CommonSettings,
+    /// The settings of watch.
+    pub watch: WatchSettings,
+    /// The environment, for pgBackRest.
+    pub environment: Environment,
+    /// The cluster.
+    pub data_directory: DataDirectory,
+    /// One poll, then the end; a backup that it begins is waited for.
+    pub once: bool,
+}
+
+/// A watcher at work.
+pub struct Watcher {
+    request: Request,
+    signals: Signals,
+    session: Arc<Session>,
+    server: Postgres,
+    ledger: Ledger,
+    memory: Memory,
+    backup: Option<Backup>,
+    /// The cluster that the primary says it is.
+    system_id: Option<u64>,
+    /// Whether we were told to end.
+    told: bool,
+    /// The last line about being skipped, to say it only when it changes.
+    last_said: String,
+    heal_failures: BTreeMap<String, u32>,
+    unhealable: BTreeSet<String>,
+}
+
+impl Watcher {
+    /// Opens the ledger and reads pgBackRest's configuration.
+    ///
+    /// # Errors
+    /// When there is no ledger to be had: without it no gap is known.
+    pub fn open(request: Request, signals: Signals) -> Result<Self, LedgerError> {
+        let session = Session::open(&request.common, &request.environment, request.data_directory.path());
+        let repositories = session.config.as_ref().map(identity::repositories);
+        let ledger = push::open_ledger(&request.common, &request.data_directory, repositories)?;
+        Ok(Self {
+            server: Postgres::of(&request.data_directory, &request.watch.connection),
+            session: Arc::new(session),
+            request,
+            signals,
+            ledger,
+            memory: Memory::default(),
+            backup: None,
+            system_id: None,
+            told: false,
+            last_said: String::new(),
+            heal_failures: BTreeMap::new(),
+            unhealable: BTreeSet::new(),
+        })
+    }
+
+    /// Watches until told to end; with `once` for one poll.
+    #[must_use]
+    pub fn run(mut self) -> Exit {
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        loop {
+            self.server = Postgres::of(&self.request.data_directory, &self.request.watch.connection);
+            self.poll();
+            if self.request.once && self.backup.is_none() || self.told || self.wait() {
+                break;
+            }
+        }
+        tracing::info!("the watcher ends");
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        Exit::Success
+    }
+
+    /// Waits for the next poll, and looks after the backup meanwhile. True when told to end.
+    fn wait(&mut self) -> bool {
+        let interval =
+            if self.memory.last_full_at.is_some() { self.request.watch.poll } else { self.request.watch.initial_poll };
+        // A poll without a pause would be a busy loop.
+        let until = Instant::now() + interval.duration().max(BACKUP_CHECK);
+        loop {
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+            let left = until.saturating_duration_since(Instant::now());
+            let slice = if self.backup.is_some() { left.min(BACKUP_CHECK) } else { left.min(Duration::from_secs(10)) };
+            if self.signals.wait(slice) {
+                return true;
+            }
+            if self.backup.is_some() && self.backup_ended() && self.request.once {
+                return true;
+            }
+            if left <= slice && !self.request.once {
+                return false;
+            }
+        }
+    }
+
+    fn schedule(&self) -> Schedule {
+        let watch = &self.request.watch;
+        Schedule {
+            full: watch.intervals.full.get(),
+            diff: watch.intervals.diff.get(),
+            verify: watch.verify.get(),
+            grace: watch.grace.get(),
+            backoff: watch.backoff.map(crate::settings::Seconds::get),
+            gap_diff: watch.gap_backup == crate::settings::GapBackup::Diff,
+            heartbeat: watch.heartbeat,
+        }
+    }
+
+    /// Says a line when it is another than the last one.
+    fn say_once(&mut self, line: String) {
+        if self.last_said != line {
+            tracing::info!("{line}");
+            self.last_said = line;
+        }
+    }
+
+    fn state_file(&self) -> std::io::Result<StateFile> {
+        StateFile::read(self.request.data_directory.path())
+    }
+
+    #[expect(clippy::unused_self, reason = "the clock belongs to the watcher")]
+    fn now(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(0)
+    }
+}
