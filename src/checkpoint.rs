@@ -6,6 +6,7 @@
 pub const NAMES: &[&str] = &[
     "ledger-allocated",
     "pgbackrest-ended",
+    "copy-written",
     "overflow-copied",
     "deferred-copied",
     "ledger-locked",

@@ -129,6 +129,13 @@ impl DataDirectory {
         if self.0.join("standby.signal").exists() { Recovery::Standby } else { Recovery::OneShot }
     }
 
+    /// Whether any file waits for archiving.
+    #[must_use]
+    pub fn wal_waits(&self) -> bool {
+        let entries = fs::read_dir(self.archive_status()).into_iter().flatten().flatten();
+        entries.into_iter().any(|entry| entry.file_name().to_string_lossy().ends_with(".ready"))
+    }
+
     /// The newest file that PostgreSQL marked as archived (`.done`), and when; the archiver removes older marks.
     #[must_use]
     pub fn newest_archived(&self) -> Option<(String, SystemTime)> {

@@ -2,6 +2,7 @@
 //!
 //! fsync(2): a rename is durable only when the folder has been synced too.
 
+use crate::checkpoint;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -22,10 +23,28 @@ pub fn create_private_folder(path: &Path) -> io::Result<()> {
 pub fn copy_into(source: &mut dyn Read, folder: &Path, name: &str) -> io::Result<()> {
     let temporary = folder.join(format!(".{name}.new"));
     let written = write_new(source, &temporary)
+        .inspect(|()| checkpoint::reached("copy-written"))
         .and_then(|()| fs::rename(&temporary, folder.join(name)))
         .and_then(|()| sync_folder(folder));
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// Replaces a file that others read, mode 0644, by way of a temporary file beside it.
+///
+/// # Errors
+/// What the system says; the temporary file is then taken away again.
+pub fn publish(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let temporary = Path::new(&name);
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o644).open(temporary);
+    let written = file.and_then(|mut file| file.write_all(text)).and_then(|()| fs::rename(temporary, path));
+    if written.is_err() {
+        let _ = fs::remove_file(temporary);
     }
     written
 }

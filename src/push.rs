@@ -61,7 +61,7 @@ fn failed(context: &mut Context, file: &WalFile, attempt: &Attempt) -> Exit {
     let facts = context.facts(failure.class(), attempt.ended_for_shutdown());
     let counted = report::last_failure(context, file, attempt, &failure);
     let fate = match decide(&facts) {
-        Decision::Retry => keep::retry(context, counted),
+        Decision::Retry => keep::retry(context, counted, &facts),
         Decision::GiveUp(cause) => keep::give_up(context, file, counted, cause, &facts),
     };
     report::outcome(file, attempt, &failure, &fate, &facts);

@@ -50,7 +50,9 @@ fn caller(common: &CommonSettings, environment: &Environment, working_directory:
         log::Level::Debug => Verbosity::Detail,
         log::Level::Error | log::Level::Warn | log::Level::Info => Verbosity::Warn,
     };
-    let environment = environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    // pgBackRest refuses an option that is set to nothing (cfgParse, 2.45 to 2.59); to us it is unset.
+    let environment = environment.iter().filter(|(name, value)| *name != "PGBACKREST_CONFIG" || !value.is_empty());
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
     Caller::new(
         common.pgbackrest.value.clone(),
         common.stanza.value.clone(),

@@ -105,7 +105,8 @@ impl Context {
         let limit = if quick { limit.min(QUICK_LIMIT) } else { limit };
         let started = Instant::now();
         let mut check = |_| (started.elapsed() >= limit).then_some(Stop::TimeLimit);
-        let watch = Watch { check: &mut check, interval: INTERVAL.min(limit), on_signal: Stop::Signal };
+        let watch =
+            Watch { check: &mut check, interval: INTERVAL.min(limit), on_signal: Stop::Signal, keep: run::KEPT_BYTES };
         let name = OsString::from(file.to_string());
         let command = self.session.caller.command([OsStr::new("archive-get"), &name, beside.as_os_str()]);
         let ended = run::run(command, Some(&self.signals), watch);

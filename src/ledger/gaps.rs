@@ -53,6 +53,9 @@ pub enum Cause {
     ArchivePushQueueMax,
     /// Somebody told pgBackRest's spool to skip it.
     ManuallySkipped,
+    /// A walk through the repository's listing did not find it.
+    #[serde(rename = "found missing")]
+    FoundMissing,
 }
 
 impl Cause {
@@ -65,6 +68,7 @@ impl Cause {
             Self::FreeReserve => "free-reserve",
             Self::ArchivePushQueueMax => "archive-push-queue-max",
             Self::ManuallySkipped => "manually-skipped",
+            Self::FoundMissing => "found missing",
         }
     }
 }
@@ -173,6 +177,12 @@ impl Gaps {
     #[must_use]
     pub fn open_gap_of(&self, segment: SegmentName, partial: bool, size: SegmentSize) -> Option<&Gap> {
         self.open().find(|gap| gap.holds(segment, partial, size))
+    }
+
+    /// Whether a segment is known to be lost, in an open gap or in one that a backup has sealed.
+    #[must_use]
+    pub fn lost_for_good(&self, segment: SegmentName, size: SegmentSize) -> bool {
+        self.gaps.iter().any(|gap| gap.state != GapState::Healed && gap.holds(segment, false, size))
     }
 
     /// Adds a loss. False when it is already on record as open: PostgreSQL asked again after a kill.

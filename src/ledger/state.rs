@@ -21,6 +21,8 @@ pub struct State {
     pub push: PushCounters,
     /// The last answer of `pgbackrest info`, while it was asked for.
     pub probe: Option<Probe>,
+    /// The last stop of the server for which a push had to be ended: when it began, in seconds since 1970.
+    pub held_up_stop: Option<i64>,
     /// Every gap.
     pub gaps: Gaps,
 }

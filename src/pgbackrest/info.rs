@@ -210,6 +210,16 @@ impl Stanza {
         words.collect::<Vec<_>>().join("; ")
     }
 
+    /// The first segment that the newest full backup of this cluster needs.
+    #[must_use]
+    pub fn newest_full_start(&self, system_id: u64) -> Option<SegmentName> {
+        let ours = |key: DatabaseKey| {
+            self.db.iter().any(|db| (db.id, db.repo_key, db.system_id) == (key.id, key.repo_key, system_id))
+        };
+        let fulls = self.backup.iter().filter(|backup| backup.kind == "full" && ours(backup.database));
+        fulls.max_by_key(|backup| backup.timestamp.stop)?.archive.start
+    }
+
     /// The folder of this cluster's WAL in a repository, as `15-1`.
     #[must_use]
     pub fn archive_id(&self, system_id: u64, repo_key: u32) -> Option<&str> {

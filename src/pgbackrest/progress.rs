@@ -23,6 +23,12 @@ pub fn bytes_moved(group: u32) -> Option<u64> {
     moved
 }
 
+/// The process group of a process.
+#[must_use]
+pub fn group(pid: u32) -> Option<u32> {
+    group_of(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
 /// The process group in a line of /proc/<pid>/stat; the command's name, in parentheses, may hold anything.
 fn group_of(stat: &str) -> Option<u32> {
     let (_, fields) = stat.rsplit_once(") ")?;

@@ -17,8 +17,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// What is kept of each stream; the rest is read and thrown away. pgBackRest's messages are 8 KiB at most each.
-const KEPT_BYTES: usize = 1 << 20;
+/// What is usually kept of stdout, where `info` writes its JSON; the rest is read and thrown away.
+pub const KEPT_BYTES: usize = 1 << 20;
+/// What is kept of stderr: pgBackRest's messages are 8 KiB at most each, and reading them takes their size several times.
+const KEPT_BYTES_OF_STDERR: usize = 256 << 10;
 /// How long a child has between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -42,7 +44,7 @@ pub struct Ended<R> {
     pub ending: Ending<R>,
     /// What it wrote to stdout, at most 1 MiB.
     pub stdout: Vec<u8>,
-    /// What it wrote to stderr, at most 1 MiB.
+    /// What it wrote to stderr, at most 256 KiB.
     pub stderr: Vec<u8>,
 }
 
@@ -105,12 +107,14 @@ pub struct Watch<'w, R> {
     pub interval: Duration,
     /// The reason when one of our own signals arrives.
     pub on_signal: R,
+    /// How many bytes of stdout are kept.
+    pub keep: usize,
 }
 
 /// Runs `command` to its end, or ends it when `watch` says so, or one of `signals` arrives.
 pub fn run<R: Copy>(mut command: Command, signals: Option<&Signals>, mut watch: Watch<'_, R>) -> Ended<R> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    match command.spawn().and_then(Running::new) {
+    match command.spawn().and_then(|child| Running::new(child, watch.keep)) {
         Ok(mut running) => running.watch_to_the_end(signals, &mut watch),
         Err(error) => Ended { ending: Ending::NotStarted(error), stdout: Vec::new(), stderr: Vec::new() },
     }
@@ -125,11 +129,11 @@ struct Running {
 }
 
 impl Running {
-    fn new(mut child: Child) -> io::Result<Self> {
+    fn new(mut child: Child, keep: usize) -> io::Result<Self> {
         let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
         let exited = pidfd_open(group, PidfdFlags::empty())?;
-        let stdout = Stream::new(child.stdout.take().map(OwnedFd::from))?;
-        let stderr = Stream::new(child.stderr.take().map(OwnedFd::from))?;
+        let stdout = Stream::new(child.stdout.take().map(OwnedFd::from), keep)?;
+        let stderr = Stream::new(child.stderr.take().map(OwnedFd::from), KEPT_BYTES_OF_STDERR)?;
         Ok(Self { child, group, exited, stdout, stderr })
     }
 
@@ -214,14 +218,15 @@ fn by_itself<R>(status: io::Result<ExitStatus>) -> Ending<R> {
 struct Stream {
     fd: Option<OwnedFd>,
     kept: Vec<u8>,
+    most: usize,
 }
 
 impl Stream {
-    fn new(fd: Option<OwnedFd>) -> io::Result<Self> {
+    fn new(fd: Option<OwnedFd>, most: usize) -> io::Result<Self> {
         if let Some(fd) = &fd {
             rustix::io::ioctl_fionbio(fd, true)?;
         }
-        Ok(Self { fd, kept: Vec::new() })
+        Ok(Self { fd, kept: Vec::new(), most })
     }
 
     /// Reads what is there. Forgets the pipe at its end.
@@ -231,7 +236,7 @@ impl Stream {
             match rustix::io::read(fd, &mut buffer) {
                 Ok(0) => self.fd = None,
                 Ok(count) => {
-                    let room = KEPT_BYTES.saturating_sub(self.kept.len()).min(count);
+                    let room = self.most.saturating_sub(self.kept.len()).min(count);
                     self.kept.extend_from_slice(buffer.get(..room).unwrap_or_default());
                 }
                 Err(rustix::io::Errno::INTR) => {}
@@ -254,7 +259,7 @@ mod tests {
         #[expect(clippy::disallowed_methods, reason = "a shell stands in for pgBackRest")]
         let mut command = Command::new("sh");
         command.args(["-c", script]).stdin(Stdio::null()).process_group(0);
-        run(command, Some(&Signals::take().unwrap()), Watch { check, interval, on_signal: Reason })
+        run(command, Some(&Signals::take().unwrap()), Watch { check, interval, on_signal: Reason, keep: KEPT_BYTES })
     }
 
     #[test]
@@ -280,8 +285,8 @@ mod tests {
 
     #[test]
     fn more_output_than_is_kept_does_not_block_the_child() {
-        let ended = sh("head -c 3000000 /dev/zero; exit 7", GRACE, &mut |_| None);
+        let ended = sh("head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2; exit 7", GRACE, &mut |_| None);
         assert!(matches!(ended.ending, Ending::Exited(7)));
-        assert_eq!(ended.stdout.len(), KEPT_BYTES);
+        assert_eq!((ended.stdout.len(), ended.stderr.len()), (KEPT_BYTES, KEPT_BYTES_OF_STDERR));
     }
 }

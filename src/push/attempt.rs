@@ -1,13 +1,13 @@
 //! One run of `pgbackrest archive-push`, watched.
 
-use super::context::Context;
+use super::context::{Context, seconds};
 use crate::classify::{self, Class, Failure};
 use crate::decide::push::is_short_of_space;
 use crate::exit::{ArchiverCode, Exit};
 use crate::log;
 use crate::pgbackrest::run::{self, Ended, Ending, Watch};
 use crate::pgbackrest::spool::{ErrorFiles, SpoolError};
-use crate::space::{self, Volume};
+use crate::space::Volume;
 use std::ffi::OsStr;
 use std::time::{Duration, SystemTime};
 
@@ -15,6 +15,10 @@ use std::time::{Duration, SystemTime};
 const INTERVAL: Duration = Duration::from_millis(250);
 /// How long a push may go on while the server shuts down.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+/// The same once a push has been ended for this shutdown. PostgreSQL tries a file three times, and once the last
+/// checkpoint is written three times more (pgarch.c, `pgarch_MainLoop`, 15): with ten seconds for each, a hanging
+/// repository would hold the server up for 64 s, longer than `pg_ctl stop` waits.
+const SHUTDOWN_GRACE_AGAIN: Duration = Duration::from_secs(2);
 
 /// Why pgBackRest was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +49,7 @@ pub(super) fn run(context: &Context) -> Attempt {
     let before: Option<ErrorFiles> = context.spool.as_ref().map(|spool| spool.error_files(&name));
     let arguments = [OsStr::new("archive-push"), context.request.wal_path.as_os_str()];
     let ended = watched(context, context.caller.command(arguments), context.request.push.timeout.value.duration());
-    let printed = [&ended.stderr, &ended.stdout].map(|stream| String::from_utf8_lossy(stream).into_owned()).concat();
+    let printed = [&ended.stderr, &ended.stdout].map(|stream| whole_lines(stream)).concat();
     log::copy(&context.redactor.redact(printed.as_bytes()));
     let failed = !matches!(ended.ending, Ending::Exited(0));
     let spool_error = context.spool.as_ref().zip(before).filter(|_| failed);
@@ -53,17 +57,27 @@ pub(super) fn run(context: &Context) -> Attempt {
     Attempt { ended, printed, spool_error }
 }
 
+/// A stream's text; its last line ends, so that the first of another stream does not become part of it.
+fn whole_lines(stream: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(stream).into_owned();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
 /// Runs a command until it ends, `limit` has passed since the push began, or the server needs us to stop.
 pub(super) fn watched(context: &Context, command: std::process::Command, limit: Duration) -> Ended<Stop> {
     let mut check = |_| reason_to_stop(context, limit);
-    let watch = Watch { check: &mut check, interval: INTERVAL, on_signal: Stop::Signal };
+    let watch = Watch { check: &mut check, interval: INTERVAL, on_signal: Stop::Signal, keep: run::KEPT_BYTES };
     run::run(command, Some(&context.signals), watch)
 }
 
 fn reason_to_stop(context: &Context, limit: Duration) -> Option<Stop> {
     if let Some(since) = context.request.data_directory.stopping_since() {
         let waited = SystemTime::now().duration_since(since.max(context.started_at)).unwrap_or_default();
-        if waited >= SHUTDOWN_GRACE {
+        let again = context.state.held_up_stop == Some(seconds(since));
+        if waited >= if again { SHUTDOWN_GRACE_AGAIN } else { SHUTDOWN_GRACE } {
             return Some(Stop::Shutdown);
         }
     }
@@ -73,7 +87,7 @@ fn reason_to_stop(context: &Context, limit: Duration) -> Option<Stop> {
     let pg_wal = context.request.data_directory.pg_wal();
     let volume = Volume::of(&pg_wal);
     let reserve = context.limits(volume).reserve;
-    let backlog = || space::backlog(&pg_wal).ok().map(|backlog| backlog.bytes);
+    let backlog = || context.measure(&pg_wal).ok().map(|backlog| backlog.bytes);
     let short = volume.free.is_some_and(|free| free < reserve) && is_short_of_space(backlog(), volume.free, reserve);
     short.then_some(Stop::FreeReserve)
 }

@@ -125,11 +125,16 @@ impl Context {
         Limits::new(value(&push.drop_threshold), value(&push.free_reserve), volume)
     }
 
-    fn backlog(&self, pg_wal: &Path) -> Option<u64> {
-        let measured = match self.request.push.drop_measure.value {
+    /// The WAL that waits, by the measure that is set.
+    pub(super) fn measure(&self, pg_wal: &Path) -> std::io::Result<Backlog> {
+        match self.request.push.drop_measure.value {
             DropMeasure::Backlog => space::backlog(pg_wal),
             DropMeasure::PgWal => space::everything(pg_wal).map(|bytes| Backlog { files: None, bytes }),
-        };
+        }
+    }
+
+    fn backlog(&self, pg_wal: &Path) -> Option<u64> {
+        let measured = self.measure(pg_wal);
         if let Err(error) = &measured {
             tracing::warn!("can't measure the WAL in {}: {error}", pg_wal.display());
         }
@@ -157,7 +162,7 @@ impl Context {
     }
 }
 
-fn seconds(time: SystemTime) -> i64 {
+pub(super) fn seconds(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).ok().and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or(0)
 }
 

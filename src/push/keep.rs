@@ -4,7 +4,7 @@
 //! `.backup` file is never lost: without a timeline's history no restore can follow it. It is a few hundred bytes, so
 //! it is copied beside the ledger, for the watcher to push.
 
-use super::context::Context;
+use super::context::{Context, seconds};
 use super::report;
 use crate::checkpoint;
 use crate::classify::Class;
@@ -74,8 +74,12 @@ fn holds(state: &State, file: &WalFile) -> bool {
 }
 
 /// Notes a failure after which PostgreSQL tries again.
-pub(super) fn retry(context: &mut Context, counted: LastFailure) -> Fate {
-    context.update(|state| count(state, counted));
+pub(super) fn retry(context: &mut Context, counted: LastFailure, facts: &Facts) -> Fate {
+    let stop = context.request.data_directory.stopping_since().filter(|_| facts.ended_for_shutdown);
+    context.update(|state| {
+        count(state, counted);
+        state.held_up_stop = stop.map(seconds);
+    });
     Fate::Retried
 }
 

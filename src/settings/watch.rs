@@ -1,6 +1,6 @@
 //! The settings of `pgbackrest-guard watch`, and of the connection to the server.
 
-use super::value::{self, BadValue, Seconds};
+use super::value::{self, BadValue, Mebibytes, Seconds};
 use super::{BackupIntervals, Sources};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -77,6 +77,10 @@ pub struct WatchSettings {
     pub heartbeat: bool,
     /// Where metrics are written.
     pub metrics: Option<PathBuf>,
+    /// Push's threshold, for the metrics.
+    pub drop_threshold: Option<Mebibytes>,
+    /// Push's reserve, for the metrics.
+    pub free_reserve: Option<Mebibytes>,
     /// How to reach the server.
     pub connection: Connection,
     /// Where segments lie that were saved instead of lost.
@@ -101,6 +105,8 @@ impl WatchSettings {
             heartbeat: !sources.value("WAL_HEARTBEAT_DISABLED", None, value::switch, || false).value,
             metrics: sources.optional("WAL_GUARD_METRICS_FILE", None, value::absolute_path).map(|set| set.value),
             overflow: sources.optional("WAL_OVERFLOW_DIR", None, value::absolute_path).map(|set| set.value),
+            drop_threshold: sources.optional("WAL_DROP_THRESHOLD_MB", None, value::parsed).map(|set| set.value),
+            free_reserve: sources.optional("WAL_FREE_RESERVE_MB", None, value::parsed).map(|set| set.value),
             connection: Connection::resolve(sources),
         }
     }

@@ -1,6 +1,7 @@
 //! Short calls of pgBackRest: the catalog, a stanza, a push, a listing. Each has a time limit and ends with the watcher.
 
 use super::Watcher;
+use crate::decide::holes::MOST_NAMES;
 use crate::pgbackrest::info::{Catalog, Stanza};
 use crate::pgbackrest::output;
 use crate::pgbackrest::run::{self, Ended, Ending, Watch};
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 const ASK_LIMIT: Duration = Duration::from_mins(1);
 /// How long a stanza may take to be created, and a file to be pushed.
 const WORK_LIMIT: Duration = Duration::from_mins(2);
+/// The longest answer that is taken in: a listing of 100,000 names is about 9 MiB.
+const LISTING_BYTES: usize = 16 << 20;
 /// How often the clock is looked at.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// Characters of pgBackRest's message in a line.
@@ -26,14 +29,27 @@ enum Stop {
 }
 
 impl Watcher {
+    /// A listing of a repository's folder, whole.
+    pub(super) fn list(&mut self, arguments: &[&OsStr]) -> Result<String, String> {
+        let ended = self.call(arguments, ASK_LIMIT);
+        if !matches!(ended.ending, Ending::Exited(0)) {
+            return Err(self.why(&ended));
+        }
+        let lines = ended.stdout.iter().filter(|byte| **byte == b'\n').count();
+        if lines >= MOST_NAMES || ended.stdout.len() >= LISTING_BYTES {
+            return Err(format!("it is longer than {MOST_NAMES} names"));
+        }
+        Ok(String::from_utf8_lossy(&ended.stdout).into_owned())
+    }
+
     /// Asks the catalog for this cluster's full backups.
-    pub(super) fn catalog(&mut self, system_id: u64) -> Catalog {
+    pub(super) fn catalog(&mut self, system_id: u64) -> (Catalog, Option<Stanza>) {
         let answer = self.info();
         let expected = self.session.config.as_ref().map(crate::pgbackrest::config::Config::repositories);
         match (answer, expected) {
-            (Ok(stanza), Some(expected)) => self.redacted(stanza.catalog(system_id, &expected)),
-            (Ok(_), None) => inconclusive("pgBackRest's configuration can't be read".to_owned()),
-            (Err(why), _) => inconclusive(why),
+            (Ok(stanza), Some(expected)) => (self.redacted(stanza.catalog(system_id, &expected)), Some(stanza)),
+            (Ok(_), None) => (inconclusive("pgBackRest's configuration can't be read".to_owned()), None),
+            (Err(why), _) => (inconclusive(why), None),
         }
     }
 
@@ -91,7 +107,7 @@ impl Watcher {
     fn call(&mut self, arguments: &[&OsStr], limit: Duration) -> Ended<Stop> {
         let started = Instant::now();
         let mut check = |_| (started.elapsed() >= limit).then_some(Stop::TimeLimit);
-        let watch = Watch { check: &mut check, interval: INTERVAL, on_signal: Stop::Told };
+        let watch = Watch { check: &mut check, interval: INTERVAL, on_signal: Stop::Told, keep: LISTING_BYTES };
         let command = self.session.caller.command(arguments.iter().copied());
         let ended = run::run(command, Some(&self.signals), watch);
         self.told |= matches!(ended.ending, Ending::Stopped(Stop::Told));

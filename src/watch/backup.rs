@@ -7,6 +7,7 @@
 //! other kind is possible.
 
 use crate::decide::watch::Kind;
+use crate::pgbackrest::call::Verbosity;
 use crate::pgbackrest::progress;
 use crate::pgbackrest::run::{self, Ended, Ending, Watch};
 use crate::session::Session;
@@ -100,7 +101,7 @@ impl Drop for Backup {
 
 fn make(session: &Session, kind: Kind, stall: Duration, told: &AtomicBool) -> Result<Made, String> {
     let kind = format!("--type={}", kind.as_str());
-    let arguments = ["backup", "--no-expire-auto", kind.as_str(), "--log-level-stderr=info"].map(OsStr::new);
+    let arguments = ["backup", "--no-expire-auto", kind.as_str()].map(OsStr::new);
     let mut progress = Progress { moved: None, since: Instant::now() };
     let mut check = |group: u32| {
         if told.load(Ordering::Relaxed) {
@@ -108,7 +109,7 @@ fn make(session: &Session, kind: Kind, stall: Duration, told: &AtomicBool) -> Re
         }
         (!stall.is_zero() && progress.stands_still_for(stall, group)).then_some(Stop::Stalled)
     };
-    let ended = run(session.caller.command(arguments), &mut check);
+    let ended = run(session.caller.command_saying(Verbosity::Info, arguments), &mut check);
     let text = printed(&ended);
     let made = match ended.ending {
         Ending::Exited(0) => parse(&text).ok_or_else(|| "it says nothing of a label and a start".to_owned()),
@@ -133,7 +134,7 @@ fn expire(session: &Session, told: &AtomicBool) -> Option<String> {
 }
 
 fn run(command: Command, check: &mut dyn FnMut(u32) -> Option<Stop>) -> Ended<Stop> {
-    run::run(command, None, Watch { check, interval: INTERVAL, on_signal: Stop::Told })
+    run::run(command, None, Watch { check, interval: INTERVAL, on_signal: Stop::Told, keep: run::KEPT_BYTES })
 }
 
 fn printed(ended: &Ended<Stop>) -> String {

@@ -6,9 +6,12 @@
 
 mod ask;
 mod backup;
+mod holes;
+mod metrics;
 mod poll;
 mod repair;
 mod state_file;
+mod wedge;
 
 use crate::data_directory::DataDirectory;
 use crate::decide::watch::{Memory, Schedule};
@@ -20,11 +23,13 @@ use crate::postgres::Postgres;
 use crate::push;
 use crate::session::Session;
 use crate::settings::{CommonSettings, Environment, WatchSettings};
+use crate::wal::SegmentName;
 use backup::Backup;
 use state_file::StateFile;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use wedge::Wedge;
 
 /// While a backup runs, its end is looked for this often.
 const BACKUP_CHECK: Duration = Duration::from_secs(1);
@@ -59,6 +64,9 @@ pub struct Watcher {
     told: bool,
     /// The last line about being skipped, to say it only when it changes.
     last_said: String,
+    /// Up to which segment the listing has been walked.
+    walked: Option<SegmentName>,
+    wedge: Wedge,
     heal_failures: BTreeMap<String, u32>,
     unhealable: BTreeSet<String>,
 }
@@ -83,6 +91,8 @@ impl Watcher {
             system_id: None,
             told: false,
             last_said: String::new(),
+            walked: None,
+            wedge: Wedge::default(),
             heal_failures: BTreeMap::new(),
             unhealable: BTreeSet::new(),
         })

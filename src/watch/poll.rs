@@ -17,31 +17,47 @@ use std::fs;
 const FINGERPRINT: &str = "guard_identity";
 
 impl Watcher {
-    /// Observes, decides and acts, once.
+    /// Observes, decides and acts, once; then writes the metrics.
     pub(super) fn poll(&mut self) {
         self.backup_ended();
+        let answers = self.watch_primary();
+        self.write_metrics(answers);
+    }
+
+    /// Whether the server answers; a standby is left alone.
+    fn watch_primary(&mut self) -> bool {
         let primary = match self.server.ask() {
             Ok(Server::Primary(primary)) => primary,
-            Ok(Server::Recovering) => return self.say_once("iteration skipped: this server is a standby".to_owned()),
-            Err(error) => return self.say_once(format!("iteration skipped: {}", log::chain(&error))),
+            Ok(Server::Recovering) => {
+                self.say_once("iteration skipped: this server is a standby".to_owned());
+                return true;
+            }
+            Err(error) => {
+                self.say_once(format!("iteration skipped: {}", log::chain(&error)));
+                return false;
+            }
         };
-        if !self.remember(&primary) {
-            return;
+        if self.remember(&primary) {
+            match Ledger::peek(self.ledger.folder()) {
+                Ok(state) => self.act(&primary, &state.unwrap_or_default()),
+                Err(error) => self.say_once(format!("iteration skipped: {}", log::chain(&error))),
+            }
         }
-        let state = match Ledger::peek(self.ledger.folder()) {
-            Ok(state) => state.unwrap_or_default(),
-            Err(error) => return self.say_once(format!("iteration skipped: {}", log::chain(&error))),
-        };
-        let candidates = self.repairable(&state);
-        let seen = self.observe(&primary, &state, &candidates);
+        true
+    }
+
+    fn act(&mut self, primary: &Primary, state: &State) {
+        let candidates = self.repairable(state);
+        let seen = self.observe(primary, state, &candidates);
+        self.look_for_wedge(primary, self.request.data_directory.wal_waits());
         let actions = decide(&seen, &self.memory, &self.schedule());
         self.say_once("watching a primary".to_owned());
         let mut candidates = Some(candidates);
         for action in actions {
             match action {
                 Action::Heartbeat => self.heartbeat(),
-                Action::AskCatalog => self.ask_catalog(&primary),
-                Action::Repair => self.repair_now(candidates.take().unwrap_or_default(), &primary),
+                Action::AskCatalog => self.ask_catalog(primary),
+                Action::Repair => self.repair_now(candidates.take().unwrap_or_default(), primary),
                 Action::Backup(kind, reason) => self.start_backup(kind, reason),
             }
         }
@@ -112,7 +128,7 @@ impl Watcher {
 
     fn ask_catalog(&mut self, primary: &Primary) {
         let has_full = self.memory.last_full_at.is_some();
-        let catalog = self.catalog(primary.system_id);
+        let (catalog, stanza) = self.catalog(primary.system_id);
         let now = self.now();
         self.note(&[("last_catalog_verify_at", Some(now))]);
         if self.told {
@@ -120,7 +136,12 @@ impl Watcher {
         }
         self.memory.inconclusive_at = None;
         match after_catalog(&catalog, has_full, self.archive_lock_is_held()) {
-            AfterCatalog::Confirmed => tracing::info!("catalog verified: full backup present"),
+            AfterCatalog::Confirmed => {
+                tracing::info!("catalog verified: full backup present");
+                if let Some(stanza) = stanza {
+                    self.look_for_holes(&stanza, primary);
+                }
+            }
             AfterCatalog::Adopt(newest) => {
                 tracing::info!("no full backup was on record, and the catalog has one: it is adopted");
                 self.note(&[("last_full_at", Some(newest.full)), ("last_diff_at", Some(newest.any))]);
@@ -140,7 +161,7 @@ impl Watcher {
     fn inconclusive(&mut self, catalog: &Catalog, now: i64) {
         self.memory.inconclusive_at = Some(now);
         let wait = backoff(&self.memory, &self.schedule());
-        self.say_once(format!("catalog check inconclusive: {catalog}; asked again in {wait} s"));
+        self.say_once(format!("catalog check {catalog}; asked again in {wait} s"));
     }
 
     fn stanza(&mut self, now: i64) {

@@ -6,8 +6,27 @@
     reason = "a test that can't go on shall panic, and it makes its own files and processes"
 )]
 
+// A release build can not be killed at its checkpoints.
+#[cfg(debug_assertions)]
+mod crash;
+mod docs;
+mod full_disk;
+mod live;
+mod live_gone;
+mod live_healthy;
+mod live_kept;
+mod live_outage;
+mod live_promotion;
+mod live_queue;
+mod live_repositories;
+mod live_stop;
 mod live_watch;
 mod outcome;
 mod push_classes;
+mod push_giving_up;
+mod push_settings;
+mod push_state;
 mod push_table;
+mod push_watch;
 mod standin;
+mod tidy;

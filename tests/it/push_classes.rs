@@ -51,12 +51,13 @@ pub(crate) fn http(status: u16, code: &str) -> String {
     )
 }
 
+/// A repository's number, the error's name, and its text.
+type Failed<'t> = (u32, &'t str, &'t str);
+
 /// An `archive-push` that failed in these repositories.
-pub(crate) fn command_error(repositories: &[(u32, &str, &str)]) -> String {
-    let mut text = "archive-push command encountered error(s):".to_owned();
-    for (number, name, what) in repositories {
-        text.push_str(&format!("\nrepo{number}: [{name}] {what}"));
-    }
+pub(crate) fn command_error(repositories: &[Failed<'_>]) -> String {
+    let lines = repositories.iter().map(|(number, name, what)| format!("\nrepo{number}: [{name}] {what}"));
+    let text = format!("archive-push command encountered error(s):{}", lines.collect::<String>());
     format!("ERROR: [104]: {}\n", text.replace('\n', "\n       "))
 }
 
@@ -234,7 +235,7 @@ fn words_in_paths_and_messages_decide_nothing() {
 fn several_repositories_fail_differently() {
     let (denied, gone, slow) = (http(403, "AccessDenied"), http(403, "InvalidAccessKeyId"), "[503] Slow Down");
     let mismatch = "PostgreSQL version 15, system-id 1 do not match repo stanza version 15, system-id 2";
-    let table: &[(&str, [(u32, &str, &str); 2], &str)] = &[
+    let table: &[(&str, [Failed<'_>; 2], &str)] = &[
         ("gone, denied", [(1, "ProtocolError", &gone), (2, "ProtocolError", &denied)], "denied"),
         ("gone, unavailable", [(1, "ProtocolError", &gone), (2, "ServiceError", slow)], "unavailable"),
         ("gone, mismatch", [(1, "ProtocolError", &gone), (2, "ArchiveMismatchError", mismatch)], "mismatch"),

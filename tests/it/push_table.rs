@@ -85,7 +85,7 @@ fn archiving_off_is_one_line_and_success() {
 /// A case in which pgBackRest's spool shows the segment as stored.
 fn stored_by_the_spool(name: &str) -> Case {
     let case = Case::new(name).conf("archive-async=y").spool(&format!("{SEGMENT}.ok"), "");
-    let old = SystemTime::now() - Duration::from_secs(60);
+    let old = SystemTime::now() - Duration::from_mins(1);
     set_time(&case.data().join(format!("pg_wal/archive_status/{SEGMENT}.ready")), old);
     case
 }
@@ -126,7 +126,7 @@ fn the_fast_path_has_guards() {
         guard(stored_by_the_spool(name)).status(0).calls(1).stored();
     }
     let old = stored_by_the_spool("an .ok older than its .ready");
-    set_time(&ok(old.root()), SystemTime::now() - Duration::from_secs(120));
+    set_time(&ok(old.root()), SystemTime::now() - Duration::from_mins(2));
     old.status(0).calls(1).stored();
 }
 

@@ -312,7 +312,7 @@ impl Case {
     /// A file beside the stand-in that holds this text.
     fn text(&self, text: &[u8]) -> PathBuf {
         let free = |at: &u32| !self.root().join(format!("answer/text-{at}")).exists();
-        let path = self.root().join(format!("answer/text-{}", (0..).find(free).unwrap()));
+        let path = self.root().join(format!("answer/text-{}", (0..1000).find(free).unwrap()));
         fs::write(&path, text).unwrap();
         path
     }
