@@ -129,7 +129,7 @@ pub fn of_output(code: i32, printed: &str, instant: &InstantDropCodes) -> Failur
     let of_level = |level| messages.iter().filter(move |message| message.level == level);
     let errors: Vec<_> = of_level(Level::Error).collect();
     // Where the error names no repository, the warnings before it do (archive-get, sync).
-    let told = errors.iter().any(|message| message.text.contains("repo"));
+    let told = errors.iter().any(|message| !blocks(&message.text).is_empty());
     let warnings = of_level(Level::Warn).filter(|message| !told && !blocks(&message.text).is_empty());
     let mut repositories = Vec::new();
     for message in warnings.clone().chain(errors.iter().copied()) {

@@ -58,6 +58,8 @@ fn two_answers_of_one_repository_must_agree_on_gone() {
 fn warnings_count_where_the_error_names_no_repository() {
     let printed = "WARN: repo1: [ServiceError] [503] Slow Down\nERROR: [103]: unable to find a valid one\n";
     assert_eq!(class(103, printed).0, Class::Unavailable);
+    let get = "WARN: repo1: [ServiceError] [503] Slow Down\nERROR: [103]: unable to find a valid repository\n";
+    assert_eq!(class(103, get).0, Class::Unavailable);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::exit::{self, Exit};
 use crate::get::{Context, Request, get};
 use crate::log;
 use crate::pgbackrest::run::Signals;
-use crate::settings::{self, CommonSettings, Environment, GetFlags, GetSettings, Seconds, Setting};
+use crate::settings::{self, CommonSettings, Environment, GetFlags, GetSettings, Seconds};
 use crate::wal::WalFile;
 use clap::Parser;
 use std::path::{Path, PathBuf};
@@ -67,47 +67,50 @@ pub fn main() -> ExitCode {
 
 /// How a get ends that could not even ask: never as if the file were missing, and never so that a standby stops.
 ///
-/// The arguments may be unreadable, so every place that can name the data directory is looked at.
+/// The arguments may be unreadable. PostgreSQL's startup process runs in its data directory; `PGDATA` may be another's.
 fn wrong() -> Exit {
     let typed = std::env::args_os().collect::<Vec<_>>();
     let beside = typed.iter().zip(typed.iter().skip(1)).find(|(flag, _)| *flag == "--pgdata").map(|(_, path)| path);
     let joined = typed.iter().find_map(|word| word.to_str()?.strip_prefix("--pgdata="));
     let flag = beside.map(PathBuf::from).or_else(|| joined.map(PathBuf::from));
-    let named = flag.or_else(|| Environment::of_process().path("PGDATA"));
-    let is_standby =
-        |path: PathBuf| DataDirectory::is_one(&path) && DataDirectory::new(path).recovery() == Recovery::Standby;
-    let standby = named.into_iter().chain(std::env::current_dir().ok()).any(is_standby);
-    if standby { Exit::Usage } else { Exit::StopRecovery }
+    let places = [flag, std::env::current_dir().ok(), Environment::of_process().path("PGDATA")];
+    let pgdata = places.into_iter().flatten().find(|path| DataDirectory::is_one(path));
+    match pgdata.map(|path| DataDirectory::new(path).recovery()) {
+        Some(Recovery::Standby) => Exit::Usage,
+        Some(Recovery::OneShot) | None => Exit::StopRecovery,
+    }
 }
 
 /// Gets; or says what is wrong with the arguments.
 fn run(arguments: Arguments, signals: std::io::Result<Signals>) -> Result<Exit, String> {
     let file: WalFile = arguments.file.to_string_lossy().parse().map_err(|error| format!("{error}"))?;
     let flags = GetFlags { retry: arguments.retry, timeout: arguments.timeout, no_fast_path: arguments.no_fast_path };
-    let common = arguments.common.into_flags()?;
+    let mut common = arguments.common.into_flags()?;
     let working_directory = std::env::current_dir().map_err(|error| format!("no working directory: {error}"))?;
+    let target = working_directory.join(&arguments.target);
+    common.pgdata = common.pgdata.or_else(|| of_target(&target));
     let mut sources = settings::sources(common.config.as_deref(), Environment::of_process());
-    let mut common = CommonSettings::resolve(common, Some(working_directory.clone()), &mut sources);
+    let common = CommonSettings::resolve(common, Some(working_directory.clone()), &mut sources);
     let get_settings = GetSettings::resolve(flags, &mut sources);
     log::start(PROGRAM, common.log_level.value, common.log_format.value);
     for warning in sources.warnings() {
         tracing::warn!("{}", warning.0);
     }
     let signals = signals.map_err(|error| format!("can't handle signals: {error}"))?;
-    common.pgdata = common.pgdata.or_else(|| of_target(&arguments.target).map(Setting::default_of));
     let request = Request {
         data_directory: common.pgdata.as_ref().map(|pgdata| DataDirectory::new(pgdata.value.clone())),
         common,
         get: get_settings,
         environment: sources.environment().clone(),
         working_directory,
-        target: arguments.target,
+        target,
     };
     Ok(get(&Context::open(request, signals), &file))
 }
 
-/// The data directory that an absolute target lies in: `pg_rewind -c` runs anywhere.
+/// The data directory that the target lies in. It wins over `PGDATA`, which a shell may have left from another cluster;
+/// `pg_rewind -c` runs anywhere.
 fn of_target(target: &Path) -> Option<PathBuf> {
-    let pgdata = target.parent().filter(|_| target.is_absolute())?.parent()?;
+    let pgdata = target.parent()?.parent()?;
     DataDirectory::is_one(pgdata).then(|| pgdata.to_owned())
 }

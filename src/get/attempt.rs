@@ -34,7 +34,7 @@ pub struct Request {
     pub data_directory: Option<DataDirectory>,
     /// The working directory.
     pub working_directory: PathBuf,
-    /// Where the file shall be, as PostgreSQL gave it.
+    /// Where the file shall be; absolute.
     pub target: PathBuf,
 }
 
@@ -44,7 +44,6 @@ pub struct Context {
     pub(super) request: Request,
     pub(super) signals: Signals,
     pub(super) session: Session,
-    directory: PathBuf,
 }
 
 /// One attempt, ended.
@@ -70,7 +69,7 @@ impl Context {
         let known = request.data_directory.as_ref().map(|directory| directory.path().to_owned());
         let directory = known.unwrap_or_else(|| request.working_directory.clone());
         let session = Session::open(&request.common, &request.environment, &directory);
-        Self { request, signals, session, directory }
+        Self { request, signals, session }
     }
 
     /// Which kind of recovery the signal files ask for, now.
@@ -90,7 +89,7 @@ impl Context {
         let size = control.and_then(|control| control.segment_size);
         match (prefetch, control, size) {
             (Some(prefetch), Some(control), Some(size)) => {
-                prefetch.take(*segment, control.system_id, size, &self.directory.join(&self.request.target))
+                prefetch.take(*segment, control.system_id, size, &self.request.target)
             }
             _ => false,
         }
@@ -98,9 +97,7 @@ impl Context {
 
     /// Asks pgBackRest once.
     pub(super) fn attempt(&self, file: &WalFile, quick: bool) -> Attempt {
-        let beside = beside(&self.request.target);
-        let fetched = self.directory.join(&beside);
-        let _ = fs::remove_file(&fetched);
+        let fetched = self.beside();
         let limit = self.request.get.timeout.value.duration();
         let limit = if quick { limit.min(QUICK_LIMIT) } else { limit };
         let started = Instant::now();
@@ -108,14 +105,17 @@ impl Context {
         let watch =
             Watch { check: &mut check, interval: INTERVAL.min(limit), on_signal: Stop::Signal, keep: run::KEPT_BYTES };
         let name = OsString::from(file.to_string());
-        let command = self.session.caller.command([OsStr::new("archive-get"), &name, beside.as_os_str()]);
+        let arguments = [OsStr::new("archive-get"), &name, fetched.as_os_str()];
+        let pg1_path = self.pg1_path();
+        let arguments = pg1_path.iter().map(OsString::as_os_str).chain(arguments);
+        let command = self.session.caller.command(arguments);
         let ended = run::run(command, Some(&self.signals), watch);
-        let text = [&ended.stderr, &ended.stdout].map(|stream| String::from_utf8_lossy(stream).into_owned()).concat();
+        let text = output::joined(&ended.stderr, &ended.stdout);
         let found = self.found(file, &fetched);
         let mut outcome = decide::outcome(how(&ended.ending), output::warns_of_repository(&text), found);
         let mut failure = failure(&ended.ending, &text, found);
         if outcome == Outcome::Restored
-            && let Err(error) = fs::rename(&fetched, self.directory.join(&self.request.target))
+            && let Err(error) = fs::rename(&fetched, &self.request.target)
         {
             outcome = decide::outcome(decide::Ended::Exited(0), false, Found::Nothing);
             failure = Failure::of_class(Class::Local, &format!("can't rename {}: {error}", fetched.display()));
@@ -124,6 +124,33 @@ impl Context {
             let _ = fs::remove_file(&fetched);
         }
         Attempt { outcome, failure, printed: self.session.redactor.redact(text.as_bytes()) }
+    }
+
+    /// The path beside the target under which the file is fetched; what killed gets left there is removed.
+    ///
+    /// Each process has its own: the pgBackRest of a killed get may still be writing when the next get begins.
+    fn beside(&self) -> PathBuf {
+        let target = &self.request.target;
+        let prefix = beside(target, 0).to_string_lossy().trim_end_matches('0').to_owned();
+        let entries = target.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+        for left in entries.map(|entry| entry.path()).filter(|path| path.to_string_lossy().starts_with(&prefix)) {
+            let _ = fs::remove_file(left);
+        }
+        beside(target, std::process::id())
+    }
+
+    /// `--pg1-path`, where pgBackRest's configuration names another data directory than the one that recovers, as after
+    /// a restore to another place; pgBackRest reads `pg_control` there to find the cluster's archive (get.c).
+    fn pg1_path(&self) -> Option<OsString> {
+        let config = self.session.config.as_ref()?;
+        let own = self.request.data_directory.as_ref()?.path();
+        let configured = config.option("archive-get", "pg1-path").map(Path::new);
+        let same = configured.is_some_and(|path| path == own || path.canonicalize().ok() == own.canonicalize().ok());
+        (!same).then(|| {
+            let mut argument = OsString::from("--pg1-path=");
+            argument.push(own);
+            argument
+        })
     }
 
     /// What lies where pgBackRest put the file.
@@ -148,10 +175,12 @@ impl Context {
     }
 }
 
-/// The path beside the target under which the file is fetched.
-fn beside(target: &Path) -> PathBuf {
+/// What stands between the target's name and our process id in the name under which a file is fetched.
+const BESIDE: &str = ".pgbackrest-guard.";
+
+fn beside(target: &Path, process: u32) -> PathBuf {
     let mut name = target.file_name().unwrap_or_default().to_owned();
-    name.push(".pgbackrest-guard");
+    name.push(format!("{BESIDE}{process}"));
     target.with_file_name(name)
 }
 
@@ -171,7 +200,13 @@ fn failure(ending: &Ending<Stop>, text: &str, found: Found) -> Failure {
             Failure::of_class(Class::Mismatch, "pgBackRest succeeded, and the file is not whole")
         }
         Ending::Exited(0) => Failure::of_class(Class::Unknown, "pgBackRest succeeded, and the file is not there"),
-        Ending::Exited(code) => classify::of_output(*code, text, &classify::codes::InstantDropCodes::default()),
+        Ending::Exited(code) => {
+            let mut failure = classify::of_output(*code, text, &classify::codes::InstantDropCodes::default());
+            if failure.text.is_empty() {
+                failure.text = format!("pgBackRest exited with {code} and said nothing");
+            }
+            failure
+        }
         Ending::Signaled(signal) => {
             Failure::of_class(Class::Local, &format!("pgBackRest was ended by signal {signal}"))
         }

@@ -81,6 +81,17 @@ pub fn errors(output: &str) -> String {
     if texts.is_empty() { output.trim().to_owned() } else { texts }
 }
 
+/// Both streams as one text, the first one's last line ended, so that the next does not become part of it.
+#[must_use]
+pub fn joined(stderr: &[u8], stdout: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(stderr).into_owned();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.push_str(&String::from_utf8_lossy(stdout));
+    text
+}
+
 /// Whether the output speaks of a repository that failed: `repoN: [ErrorName]` at the start of a line or message.
 ///
 /// `archive-get` exits 1 too when one repository failed and the others lack the file (src/command/archive/get/get.c);

@@ -6,6 +6,7 @@
 //! 2.59). It serves what lies there unchecked; here the first page must say that it is that segment of that cluster.
 
 use super::config::Config;
+use super::locks;
 use crate::wal::{LongPageHeader, SegmentName, SegmentSize};
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -37,8 +38,8 @@ impl Prefetch {
         })
     }
 
-    /// Moves a segment to `target`, if it is there, whole, the cluster's own, and more than half of the queue is left;
-    /// then pgBackRest has nothing to do. False when it has.
+    /// Moves a segment to `target`, if it is there, whole, the cluster's own, and pgBackRest would have nothing else to
+    /// do: more than half of the queue is left, or its async process is fetching now. False when it has.
     #[must_use]
     pub fn take(&self, segment: SegmentName, system_id: u64, size: SegmentSize, target: &Path) -> bool {
         let name = segment.to_string();
@@ -47,12 +48,17 @@ impl Prefetch {
         let plain = !self.folder.join(format!("{name}.ok")).exists() && !self.is_stopped();
         plain
             && is_whole(&path, segment, system_id, size)
-            && self.is_half_full(size)
+            && (self.is_half_full(size) || self.is_fetching())
             && fs::rename(&path, target).is_ok()
     }
 
     fn is_stopped(&self) -> bool {
         ["all", &self.stanza].iter().any(|name| self.lock_path.join(format!("{name}.stop")).exists())
+    }
+
+    /// Whether an async process holds the lock, so that no other could be started.
+    fn is_fetching(&self) -> bool {
+        locks::held_since(&self.lock_path, &self.stanza, "archive", "archive-get:async").is_some()
     }
 
     fn is_half_full(&self, size: SegmentSize) -> bool {

@@ -35,11 +35,11 @@ impl Watcher {
         if !matches!(ended.ending, Ending::Exited(0)) {
             return Err(self.why(&ended));
         }
-        let lines = ended.stdout.iter().filter(|byte| **byte == b'\n').count();
-        if lines >= MOST_NAMES || ended.stdout.len() >= LISTING_BYTES {
+        let text = String::from_utf8_lossy(&ended.stdout).into_owned();
+        if text.lines().count() >= MOST_NAMES || ended.stdout.len() >= LISTING_BYTES {
             return Err(format!("it is longer than {MOST_NAMES} names"));
         }
-        Ok(String::from_utf8_lossy(&ended.stdout).into_owned())
+        Ok(text)
     }
 
     /// Asks the catalog for this cluster's full backups.

@@ -8,6 +8,7 @@
 
 use crate::decide::watch::Kind;
 use crate::pgbackrest::call::Verbosity;
+use crate::pgbackrest::output;
 use crate::pgbackrest::progress;
 use crate::pgbackrest::run::{self, Ended, Ending, Watch};
 use crate::session::Session;
@@ -121,9 +122,9 @@ fn make(session: &Session, kind: Kind, stall: Duration, told: &AtomicBool) -> Re
 /// Runs `expire`; what it said, where it failed.
 fn expire(session: &Session, told: &AtomicBool) -> Option<String> {
     let started = Instant::now();
-    let mut check = |_| match told.load(Ordering::Relaxed) {
-        true => Some(Stop::Told),
-        false => (started.elapsed() > EXPIRE_LIMIT).then_some(Stop::TimeLimit),
+    let mut check = |_| {
+        let late = (started.elapsed() > EXPIRE_LIMIT).then_some(Stop::TimeLimit);
+        if told.load(Ordering::Relaxed) { Some(Stop::Told) } else { late }
     };
     let ended = run(session.caller.command([OsStr::new("expire")]), &mut check);
     let text = printed(&ended);
@@ -138,11 +139,11 @@ fn run(command: Command, check: &mut dyn FnMut(u32) -> Option<Stop>) -> Ended<St
 }
 
 fn printed(ended: &Ended<Stop>) -> String {
-    [&ended.stderr, &ended.stdout].map(|stream| String::from_utf8_lossy(stream).into_owned()).concat()
+    output::joined(&ended.stderr, &ended.stdout)
 }
 
 fn why(session: &Session, ending: &Ending<Stop>, text: &str, limit: Duration) -> String {
-    let errors = crate::pgbackrest::output::errors(text);
+    let errors = output::errors(text);
     let said = session.redactor.redact(errors.as_bytes()).one_line(MESSAGE_LENGTH);
     match ending {
         Ending::Exited(code) => format!("pgBackRest {code}: {said}"),

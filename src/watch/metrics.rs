@@ -1,4 +1,4 @@
-//! Metrics for node_exporter's textfile collector, written by rename at each poll.
+//! Metrics for `node_exporter`'s textfile collector, written by rename at each poll.
 
 use super::Watcher;
 use crate::durable;

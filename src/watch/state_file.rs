@@ -60,7 +60,7 @@ impl StateFile {
         };
         self.lines.retain(|line| !ours(line));
         self.lines.extend(pairs.iter().filter_map(|(key, value)| Some(format!("{key}={}", (*value)?))));
-        let text: String = self.lines.iter().map(|line| format!("{line}\n")).collect();
+        let text = self.lines.join("\n") + "\n";
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         durable::copy_into(&mut text.as_bytes(), folder, NAME)
     }

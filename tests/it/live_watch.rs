@@ -8,7 +8,7 @@ use std::process::Output;
 use std::time::Duration;
 
 const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_mins(1);
 
 struct Scene {
     lab: Lab,
@@ -48,7 +48,7 @@ impl Scene {
         let Output { status, stdout, stderr } = command.output().unwrap();
         let said = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
         assert!(status.success(), "{status}: {said}");
-        println!("{said}");
+        eprintln!("{said}");
         said
     }
 

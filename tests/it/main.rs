@@ -11,7 +11,14 @@
 mod crash;
 mod docs;
 mod full_disk;
+mod get_calls;
+mod get_standin;
+mod get_table;
 mod live;
+mod live_get;
+mod live_get_ends;
+mod live_get_others;
+mod live_get_outage;
 mod live_gone;
 mod live_healthy;
 mod live_kept;

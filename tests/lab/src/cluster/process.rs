@@ -122,8 +122,12 @@ impl Cluster {
     }
 
     /// Waits until recovery has ended and the server takes writes; false when it ended or the time is over.
+    ///
+    /// `postmaster.pid` says `ready` already when a recovering server begins to take read-only
+    /// connections (postmaster.c, `PMSIGNAL_BEGIN_HOT_STANDBY`), so the server itself is asked.
     pub fn wait_promoted(&self, timeout: Duration) -> bool {
-        self.wait_state(timeout, &["ready"])
+        let promoted = || self.try_sql("SELECT pg_is_in_recovery()").is_ok_and(|answer| answer == "f");
+        wait::within(timeout, || promoted() || !self.is_running()) && self.is_running()
     }
 
     /// Waits until the server has ended; false when the time is over.
