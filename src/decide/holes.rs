@@ -62,7 +62,7 @@ mod tests {
     fn listing(segments: &[(u32, u64)]) -> Listing {
         let line = |(timeline, number): &(u32, u64)| {
             let name = segment(*timeline, *number).to_string();
-            format!("{}/{name}-7798b7d2af0a677f3636f4a578c6800df3ddd284.zst\n", &name[..16])
+            format!("{}/{name}-7798b7d2af0a677f3636f4a578c6800df3ddd284.zst\n", name.get(..16).unwrap_or_default())
         };
         Listing::parse(&segments.iter().map(line).collect::<String>(), SIZE)
     }
