@@ -2,7 +2,7 @@
 //!
 //! Over the local socket, by the crate `postgres`. Role and database are `PGUSER` and `PGDATABASE` if set, else
 //! `postgres`; where that database does not exist, `template1`, but only for the moment of a query: a session that
-//! stays there makes `CREATE DATABASE` fail. Each query runs on a thread of its own with a time limit of 5 s, because a
+//! stays there makes `CREATE DATABASE` fail. Each query runs on a thread of its own, with a time limit of 5 s for it and its connection, because a
 //! server that hangs accepts a connection on its socket and then says nothing.
 
 use crate::data_directory::DataDirectory;
@@ -11,11 +11,16 @@ use crate::wal::SegmentSize;
 use postgres::error::SqlState;
 use postgres::{Client, NoTls};
 use std::path::PathBuf;
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
-/// How long a connection and a query may each take.
+/// How long a connection and its query may take.
 const LIMIT: Duration = Duration::from_secs(5);
+/// How often a query that runs asks whether we were told to end.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// How many queries may hang at a time: a server that is stopped answers none, and each holds a thread.
+const HANGING: usize = 3;
 
 /// Why the server did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +28,9 @@ pub enum ServerError {
     /// It can't be connected to, or a query failed.
     #[error("PostgreSQL does not answer: {0}")]
     Query(String),
+    /// We were told to end meanwhile.
+    #[error("told to end while PostgreSQL was asked")]
+    Told,
     /// It said nothing in time.
     #[error("PostgreSQL does not answer within {} s", LIMIT.as_secs())]
     TimeLimit,
@@ -64,7 +72,9 @@ pub struct Postgres {
     host: PathBuf,
     port: u16,
     user: String,
-    database: String,
+    databases: Vec<String>,
+    /// Held by every query that has not ended.
+    queries: Arc<()>,
 }
 
 const FACTS: &str = "select (select system_identifier from pg_control_system())::text, \
@@ -81,16 +91,22 @@ impl Postgres {
             host: connection.host.clone().or(socket).unwrap_or_else(|| PathBuf::from("/var/run/postgresql")),
             port: connection.port.or(port).unwrap_or(5432),
             user: connection.user.clone().unwrap_or_else(|| "postgres".to_owned()),
-            database: connection.database.clone().unwrap_or_else(|| "postgres".to_owned()),
+            databases: databases(connection.database.as_deref()),
+            queries: Arc::default(),
         }
+    }
+
+    /// Looks anew where the server is: it may have been started since, with another socket or port.
+    pub fn look_again(&mut self, directory: &DataDirectory, connection: &Connection) {
+        *self = Self { queries: Arc::clone(&self.queries), ..Self::of(directory, connection) };
     }
 
     /// What the server says of itself.
     ///
     /// # Errors
-    /// When it does not answer in time.
-    pub fn ask(&self) -> Result<Server, ServerError> {
-        self.within_limit(|client| {
+    /// When it does not answer in time, or before `told` says so.
+    pub fn ask(&self, told: &mut dyn FnMut() -> bool) -> Result<Server, ServerError> {
+        self.within_limit(told, |client| {
             let recovering: bool = client.query_one("select pg_is_in_recovery()", &[])?.get(0);
             if recovering {
                 return Ok(Server::Recovering);
@@ -113,45 +129,59 @@ impl Postgres {
     /// Writes a WAL record that says that the cluster is alive, so that an idle cluster's archive keeps up.
     ///
     /// # Errors
-    /// When the server does not answer in time.
-    pub fn heartbeat(&self) -> Result<(), ServerError> {
-        self.emit("select pg_logical_emit_message(false, 'pgbackrest_guard_heartbeat', '')")
+    /// When the server does not answer in time, or before `told` says so.
+    pub fn heartbeat(&self, told: &mut dyn FnMut() -> bool) -> Result<(), ServerError> {
+        self.emit(told, "select pg_logical_emit_message(false, 'pgbackrest_guard_heartbeat', '')")
     }
 
     /// Writes a transaction, so that a recovery to a time after a backup finds a commit at which to stop.
     ///
     /// # Errors
-    /// When the server does not answer in time.
-    pub fn anchor(&self) -> Result<(), ServerError> {
-        self.emit("select pg_logical_emit_message(true, 'pgbackrest_guard_anchor', '')")
+    /// When the server does not answer in time, or before `told` says so.
+    pub fn anchor(&self, told: &mut dyn FnMut() -> bool) -> Result<(), ServerError> {
+        self.emit(told, "select pg_logical_emit_message(true, 'pgbackrest_guard_anchor', '')")
     }
 
-    fn emit(&self, statement: &'static str) -> Result<(), ServerError> {
-        self.within_limit(move |client| client.query_one(statement, &[]).map(drop))
+    fn emit(&self, told: &mut dyn FnMut() -> bool, statement: &'static str) -> Result<(), ServerError> {
+        self.within_limit(told, move |client| client.query_one(statement, &[]).map(drop))
     }
 
     /// Runs a query on a thread of its own. One that hangs is left behind; its thread ends with the connection.
     fn within_limit<T: Send + 'static>(
         &self,
+        told: &mut dyn FnMut() -> bool,
         query: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
     ) -> Result<T, ServerError> {
+        if Arc::strong_count(&self.queries) > HANGING {
+            return Err(ServerError::TimeLimit);
+        }
         let (sender, receiver) = mpsc::channel();
         let server = self.clone();
         std::thread::spawn(move || {
             let answer = server.connect().and_then(|mut client| query(&mut client));
             let _ = sender.send(answer);
         });
-        match receiver.recv_timeout(2 * LIMIT) {
-            Ok(answer) => answer.map_err(|error| ServerError::Query(crate::log::chain(&error))),
-            Err(_) => Err(ServerError::TimeLimit),
+        let until = Instant::now() + LIMIT;
+        loop {
+            match receiver.recv_timeout(INTERVAL) {
+                Ok(answer) => return answer.map_err(|error| ServerError::Query(crate::log::chain(&error))),
+                Err(RecvTimeoutError::Timeout) if told() => return Err(ServerError::Told),
+                Err(RecvTimeoutError::Timeout) if Instant::now() < until => {}
+                Err(_) => return Err(ServerError::TimeLimit),
+            }
         }
     }
 
+    /// Connects to the first of the databases that exists.
     fn connect(&self) -> Result<Client, postgres::Error> {
-        match self.connect_to(&self.database) {
-            Err(error) if error.code() == Some(&SqlState::INVALID_CATALOG_NAME) => self.connect_to("template1"),
-            other => other,
+        let is_missing = |error: &postgres::Error| error.code() == Some(&SqlState::INVALID_CATALOG_NAME);
+        for database in &self.databases {
+            match self.connect_to(database) {
+                Err(error) if is_missing(&error) => {}
+                other => return other,
+            }
         }
+        self.connect_to("template1")
     }
 
     fn connect_to(&self, database: &str) -> Result<Client, postgres::Error> {
@@ -167,4 +197,13 @@ impl Postgres {
             .options(&format!("-c statement_timeout={}", LIMIT.as_millis()));
         config.connect(NoTls)
     }
+}
+
+/// The databases that are tried before `template1`, in their order.
+fn databases(set: Option<&str>) -> Vec<String> {
+    let mut databases: Vec<String> = set.map(str::to_owned).into_iter().collect();
+    if set != Some("postgres") {
+        databases.push("postgres".to_owned());
+    }
+    databases
 }

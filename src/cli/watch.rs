@@ -52,6 +52,10 @@ fn start(request: Request) -> Exit {
         tracing::info!("archiving is switched off (WAL_ARCHIVE_BUCKET is empty): nothing to watch");
         return Exit::Success;
     }
+    if let Some(why) = request.data_directory.invalid_bucket() {
+        tracing::info!("archiving is switched off (.pgbackrest_invalid_bucket: {why}): nothing to watch");
+        return Exit::Success;
+    }
     let signals = match Signals::take() {
         Ok(signals) => signals,
         Err(error) => {
@@ -59,11 +63,5 @@ fn start(request: Request) -> Exit {
             return Exit::Failed;
         }
     };
-    match Watcher::open(request, signals) {
-        Ok(watcher) => watcher.run(),
-        Err(error) => {
-            tracing::error!("{}", log::chain(&error));
-            Exit::Failed
-        }
-    }
+    Watcher::new(request, signals).run()
 }

@@ -44,6 +44,7 @@ pub struct Memory {
 
 /// What is to be seen now, on a primary that answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact by itself")]
 pub struct Observation {
     /// Now.
     pub now: i64,
@@ -51,6 +52,8 @@ pub struct Observation {
     pub gap: bool,
     /// Whether files wait to be pushed again: deferred, in overflow, or lost but still whole in `pg_wal`.
     pub repairable: bool,
+    /// Whether some of them are lost ones: a gap that may yet be healed is not sealed.
+    pub healable: bool,
     /// When archiving last failed, by PostgreSQL's count or push's.
     pub last_failure_at: Option<i64>,
     /// Whether a backup runs.
@@ -131,7 +134,7 @@ pub fn decide(seen: &Observation, memory: &Memory, schedule: &Schedule) -> Vec<A
 fn backup(seen: &Observation, memory: &Memory, schedule: &Schedule, quiet: bool) -> Option<Action> {
     let past = |at: Option<i64>| at.filter(|at| *at <= seen.now);
     let due = |at: Option<i64>, interval: u64| interval > 0 && past(at).is_some_and(|at| age(seen.now, at) >= interval);
-    if seen.gap && quiet && !seen.repairable {
+    if seen.gap && quiet && !seen.healable {
         let kind = if schedule.gap_diff { Kind::Diff } else { Kind::Full };
         Some(Action::Backup(kind, Reason::Gap))
     } else if due(memory.last_full_at, schedule.full) {
@@ -244,7 +247,9 @@ mod tests {
     fn a_gap_is_healed_where_that_is_possible_else_sealed_once_failures_are_quiet() {
         let gap = Observation { gap: true, ..seen() };
         assert_eq!(actions(gap, well()), [Action::Backup(Kind::Full, Reason::Gap)]);
-        assert_eq!(actions(Observation { repairable: true, ..gap }, well()), [Action::Repair]);
+        assert_eq!(actions(Observation { repairable: true, healable: true, ..gap }, well()), [Action::Repair]);
+        let beside = Observation { repairable: true, ..gap };
+        assert_eq!(actions(beside, well()), [Action::Repair, Action::Backup(Kind::Full, Reason::Gap)]);
         assert_eq!(actions(Observation { last_failure_at: Some(NOW - 299), ..gap }, well()), []);
         assert_eq!(actions(Observation { backup_runs: true, ..gap }, well()), []);
         assert_eq!(actions(gap, Memory { backup_failed_at: Some(NOW - 599), ..well() }), []);
@@ -281,10 +286,10 @@ mod tests {
     proptest! {
         #[test]
         fn never_more_than_one_backup_and_none_while_one_runs(
-            gap: bool, repairable: bool, backup_runs: bool, full in -5_000_000..10_i64, diff in -5_000_000..10_i64,
+            gap: bool, repairable: bool, healable: bool, backup_runs: bool, full in -5_000_000..10_i64, diff in -5_000_000..10_i64,
         ) {
             let memory = Memory { last_full_at: Some(NOW + full), last_diff_at: Some(NOW + diff), ..well() };
-            let actions = actions(Observation { gap, repairable, backup_runs, ..seen() }, memory);
+            let actions = actions(Observation { gap, repairable, healable, backup_runs, ..seen() }, memory);
             let backups = actions.iter().filter(|action| matches!(action, Action::Backup(..))).count();
             prop_assert!(backups <= usize::from(!backup_runs));
         }

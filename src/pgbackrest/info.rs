@@ -81,6 +81,9 @@ pub struct Archive {
     pub database: DatabaseKey,
     /// The archive's folder, as `15-1`.
     pub id: String,
+    /// The oldest segment.
+    #[serde(default)]
+    pub min: Option<SegmentName>,
     /// The newest segment.
     pub max: Option<SegmentName>,
 }
@@ -210,14 +213,23 @@ impl Stanza {
         words.collect::<Vec<_>>().join("; ")
     }
 
-    /// The first segment that the newest full backup of this cluster needs.
+    /// The first segment that a repository must list: that of its newest full backup of this cluster. One that holds
+    /// none has no older WAL than its oldest; `None` when it can't be read.
     #[must_use]
-    pub fn newest_full_start(&self, system_id: u64) -> Option<SegmentName> {
+    pub fn must_list_from(&self, system_id: u64, repo_key: u32) -> Option<SegmentName> {
         let ours = |key: DatabaseKey| {
-            self.db.iter().any(|db| (db.id, db.repo_key, db.system_id) == (key.id, key.repo_key, system_id))
+            let is_it = (key.id, key.repo_key, system_id);
+            key.repo_key == repo_key && self.db.iter().any(|db| (db.id, db.repo_key, db.system_id) == is_it)
         };
+        let code = self.repo.iter().find(|repo| repo.key == repo_key)?.status.code;
         let fulls = self.backup.iter().filter(|backup| backup.kind == "full" && ours(backup.database));
-        fulls.max_by_key(|backup| backup.timestamp.stop)?.archive.start
+        match fulls.max_by_key(|backup| backup.timestamp.stop) {
+            Some(full) if code == OK => full.archive.start,
+            None if [OK, NO_VALID_BACKUPS].contains(&code) => {
+                self.archive.iter().filter(|archive| ours(archive.database)).filter_map(|archive| archive.min).max()
+            }
+            _ => None,
+        }
     }
 
     /// The folder of this cluster's WAL in a repository, as `15-1`.

@@ -17,7 +17,9 @@ pub fn bytes_moved(group: u32) -> Option<u64> {
             path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.parse::<u32>().is_ok());
         if is_process && group_of(&fs::read_to_string(path.join("stat")).unwrap_or_default()) == Some(group) {
             let io = fs::read_to_string(path.join("io")).unwrap_or_default();
-            moved = Some(moved.unwrap_or(0) + counted(&io));
+            if let Some(counted) = counted(&io) {
+                moved = Some(moved.unwrap_or(0) + counted);
+            }
         }
     }
     moved
@@ -35,9 +37,13 @@ fn group_of(stat: &str) -> Option<u32> {
     fields.split(' ').nth(2)?.parse().ok()
 }
 
-fn counted(io: &str) -> u64 {
+/// Another user's process can't be looked at: that is not the same as one that stands still.
+fn counted(io: &str) -> Option<u64> {
+    if io.is_empty() {
+        return None;
+    }
     let fields = io.lines().filter_map(|line| line.strip_prefix("rchar: ").or_else(|| line.strip_prefix("wchar: ")));
-    fields.filter_map(|count| count.trim().parse::<u64>().ok()).sum()
+    Some(fields.filter_map(|count| count.trim().parse::<u64>().ok()).sum())
 }
 
 #[cfg(test)]

@@ -105,8 +105,14 @@ impl Watcher {
     }
 
     fn call(&mut self, arguments: &[&OsStr], limit: Duration) -> Ended<Stop> {
+        if self.is_told() {
+            return Ended { ending: Ending::Stopped(Stop::Told), stdout: Vec::new(), stderr: Vec::new() };
+        }
         let started = Instant::now();
-        let mut check = |_| (started.elapsed() >= limit).then_some(Stop::TimeLimit);
+        let mut check = |_| {
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+            (started.elapsed() >= limit).then_some(Stop::TimeLimit)
+        };
         let watch = Watch { check: &mut check, interval: INTERVAL, on_signal: Stop::Told, keep: LISTING_BYTES };
         let command = self.session.caller.command(arguments.iter().copied());
         let ended = run::run(command, Some(&self.signals), watch);

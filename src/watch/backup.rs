@@ -21,7 +21,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How often a running backup is looked at.
-const INTERVAL: Duration = Duration::from_millis(500);
+const INTERVAL: Duration = Duration::from_millis(250);
 /// How long `expire` may take.
 const EXPIRE_LIMIT: Duration = Duration::from_hours(1);
 /// Characters of pgBackRest's message in a line.

@@ -20,15 +20,16 @@ impl Watcher {
         let mut checked = true;
         for key in keys {
             let archive = stanza.archive_id(primary.system_id, key).map(str::to_owned);
-            let (Some(archive), Some(start)) = (archive, stanza.newest_full_start(primary.system_id)) else { continue };
+            let start = stanza.must_list_from(primary.system_id, key);
+            let (Some(archive), Some(start)) = (archive, start) else { continue };
             let from = self.walked.map_or(start, |walked| walked.max(start));
             if self.told {
                 return;
             }
-            match self.listing(key, &archive, from, archived, size) {
+            checked &= match self.listing(key, &archive, from, archived, size) {
                 Some(listing) => self.record_missing(&listing.missing(from, archived, size), key, size),
-                None => checked = false,
-            }
+                None => false,
+            };
         }
         if checked {
             self.walked = Some(archived);
@@ -56,42 +57,40 @@ impl Watcher {
         match text {
             Ok(text) => Some(Listing::parse(&text, size)),
             Err(why) => {
-                tracing::warn!("the listing of repository {key} can't be walked: {why}");
+                self.warn("listing", format!("the listing of repository {key} can't be walked: {why}"));
                 None
             }
         }
     }
 
-    fn record_missing(&mut self, missing: &[SegmentName], key: u32, size: SegmentSize) {
+    /// Records what is missing. False when that could not be done.
+    fn record_missing(&mut self, missing: &[SegmentName], key: u32, size: SegmentSize) -> bool {
         if missing.is_empty() {
-            return;
+            return true;
         }
-        let at = self.now();
+        let Some(ledger) = &self.ledger else { return false };
+        // What waits in the overflow folder was acknowledged, and is not lost.
+        let overflow = self.request.watch.overflow.as_deref();
+        let waits = |segment: &SegmentName| overflow.is_some_and(|folder| folder.join(segment.to_string()).exists());
+        let missing: Vec<SegmentName> = missing.iter().filter(|segment| !waits(segment)).copied().collect();
+        let (class, cause, at) = (Class::Unknown, Cause::FoundMissing, self.now());
         let mut found = 0;
-        let recorded = self.ledger.update(|state| {
+        let recorded = ledger.update(|state| {
             state.segment_size = Some(size);
             for segment in missing {
-                let loss = Loss {
-                    segment: *segment,
-                    partial: false,
-                    class: Class::Unknown,
-                    cause: Cause::FoundMissing,
-                    s3_code: None,
-                    at,
-                };
-                let known = state.gaps.lost_for_good(*segment, size);
+                let loss = Loss { segment, partial: false, class, cause, s3_code: None, at };
+                let known = state.gaps.lost_for_good(segment, size);
                 found += u64::from(!known && state.gaps.record(&loss, size));
             }
         });
-        match recorded {
-            Ok(_) if found > 0 => {
-                tracing::error!("{found} WAL segments are missing in repository {key}: a gap is recorded");
-                let text = format!("{}: {found} segments are missing in repository {key}\n", jiff::Timestamp::now());
-                let _ = crate::durable::write_marker(&self.request.data_directory.gap_marker(), &text);
-            }
-            Ok(_) => {}
-            Err(error) => tracing::error!("{}; missing segments are not recorded", crate::log::chain(&error)),
+        if let Err(error) = &recorded {
+            tracing::error!("{}; missing segments are not recorded", crate::log::chain(error));
+        } else if found > 0 {
+            tracing::error!("{found} WAL segments are missing in repository {key}: a gap is recorded");
+            let text = format!("{}: {found} segments are missing in repository {key}\n", jiff::Timestamp::now());
+            let _ = crate::durable::write_marker(&self.request.data_directory.gap_marker(), &text);
         }
+        recorded.is_ok()
     }
 }
 

@@ -18,7 +18,7 @@ impl Watcher {
         };
         let text = prometheus(&gather(&request), Some(answers));
         if let Err(error) = durable::publish(&path, text.as_bytes()) {
-            self.say_once(format!("WAL_GUARD_METRICS_FILE {} can't be written: {error}", path.display()));
+            self.warn("metrics", format!("WAL_GUARD_METRICS_FILE {} can't be written: {error}", path.display()));
         }
     }
 }

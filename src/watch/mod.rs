@@ -7,6 +7,8 @@
 mod ask;
 mod backup;
 mod holes;
+mod marker;
+mod memory;
 mod metrics;
 mod poll;
 mod repair;
@@ -33,6 +35,8 @@ use wedge::Wedge;
 
 /// While a backup runs, its end is looked for this often.
 const BACKUP_CHECK: Duration = Duration::from_secs(1);
+/// How often systemd hears that the watcher lives.
+const WATCHDOG_CHECK: Duration = Duration::from_secs(10);
 
 /// What a watcher is asked for, and under which settings.
 #[derive(Debug)]
@@ -55,47 +59,50 @@ pub struct Watcher {
     signals: Signals,
     session: Arc<Session>,
     server: Postgres,
-    ledger: Ledger,
+    /// Opened when a primary answers: nothing is made in a data directory before.
+    ledger: Option<Ledger>,
     memory: Memory,
     backup: Option<Backup>,
     /// The cluster that the primary says it is.
     system_id: Option<u64>,
+    /// `pg_stat_archiver`'s count of failures.
+    failed_count: Option<i64>,
     /// Whether we were told to end.
     told: bool,
-    /// The last line about being skipped, to say it only when it changes.
-    last_said: String,
+    /// The last line on each subject, to say it only when it changes.
+    said: BTreeMap<&'static str, String>,
     /// Up to which segment the listing has been walked.
     walked: Option<SegmentName>,
     wedge: Wedge,
     heal_failures: BTreeMap<String, u32>,
     unhealable: BTreeSet<String>,
+    /// When leftovers of killed programs were last looked for.
+    swept: Option<Instant>,
 }
 
 impl Watcher {
-    /// Opens the ledger and reads pgBackRest's configuration.
-    ///
-    /// # Errors
-    /// When there is no ledger to be had: without it no gap is known.
-    pub fn open(request: Request, signals: Signals) -> Result<Self, LedgerError> {
+    /// A watcher that has touched nothing yet.
+    #[must_use]
+    pub fn new(request: Request, signals: Signals) -> Self {
         let session = Session::open(&request.common, &request.environment, request.data_directory.path());
-        let repositories = session.config.as_ref().map(identity::repositories);
-        let ledger = push::open_ledger(&request.common, &request.data_directory, repositories)?;
-        Ok(Self {
+        Self {
             server: Postgres::of(&request.data_directory, &request.watch.connection),
             session: Arc::new(session),
             request,
             signals,
-            ledger,
+            ledger: None,
             memory: Memory::default(),
             backup: None,
             system_id: None,
+            failed_count: None,
             told: false,
-            last_said: String::new(),
+            said: BTreeMap::new(),
             walked: None,
             wedge: Wedge::default(),
             heal_failures: BTreeMap::new(),
             unhealable: BTreeSet::new(),
-        })
+            swept: None,
+        }
     }
 
     /// Watches until told to end; with `once` for one poll.
@@ -103,14 +110,16 @@ impl Watcher {
     pub fn run(mut self) -> Exit {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         loop {
-            self.server = Postgres::of(&self.request.data_directory, &self.request.watch.connection);
+            self.server.look_again(&self.request.data_directory, &self.request.watch.connection);
             self.poll();
             if self.request.once && self.backup.is_none() || self.told || self.wait() {
                 break;
             }
         }
-        tracing::info!("the watcher ends");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        // A backup that runs ends here, with its workers.
+        self.backup = None;
+        tracing::info!("the watcher ends");
         Exit::Success
     }
 
@@ -120,20 +129,36 @@ impl Watcher {
             if self.memory.last_full_at.is_some() { self.request.watch.poll } else { self.request.watch.initial_poll };
         // A poll without a pause would be a busy loop.
         let until = Instant::now() + interval.duration().max(BACKUP_CHECK);
+        let longest = if self.backup.is_some() { BACKUP_CHECK } else { WATCHDOG_CHECK };
         loop {
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
             let left = until.saturating_duration_since(Instant::now());
-            let slice = if self.backup.is_some() { left.min(BACKUP_CHECK) } else { left.min(Duration::from_secs(10)) };
+            let slice = if self.request.once { longest } else { longest.min(left) };
             if self.signals.wait(slice) {
                 return true;
             }
-            if self.backup.is_some() && self.backup_ended() && self.request.once {
+            let ended = self.backup.is_some() && self.backup_ended();
+            if ended && self.request.once {
+                self.write_metrics(true);
                 return true;
             }
             if left <= slice && !self.request.once {
                 return false;
             }
         }
+    }
+
+    /// Reads pgBackRest's configuration and opens the ledger anew: both may have become another's since the last poll.
+    ///
+    /// # Errors
+    /// When there is no ledger to be had: without it no gap is known.
+    fn open_files(&mut self) -> Result<(), LedgerError> {
+        let request = &self.request;
+        let session = Session::open(&request.common, &request.environment, request.data_directory.path());
+        let repositories = session.config.as_ref().map(identity::repositories);
+        self.ledger = Some(push::open_ledger(&request.common, &request.data_directory, repositories)?);
+        self.session = Arc::new(session);
+        Ok(())
     }
 
     fn schedule(&self) -> Schedule {
@@ -149,12 +174,34 @@ impl Watcher {
         }
     }
 
-    /// Says a line when it is another than the last one.
-    fn say_once(&mut self, line: String) {
-        if self.last_said != line {
+    /// Says a line when it is another than the last one on its subject.
+    fn say(&mut self, subject: &'static str, line: String) {
+        if let Some(line) = self.news(subject, line) {
             tracing::info!("{line}");
-            self.last_said = line;
         }
+    }
+
+    /// The same for what is not as it should be.
+    fn warn(&mut self, subject: &'static str, line: String) {
+        if let Some(line) = self.news(subject, line) {
+            tracing::warn!("{line}");
+        }
+    }
+
+    /// The line, if it is another than the last one on its subject. systemd shows it too.
+    fn news(&mut self, subject: &'static str, line: String) -> Option<String> {
+        if self.said.get(subject) == Some(&line) {
+            return None;
+        }
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(&line)]);
+        self.said.insert(subject, line.clone());
+        Some(line)
+    }
+
+    /// Whether we were told to end. Looks at our signals.
+    fn is_told(&mut self) -> bool {
+        self.told = self.told || self.signals.wait(Duration::ZERO);
+        self.told
     }
 
     fn state_file(&self) -> std::io::Result<StateFile> {

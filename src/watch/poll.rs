@@ -3,18 +3,15 @@
 use super::Watcher;
 use super::backup::{Backup, Made};
 use super::repair::Candidate;
-use super::state_file::StateFile;
 use crate::decide::watch::{Action, AfterCatalog, Kind, Observation, Reason, after_catalog, backoff, decide};
-use crate::ledger::Ledger;
 use crate::ledger::state::State;
 use crate::log;
 use crate::pgbackrest::info::Catalog;
 use crate::pgbackrest::locks;
+use crate::pgbackrest::run::Signals;
 use crate::postgres::{Primary, Server};
-use std::fs;
-
-/// The key of the cluster and the repository that the stamps are about.
-const FINGERPRINT: &str = "guard_identity";
+use std::path::PathBuf;
+use std::time::Duration;
 
 impl Watcher {
     /// Observes, decides and acts, once; then writes the metrics.
@@ -26,34 +23,42 @@ impl Watcher {
 
     /// Whether the server answers; a standby is left alone.
     fn watch_primary(&mut self) -> bool {
-        let primary = match self.server.ask() {
+        let (signals, told) = (&self.signals, &mut self.told);
+        let primary = match self.server.ask(&mut || is_told(signals, told)) {
             Ok(Server::Primary(primary)) => primary,
             Ok(Server::Recovering) => {
-                self.say_once("iteration skipped: this server is a standby".to_owned());
+                self.say("iteration", "iteration skipped: this server is a standby".to_owned());
                 return true;
             }
             Err(error) => {
-                self.say_once(format!("iteration skipped: {}", log::chain(&error)));
+                self.say("iteration", format!("iteration skipped: {}", log::chain(&error)));
                 return false;
             }
         };
-        if self.remember(&primary) {
-            match Ledger::peek(self.ledger.folder()) {
-                Ok(state) => self.act(&primary, &state.unwrap_or_default()),
-                Err(error) => self.say_once(format!("iteration skipped: {}", log::chain(&error))),
-            }
+        if let Some(why) = self.request.data_directory.invalid_bucket() {
+            self.say("iteration", format!("iteration skipped: archiving is switched off ({why})"));
+        } else if let Err(error) = self.open_files() {
+            self.warn("iteration", format!("iteration skipped: {}", log::chain(&error)));
+        } else if self.remember(&primary) {
+            self.say("iteration", "watching a primary".to_owned());
+            self.act(&primary);
         }
         true
     }
 
-    fn act(&mut self, primary: &Primary, state: &State) {
-        let candidates = self.repairable(state);
-        let seen = self.observe(primary, state, &candidates);
+    fn act(&mut self, primary: &Primary) {
+        self.sweep();
+        // What push has healed by itself costs no backup.
+        self.clear_marker();
+        let state = self.ledger_state().unwrap_or_default();
+        let candidates = self.repairable(&state);
+        let seen = self.observe(primary, &state, &candidates);
         self.look_for_wedge(primary, self.request.data_directory.wal_waits());
-        let actions = decide(&seen, &self.memory, &self.schedule());
-        self.say_once("watching a primary".to_owned());
         let mut candidates = Some(candidates);
-        for action in actions {
+        for action in decide(&seen, &self.memory, &self.schedule()) {
+            if self.is_told() {
+                return;
+            }
             match action {
                 Action::Heartbeat => self.heartbeat(),
                 Action::AskCatalog => self.ask_catalog(primary),
@@ -64,65 +69,23 @@ impl Watcher {
         self.clear_marker();
     }
 
-    /// Takes over what the state file says. False when it can't be read.
-    fn remember(&mut self, primary: &Primary) -> bool {
-        self.system_id = Some(primary.system_id);
-        match self.state_file() {
-            Ok(file) => {
-                self.forget_what_is_foreign(&file);
-                for key in ["last_full_at", "last_diff_at", "last_catalog_verify_at"] {
-                    if file.is_corrupt(key) {
-                        self.say_once(format!(".pgbackrest_backup_state: {key} is no number and counts as unset"));
-                    }
-                }
-                let now = self.now();
-                let file = self.state_file().unwrap_or(file);
-                let past = |key: &str| file.number(key).filter(|at| *at <= now);
-                self.memory.last_full_at = past("last_full_at");
-                self.memory.last_diff_at = past("last_diff_at");
-                self.memory.last_verify_at = past("last_catalog_verify_at");
-                true
-            }
-            Err(error) => {
-                self.say_once(format!("iteration skipped: .pgbackrest_backup_state can't be read: {error}"));
-                false
-            }
-        }
-    }
-
-    /// Stamps that were made for another cluster, data directory or repository count as unset.
-    fn forget_what_is_foreign(&mut self, file: &StateFile) {
-        let Ok(Some(state)) = Ledger::peek(self.ledger.folder()) else { return };
-        let identity = serde_json::to_vec(&state.identity).unwrap_or_default();
-        let fingerprint = i64::from(crc32fast::hash(&identity));
-        match file.number(FINGERPRINT) {
-            Some(known) if known == fingerprint => {}
-            Some(_) => {
-                tracing::warn!(
-                    ".pgbackrest_backup_state is about another cluster or repository: its stamps count as unset"
-                );
-                let unset = [("last_full_at", None), ("last_diff_at", None), ("last_catalog_verify_at", None)];
-                self.note(&unset);
-                self.note(&[(FINGERPRINT, Some(fingerprint))]);
-            }
-            None => self.note(&[(FINGERPRINT, Some(fingerprint))]),
-        }
-    }
-
     fn observe(&self, primary: &Primary, state: &State, candidates: &[Candidate]) -> Observation {
         let ours = state.push.last_failure.as_ref().map(|failure| failure.at);
         Observation {
             now: self.now(),
             gap: state.gaps.any_open() || self.request.data_directory.gap_marker().exists(),
             repairable: !candidates.is_empty(),
+            healable: candidates.iter().any(Candidate::is_in_a_gap),
             last_failure_at: primary.last_failed_at.max(ours),
             backup_runs: self.backup.is_some(),
         }
     }
 
     fn heartbeat(&mut self) {
-        if let Err(error) = self.server.heartbeat() {
-            self.say_once(format!("no heartbeat: {}", log::chain(&error)));
+        let (signals, told) = (&self.signals, &mut self.told);
+        match self.server.heartbeat(&mut || is_told(signals, told)) {
+            Ok(()) => drop(self.said.remove("heartbeat")),
+            Err(error) => self.warn("heartbeat", format!("no heartbeat: {}", log::chain(&error))),
         }
     }
 
@@ -130,23 +93,27 @@ impl Watcher {
         let has_full = self.memory.last_full_at.is_some();
         let (catalog, stanza) = self.catalog(primary.system_id);
         let now = self.now();
-        self.note(&[("last_catalog_verify_at", Some(now))]);
         if self.told {
             return;
+        }
+        if !matches!(catalog, Catalog::Inconclusive { .. }) {
+            self.note(&[("last_catalog_verify_at", Some(now))]);
         }
         self.memory.inconclusive_at = None;
         match after_catalog(&catalog, has_full, self.archive_lock_is_held()) {
             AfterCatalog::Confirmed => {
-                tracing::info!("catalog verified: full backup present");
+                self.say("catalog", "catalog verified: full backup present".to_owned());
                 if let Some(stanza) = stanza {
                     self.look_for_holes(&stanza, primary);
                 }
             }
             AfterCatalog::Adopt(newest) => {
+                self.said.remove("catalog");
                 tracing::info!("no full backup was on record, and the catalog has one: it is adopted");
                 self.note(&[("last_full_at", Some(newest.full)), ("last_diff_at", Some(newest.any))]);
             }
             AfterCatalog::TakeFull { cleared } => {
+                self.said.remove("catalog");
                 if cleared {
                     tracing::warn!("catalog shows no full backup despite local state: clearing last_full_at");
                     self.note(&[("last_full_at", None), ("last_diff_at", None)]);
@@ -161,7 +128,7 @@ impl Watcher {
     fn inconclusive(&mut self, catalog: &Catalog, now: i64) {
         self.memory.inconclusive_at = Some(now);
         let wait = backoff(&self.memory, &self.schedule());
-        self.say_once(format!("catalog check {catalog}; asked again in {wait} s"));
+        self.warn("catalog", format!("catalog check {catalog}; asked again in {wait} s"));
     }
 
     fn stanza(&mut self, now: i64) {
@@ -172,7 +139,7 @@ impl Watcher {
             }
             Err(why) => {
                 self.memory.inconclusive_at = Some(now);
-                self.say_once(format!("the stanza can't be created: {why}"));
+                self.warn("catalog", format!("the stanza can't be created: {why}"));
             }
         }
     }
@@ -188,7 +155,17 @@ impl Watcher {
     }
 
     fn start_backup(&mut self, kind: Kind, reason: Reason) {
-        tracing::info!("running pgbackrest backup --type={} ({})", kind.as_str(), words(reason));
+        if self.backup.is_some() || self.told {
+            return;
+        }
+        if self.lock_is_held("backup", "backup") || self.lock_is_held("backup", "expire") {
+            self.say("backup", "no backup is begun: another process holds pgBackRest's backup lock".to_owned());
+            return;
+        }
+        self.said.remove("backup");
+        let line = format!("running pgbackrest backup --type={} ({})", kind.as_str(), words(reason));
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(&line)]);
+        tracing::info!("{line}");
         let stall = self.request.watch.stall.duration();
         self.backup = Some(Backup::start(&self.session, kind, stall, self.now()));
     }
@@ -213,58 +190,34 @@ impl Watcher {
         let mut stamps = vec![("last_diff_at", Some(now))];
         if made.kind() == "full" {
             stamps.push(("last_full_at", Some(now)));
+            stamps.push(("last_full_failed_count", self.failed_count));
         }
         self.note(&stamps);
         tracing::info!("backup --type={} completed: {}", made.kind(), made.label);
         if let Some(why) = &made.expire_failed {
             tracing::warn!("expire failed, the backup is good: {why}");
         }
-        let mut sealed = 0;
-        let recorded = self.ledger.update(|state| {
-            let size = state.segment_size();
-            sealed = state.gaps.seal(made.start_lsn, backup.started_at, &made.label, now, size);
-        });
-        match recorded {
-            Ok(_) if sealed > 0 => tracing::info!("{sealed} gaps are sealed by {}", made.label),
-            Ok(_) => {}
-            Err(error) => tracing::error!("{}; no gap is sealed", log::chain(&error)),
-        }
+        self.seal(made.start_lsn, backup.started_at, &made.label);
         self.marker_is_covered(backup);
-        if let Err(error) = self.server.anchor() {
+        let (signals, told) = (&self.signals, &mut self.told);
+        if let Err(error) = self.server.anchor(&mut || is_told(signals, told)) {
             tracing::warn!("no anchor for recovery_target_time: {}", log::chain(&error));
         }
     }
 
-    /// A marker that no ledger explains is covered by a backup that began after it.
-    fn marker_is_covered(&mut self, backup: &Backup) {
-        let marker = self.request.data_directory.gap_marker();
-        let written = fs::metadata(&marker).and_then(|file| file.modified()).ok();
-        let written = written.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-        let before = written.is_some_and(|at| i64::try_from(at.as_secs()).is_ok_and(|at| at < backup.started_at));
-        if before {
-            self.remove_marker_without_gap();
-        }
-    }
-
-    /// Removes the marker when the ledger knows of losses and none is open any more.
-    fn clear_marker(&mut self) {
-        let known = Ledger::peek(self.ledger.folder()).ok().flatten();
-        if known.is_some_and(|state| state.gaps.iter().next().is_some()) {
-            self.remove_marker_without_gap();
-        }
-    }
-
-    fn remove_marker_without_gap(&mut self) {
-        let marker = self.request.data_directory.gap_marker();
-        // Under the ledger's lock, so that no push records a loss in between.
-        let removed = self.ledger.unless_open(|| fs::remove_file(&marker));
-        match removed {
-            Ok(Some(Ok(()))) => tracing::info!("cleared gap marker"),
-            Ok(Some(Err(error))) if error.kind() != std::io::ErrorKind::NotFound => {
-                self.say_once(format!("can't remove {}: {error}", marker.display()));
-            }
+    /// Seals the gaps that ended before a backup began.
+    fn seal(&mut self, start_lsn: u64, started_at: i64, label: &str) {
+        let now = self.now();
+        let mut sealed = 0;
+        let Some(ledger) = &self.ledger else { return };
+        let recorded = ledger.update(|state| {
+            let size = state.segment_size();
+            sealed = state.gaps.seal(start_lsn, started_at, label, now, size);
+        });
+        match recorded {
+            Ok(_) if sealed > 0 => tracing::info!("{sealed} gaps are sealed by {label}"),
             Ok(_) => {}
-            Err(error) => self.say_once(log::chain(&error)),
+            Err(error) => tracing::error!("{}; no gap is sealed", log::chain(&error)),
         }
     }
 
@@ -274,26 +227,22 @@ impl Watcher {
     }
 
     fn archive_lock_is_held(&self) -> bool {
-        let stanza = &self.request.common.stanza.value;
-        let path = self.session.config.as_ref().map(|config| config.lock_path("archive-push"));
-        path.is_some_and(|path| locks::held_since(&path, stanza, "archive", "archive-push:async").is_some())
+        locks::worker(&self.lock_path().unwrap_or_default(), &self.request.common.stanza.value).is_some()
     }
 
-    /// Writes stamps into the state file and remembers them.
-    fn note(&mut self, stamps: &[(&str, Option<i64>)]) {
-        let written = self.state_file().and_then(|mut file| file.set(stamps));
-        if let Err(error) = written {
-            tracing::error!(".pgbackrest_backup_state can't be written: {error}");
-        }
-        for (key, value) in stamps {
-            match *key {
-                "last_full_at" => self.memory.last_full_at = *value,
-                "last_diff_at" => self.memory.last_diff_at = *value,
-                "last_catalog_verify_at" => self.memory.last_verify_at = *value,
-                _ => {}
-            }
-        }
+    fn lock_is_held(&self, kind: &str, word: &str) -> bool {
+        let stanza = &self.request.common.stanza.value;
+        self.lock_path().is_some_and(|path| locks::held_since(&path, stanza, kind, word).is_some())
     }
+
+    fn lock_path(&self) -> Option<PathBuf> {
+        self.session.config.as_ref().map(|config| config.lock_path("archive-push"))
+    }
+}
+
+fn is_told(signals: &Signals, told: &mut bool) -> bool {
+    *told = *told || signals.wait(Duration::ZERO);
+    *told
 }
 
 fn words(reason: Reason) -> &'static str {

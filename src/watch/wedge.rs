@@ -49,7 +49,7 @@ impl Watcher {
             .and_then(|config| locks::worker(&config.lock_path("archive-push"), &self.request.common.stanza.value));
         let moved = worker.as_ref().and_then(|worker| progress::bytes_moved(worker.group));
         let seen = Seen { archived_count: primary.archived_count, worker: worker.clone(), moved };
-        let still = wal_waits && worker.is_some() && self.wedge.seen.as_ref() == Some(&seen);
+        let still = wal_waits && moved.is_some() && self.wedge.seen.as_ref() == Some(&seen);
         if !still {
             self.wedge = Wedge { seen: Some(seen), since: Instant::now(), ended: self.wedge.ended.take() };
         }

@@ -7,19 +7,19 @@ use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
 
-const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
-const WAIT: Duration = Duration::from_mins(1);
+pub(crate) const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+pub(crate) const WAIT: Duration = Duration::from_mins(1);
 
-struct Scene {
-    lab: Lab,
-    s3: S3Server,
-    backrest: PgBackRest,
-    cluster: Cluster,
-    guard: PathBuf,
+pub(crate) struct Scene {
+    pub(crate) lab: Lab,
+    pub(crate) s3: S3Server,
+    pub(crate) backrest: PgBackRest,
+    pub(crate) cluster: Cluster,
+    pub(crate) guard: PathBuf,
 }
 
 /// A cluster that archives through the guard; no stanza yet.
-fn scene() -> Scene {
+pub(crate) fn scene() -> Scene {
     let lab = Lab::new();
     let s3 = S3Server::start(&lab);
     s3.create_bucket("wal");
@@ -38,12 +38,17 @@ fn scene() -> Scene {
 
 impl Scene {
     /// One poll of the watcher, with these variables.
-    fn watch_once(&self, variables: &[(&str, &str)]) -> String {
+    pub(crate) fn watch_once(&self, variables: &[(&str, &str)]) -> String {
+        self.watch_once_at(&self.cluster, variables)
+    }
+
+    /// The same at another cluster.
+    pub(crate) fn watch_once_at(&self, cluster: &Cluster, variables: &[(&str, &str)]) -> String {
         let mut command = self.lab.command(&self.guard);
-        command.args(["watch", "--once", "--pgdata"]).arg(self.cluster.pgdata());
+        command.args(["watch", "--once", "--pgdata"]).arg(cluster.pgdata());
         command.env("PGBACKREST_CONFIG", self.backrest.config_file());
         command.env("WAL_BACKUP_GAP_RESOLVED_GRACE_SECONDS", "0");
-        command.env("PGUSER", self.cluster.sql("select current_user").trim());
+        command.env("PGUSER", cluster.sql("select current_user").trim());
         command.envs(variables.iter().copied());
         let Output { status, stdout, stderr } = command.output().unwrap();
         let said = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
@@ -52,13 +57,13 @@ impl Scene {
         said
     }
 
-    fn states(&self) -> Vec<(GapState, u64)> {
+    pub(crate) fn states(&self) -> Vec<(GapState, u64)> {
         let state = Ledger::peek(&self.cluster.pgdata().join(".pgbackrest_guard")).unwrap().unwrap();
         let size = state.segment_size();
         state.gaps.iter().map(|gap| (gap.state, gap.segments(size))).collect()
     }
 
-    fn backups(&self) -> usize {
+    pub(crate) fn backups(&self) -> usize {
         self.backrest.info().stdout.matches("\"label\"").count()
     }
 }
