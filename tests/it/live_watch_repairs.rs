@@ -93,6 +93,7 @@ fn live_watch_takes_over_after_a_promotion_without_a_full() {
     let scene = scene();
     scene.watch_once(&[]);
     let standby = Cluster::builder(&scene.lab).name("standby").standby_of(&scene.cluster);
+    standby.start().unwrap_or_else(|log| panic!("the standby does not start:\n{log}"));
     let said = scene.watch_once_at(&standby, &[]);
     assert!(said.contains("iteration skipped: this server is a standby"), "{said}");
     standby.promote();

@@ -73,7 +73,7 @@ impl Scene {
             )
         });
         let json = format!(
-            "[{{\"name\":\"main\",\"archive\":[],\"backup\":[{}],\"db\":[{{\"id\":1,\"repo-key\":1,\"system-id\":{system_id}}}],\
+            "[{{\"name\":\"main\",\"archive\":[{{\"database\":{{\"id\":1,\"repo-key\":1}},\"id\":\"15-1\",\"max\":null}}],\"backup\":[{}],\"db\":[{{\"id\":1,\"repo-key\":1,\"system-id\":{system_id}}}],\
              \"repo\":[{{\"key\":1,\"status\":{{\"code\":{code},\"message\":\"the words of {code}\"}}}}]}}]",
             backup.unwrap_or_default()
         );

@@ -182,3 +182,22 @@ fn live_without_a_server_or_archiving_nothing_is_done() {
     assert!(!scene.cluster.pgdata().join(".pgbackrest_guard").exists());
     assert_eq!(scene.calls("info"), 0);
 }
+
+#[test]
+fn live_a_file_that_the_repository_holds_with_other_content_blocks_no_other() {
+    let scene = scene();
+    let overflow = scene.lab.folder("overflow");
+    let [bad, good] = ["000000010000000000000003", "000000010000000000000004"];
+    for name in [bad, good] {
+        scene.lab.write_file(format!("overflow/{name}"), "x");
+    }
+    let script = format!("case \"$*\" in *{bad}) echo 'P00  ERROR: [045]: other content' >&2; exit 45 ;; esac\n");
+    scene.info(0, Some("false")).all_is_well().on("archive-push", &script).on("repo-ls", "exit 0");
+    let variables = [("WAL_OVERFLOW_DIR", overflow.to_str().unwrap())];
+    let said = scene.once(&variables);
+    assert!(said.contains("does not list it") && overflow.join(good).exists(), "no proof: {said}");
+    let said = scene.on("repo-ls", &format!("echo {good}-7798b7d2.zst")).once(&variables);
+    assert!(said.contains(&format!("{bad} can't be pushed again and is left where it is: pgBackRest 45")), "{said}");
+    assert!(said.contains(&format!("{good} is stored")), "{said}");
+    assert!(overflow.join(bad).exists() && !overflow.join(good).exists());
+}
