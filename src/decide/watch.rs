@@ -117,7 +117,9 @@ pub fn decide(seen: &Observation, memory: &Memory, schedule: &Schedule) -> Vec<A
     let backoff = backoff(memory, schedule);
     let has_full = past(memory.last_full_at).is_some();
     let verify_due = schedule.verify > 0 && waited(memory.last_verify_at, schedule.verify);
-    if (!has_full && !seen.backup_runs || has_full && verify_due) && waited(memory.inconclusive_at, backoff) {
+    // Without a full, asking ends in a backup: one that has just failed is waited out first.
+    let first_due = !has_full && !seen.backup_runs && waited(memory.backup_failed_at, backoff);
+    if (first_due || has_full && verify_due) && waited(memory.inconclusive_at, backoff) {
         actions.push(Action::AskCatalog);
     }
     let quiet = waited(seen.last_failure_at, schedule.grace);
@@ -232,6 +234,9 @@ mod tests {
         let recently = |ago| Memory { inconclusive_at: Some(NOW - ago), ..Memory::default() };
         assert_eq!(actions(seen(), recently(29)), []);
         assert_eq!(actions(seen(), recently(30)), [Action::AskCatalog]);
+        let failed = |ago| Memory { backup_failed_at: Some(NOW - ago), ..Memory::default() };
+        assert_eq!(actions(seen(), failed(29)), []);
+        assert_eq!(actions(seen(), failed(30)), [Action::AskCatalog]);
         assert_eq!(actions(Observation { backup_runs: true, ..seen() }, Memory::default()), []);
     }
 
