@@ -4,6 +4,7 @@
 use crate::push_classes::sample;
 use crate::standin::{Case, SEGMENT};
 use std::fs::File;
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
@@ -121,7 +122,10 @@ fn an_older_error_counts_while_its_worker_runs() {
         });
         case.spool("global.error", "31\noption")
     };
-    let sleeper = |word: &str| Command::new("/bin/sh").args(["-c", "sleep 60; :", word]).spawn().unwrap();
+    let sleeper = |word: &str| {
+        let mut command = Command::new("/bin/sh");
+        command.arg0("pgbackrest").args(["-c", "sleep 60; :", word, "--stanza=main"]).spawn().unwrap()
+    };
     let (mut worker, mut other) = (sleeper("archive-push:async"), sleeper("archive-get:async"));
     let (pid, stranger) = (worker.id(), other.id());
     with_lock("a worker", "main-archive.lock", pid).status(82).kept("config");
