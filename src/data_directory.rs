@@ -137,6 +137,13 @@ impl DataDirectory {
         if self.0.join("standby.signal").exists() { Recovery::Standby } else { Recovery::OneShot }
     }
 
+    /// Whether any file waits for archiving.
+    #[must_use]
+    pub fn wal_waits(&self) -> bool {
+        let entries = fs::read_dir(self.archive_status()).into_iter().flatten().flatten();
+        entries.into_iter().any(|entry| entry.file_name().to_string_lossy().ends_with(".ready"))
+    }
+
     /// The newest file that PostgreSQL marked as archived (`.done`), and when; the archiver removes older marks.
     #[must_use]
     pub fn newest_archived(&self) -> Option<(String, SystemTime)> {
@@ -155,6 +162,14 @@ impl DataDirectory {
         let pid = text.lines().next().and_then(|line| line.trim().parse().ok()).and_then(Pid::from_raw);
         // EPERM: it lives, as another user.
         pid.is_some_and(|pid| !matches!(test_kill_process(pid), Err(Errno::SRCH)))
+    }
+
+    /// The folder of the server's socket and its port, from lines 4 and 5 of the pid file (`utils/pidfile.h`).
+    #[must_use]
+    pub fn socket(&self) -> (Option<PathBuf>, Option<u16>) {
+        let text = fs::read_to_string(self.0.join("postmaster.pid")).unwrap_or_default();
+        let line = |at: usize| text.lines().nth(at).map(str::trim).filter(|line| !line.is_empty());
+        (line(4).map(PathBuf::from), line(3).and_then(|port| port.parse().ok()))
     }
 
     /// Since when the server has been shutting down, if it is.

@@ -36,6 +36,23 @@ pub fn copy_into(source: &mut dyn Read, folder: &Path, name: &str) -> io::Result
     written
 }
 
+/// Replaces a file that others read, mode 0644, by way of a temporary file beside it.
+///
+/// # Errors
+/// What the system says; the temporary file is then taken away again.
+pub fn publish(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let temporary = Path::new(&name);
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o644).open(temporary);
+    let written = file.and_then(|mut file| file.write_all(text)).and_then(|()| fs::rename(temporary, path));
+    if written.is_err() {
+        let _ = fs::remove_file(temporary);
+    }
+    written
+}
+
 fn write_new(source: &mut dyn Read, path: &Path) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     io::copy(source, &mut file)?;

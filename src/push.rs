@@ -10,7 +10,7 @@ mod keep;
 mod probe;
 mod report;
 
-pub use context::{Context, Request};
+pub use context::{Context, Request, open_ledger};
 
 use crate::checkpoint;
 use crate::classify::Class;

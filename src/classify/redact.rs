@@ -24,16 +24,32 @@ impl Redacted {
         &self.0
     }
 
-    /// The text on one line, at most `most` characters.
+    /// The text on one line, at most `most` characters. The headers of a store's answer are left out, so that there is
+    /// room for what it says.
     #[must_use]
     pub fn one_line(&self, most: usize) -> String {
-        let joined = self.0.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut in_headers = false;
+        let told = self.0.lines().filter(|line| {
+            let heading = line.trim().starts_with("*** ") && line.trim().ends_with(" ***:");
+            let continues = in_headers && !heading && is_header(line);
+            in_headers = if heading { line.contains("Headers") } else { continues };
+            !heading && !continues
+        });
+        let joined = told.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
         let visible = |c: char| if c.is_control() { '\u{FFFD}' } else { c };
         if joined.chars().count() <= most {
             return joined.chars().map(visible).collect();
         }
         joined.chars().take(most).map(visible).chain(['…']).collect()
     }
+}
+
+/// `name: value`, as pgBackRest lists headers: the name in lower case, without spaces.
+fn is_header(line: &str) -> bool {
+    let name = line.trim().split_once(": ").map(|(name, _)| name);
+    name.is_some_and(|name| {
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    })
 }
 
 impl fmt::Display for Redacted {
@@ -213,5 +229,9 @@ mod tests {
         let text = Redactor::default().redact(b"a\n  b\x1b[1m\xff c");
         assert_eq!(text.one_line(100), "a b\u{FFFD}[1m\u{FFFD} c");
         assert_eq!(text.one_line(3), "a b…");
+        let answer = "HTTP request failed with 403 (Forbidden):\n*** Path/Query ***:\nGET /b\n*** Request Headers ***:\n\
+                      host: h\n*** Response Headers ***:\ncontent-type: x\n*** Response Content ***:\n<Code>A</Code>\nHINT: b";
+        let told = "HTTP request failed with 403 (Forbidden): GET /b <Code>A</Code> HINT: b";
+        assert_eq!(Redactor::default().redact(answer.as_bytes()).one_line(500), told);
     }
 }

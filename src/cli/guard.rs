@@ -1,6 +1,7 @@
 //! The command line of `pgbackrest-guard`: one subcommand a task.
 
 use super::status::StatusArguments;
+use super::watch::WatchArguments;
 use crate::exit::{self, Exit};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -19,6 +20,8 @@ struct Arguments {
 enum Task {
     /// What is archived, what is lost, and what can be restored
     Status(StatusArguments),
+    /// Take base backups, check the catalog, heal and seal gaps
+    Watch(WatchArguments),
 }
 
 /// Runs the program.
@@ -27,6 +30,7 @@ pub fn main() -> ExitCode {
     exit::on_panic(PROGRAM, || Exit::Failed);
     let exit = match Arguments::try_parse() {
         Ok(Arguments { task: Task::Status(arguments) }) => super::status::run(arguments),
+        Ok(Arguments { task: Task::Watch(arguments) }) => super::watch::run(arguments),
         Err(error) => {
             if super::answer(PROGRAM, &error) {
                 Exit::Success

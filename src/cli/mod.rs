@@ -5,6 +5,7 @@ pub mod get;
 pub mod guard;
 pub mod push;
 mod status;
+mod watch;
 
 use clap::error::ErrorKind;
 use std::io::Write as _;

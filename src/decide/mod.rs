@@ -1,5 +1,7 @@
 //! The decisions, as functions of plain values: no clock, file, process or environment.
 
 pub mod get;
+pub mod holes;
 pub mod push;
 pub mod status;
+pub mod watch;

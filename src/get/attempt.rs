@@ -109,17 +109,18 @@ impl Context {
         let fetched = self.beside();
         let limit = self.request.get.timeout.value.duration().min(most);
         let started = Instant::now();
-        let mut check = || {
+        let mut check = |_| {
             let late = (started.elapsed() >= limit).then_some(Stop::TimeLimit);
             if self.is_orphan() { Some(Stop::Signal) } else { late }
         };
-        let watch = Watch { check: &mut check, interval: INTERVAL.min(limit), on_signal: Stop::Signal };
+        let watch =
+            Watch { check: &mut check, interval: INTERVAL.min(limit), on_signal: Stop::Signal, keep: run::KEPT_BYTES };
         let name = OsString::from(file.to_string());
         let arguments = [OsStr::new("--archive-missing-retry"), OsStr::new("archive-get"), &name, fetched.as_os_str()];
         let pg1_path = self.pg1_path();
         let arguments = pg1_path.iter().map(OsString::as_os_str).chain(arguments);
         let command = self.session.caller.command(arguments);
-        let ended = run::run(command, &self.signals, watch);
+        let ended = run::run(command, Some(&self.signals), watch);
         let text = output::joined(&ended.stderr, &ended.stdout);
         let found = self.found(file, &fetched);
         // Nothing clean follows from an answer that was cut off.

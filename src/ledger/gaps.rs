@@ -53,6 +53,9 @@ pub enum Cause {
     ArchivePushQueueMax,
     /// Somebody told pgBackRest's spool to skip it.
     ManuallySkipped,
+    /// A walk through the repository's listing did not find it.
+    #[serde(rename = "found missing")]
+    FoundMissing,
 }
 
 impl Cause {
@@ -65,6 +68,7 @@ impl Cause {
             Self::FreeReserve => "free-reserve",
             Self::ArchivePushQueueMax => "archive-push-queue-max",
             Self::ManuallySkipped => "manually-skipped",
+            Self::FoundMissing => "found missing",
         }
     }
 }
@@ -175,6 +179,12 @@ impl Gaps {
         self.open().find(|gap| gap.holds(segment, partial, size))
     }
 
+    /// Whether a segment is known to be lost, in an open gap or in one that a backup has sealed.
+    #[must_use]
+    pub fn lost_for_good(&self, segment: SegmentName, size: SegmentSize) -> bool {
+        self.gaps.iter().any(|gap| gap.state != GapState::Healed && gap.holds(segment, false, size))
+    }
+
     /// Adds a loss. False when it is already on record as open: PostgreSQL asked again after a kill.
     pub fn record(&mut self, loss: &Loss, size: SegmentSize) -> bool {
         if self.open_gap_of(loss.segment, loss.partial, size).is_some() {
@@ -217,6 +227,24 @@ impl Gaps {
         self.gaps.push(healed);
         self.tidy(size);
         true
+    }
+
+    /// Seals every open gap that ended before a backup's start: its last segment ends at or before `start_lsn`, and its
+    /// newest loss is older than `started_at`, in seconds since 1970. How many that were.
+    pub fn seal(&mut self, start_lsn: u64, started_at: i64, label: &str, at: i64, size: SegmentSize) -> usize {
+        let ended = |gap: &Gap| {
+            let end = (gap.last.number(size) + 1).saturating_mul(size.bytes());
+            gap.state == GapState::Open && end <= start_lsn && gap.last_at < started_at
+        };
+        let mut sealed = 0;
+        for gap in self.gaps.iter_mut().filter(|gap| ended(gap)) {
+            gap.state = GapState::Sealed;
+            gap.closed_at = Some(at);
+            gap.sealed_by = Some(label.to_owned());
+            sealed += 1;
+        }
+        self.tidy(size);
+        sealed
     }
 
     fn take_id(&mut self) -> u64 {

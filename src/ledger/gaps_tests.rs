@@ -82,6 +82,20 @@ fn healing_in_the_middle_splits_a_gap_and_healing_all_of_it_keeps_its_id() {
 }
 
 #[test]
+fn a_backup_seals_what_ended_before_it_and_nothing_else() {
+    let mut gaps = lost([1, 2, 5, 6, 7, 9]);
+    gaps.record(&Loss { at: 5_000, ..loss(1, 3) }, SIZE);
+    // It begins inside segment 7, long after the first losses, but before the newest.
+    let start = 7 * SIZE.bytes() + 40;
+    assert_eq!(gaps.seal(start, 4_000, "20261122-100000F", 6_000, SIZE), 0);
+    assert_eq!(gaps.seal(8 * SIZE.bytes() + 40, 4_000, "20261122-100000F", 6_000, SIZE), 1);
+    assert_eq!(ranges(&gaps, GapState::Open), [(1, 3), (9, 9)]);
+    assert_eq!(ranges(&gaps, GapState::Sealed), [(5, 7)]);
+    assert_eq!(gaps.seal(u64::MAX, 5_001, "20261123-100000F", 7_000, SIZE), 2);
+    assert!(!gaps.any_open());
+}
+
+#[test]
 fn a_hundred_thousand_losses_are_one_line() {
     let gaps = lost(0..100_000);
     assert_eq!(ranges(&gaps, GapState::Open), [(0, 99_999)]);

@@ -148,6 +148,16 @@ impl Ledger {
         Ok(state)
     }
 
+    /// Does something under the lock, unless a gap is open; `None` when one is.
+    ///
+    /// # Errors
+    /// When the ledger can't be locked or read.
+    pub fn unless_open<T>(&self, act: impl FnOnce() -> T) -> Result<Option<T>, LedgerError> {
+        let _lock = self.lock()?;
+        let (state, _) = self.read_newest()?;
+        Ok(if state.gaps.any_open() { None } else { Some(act()) })
+    }
+
     /// The ledger's state directory.
     #[must_use]
     pub fn folder(&self) -> &Path {

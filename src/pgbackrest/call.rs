@@ -75,13 +75,19 @@ impl Caller {
     /// `pgbackrest --stanza=… <arguments> --log-level-…`, without standard input, in a process group of its own.
     #[must_use]
     pub fn command<'a>(&self, arguments: impl IntoIterator<Item = &'a OsStr>) -> Command {
+        self.command_saying(self.verbosity, arguments)
+    }
+
+    /// The same, with another verbosity than the caller's.
+    #[must_use]
+    pub fn command_saying<'a>(&self, verbosity: Verbosity, arguments: impl IntoIterator<Item = &'a OsStr>) -> Command {
         use std::os::unix::process::CommandExt as _;
         #[expect(clippy::disallowed_methods, reason = "this is the one way")]
         let mut command = Command::new(&self.program);
         command
             .arg(format!("--stanza={}", self.stanza))
             .arg("--log-level-console=off")
-            .arg(format!("--log-level-stderr={}", self.verbosity.as_str()))
+            .arg(format!("--log-level-stderr={}", verbosity.as_str()))
             .args(arguments)
             .env_clear()
             .envs(self.environment())

@@ -1,10 +1,20 @@
-//! The answer of `pgbackrest info --output=json`.
+//! The answer of `pgbackrest info --output=json`, and what may be concluded from it.
 //!
 //! The exit code is 0 even when no repository can be reached; what counts is `repo[].status.code` (src/command/info/
 //! info.c, 2.45 to 2.59): 0 ok, 1 missing stanza path, 2 no valid backups, 3 missing stanza data, 99 other, with the
-//! error's text as the message. With a wrong cipher passphrase the answer may be no JSON at all, with exit 0.
+//! error's text as the message. With a wrong cipher passphrase the answer may be no JSON at all, with exit 0. The
+//! stanza's own status code mixes the repositories' and is not used.
 
+use crate::wal::SegmentName;
 use serde::Deserialize;
+use std::fmt;
+
+/// The code of a repository that has backups.
+const OK: u32 = 0;
+/// The code of a repository without the stanza's path.
+const MISSING_STANZA_PATH: u32 = 1;
+/// The code of a repository that can be read and holds no backup.
+const NO_VALID_BACKUPS: u32 = 2;
 
 /// One repository's state, as `info` reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -24,28 +34,248 @@ pub struct Status {
     pub message: String,
 }
 
-#[derive(Deserialize)]
-struct Stanza {
+/// What `info` says of one stanza.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Stanza {
     name: String,
+    /// The repositories.
     #[serde(default)]
-    repo: Vec<Repository>,
+    pub repo: Vec<Repository>,
+    /// The clusters that the stanza has held.
+    #[serde(default)]
+    pub db: Vec<Database>,
+    /// The range of WAL for each.
+    #[serde(default)]
+    pub archive: Vec<Archive>,
+    /// The backups of all repositories, by their end.
+    #[serde(default)]
+    pub backup: Vec<Backup>,
+}
+
+/// One cluster in one repository.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Database {
+    /// Its number.
+    pub id: u32,
+    /// The repository.
+    pub repo_key: u32,
+    /// PostgreSQL's system identifier.
+    pub system_id: u64,
+}
+
+/// A reference to a [`Database`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DatabaseKey {
+    /// Its number.
+    pub id: u32,
+    /// The repository.
+    pub repo_key: u32,
+}
+
+/// The WAL of one cluster in one repository.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Archive {
+    /// The cluster.
+    pub database: DatabaseKey,
+    /// The archive's folder, as `15-1`.
+    pub id: String,
+    /// The oldest segment.
+    #[serde(default)]
+    pub min: Option<SegmentName>,
+    /// The newest segment.
+    pub max: Option<SegmentName>,
+}
+
+/// One backup.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Backup {
+    /// Its label.
+    pub label: String,
+    /// `full`, `diff` or `incr`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The cluster.
+    pub database: DatabaseKey,
+    /// Whether pages of it are damaged; `None` when it was not checked.
+    pub error: Option<bool>,
+    /// When.
+    pub timestamp: Times,
+    /// The WAL that it needs.
+    #[serde(default)]
+    pub archive: WalRange,
+}
+
+/// When a backup began and ended, in seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Times {
+    /// The beginning.
+    pub start: i64,
+    /// The end.
+    pub stop: i64,
+}
+
+/// The first and the last segment that a backup needs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub struct WalRange {
+    /// The first.
+    pub start: Option<SegmentName>,
+    /// The last.
+    pub stop: Option<SegmentName>,
+}
+
+/// What the catalog says of this cluster's full backups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Catalog {
+    /// There is one, without error.
+    Present(Newest),
+    /// Every repository was asked, and none holds a backup.
+    Absent,
+    /// It can't be told.
+    Inconclusive {
+        /// Why, in pgBackRest's words where it has some.
+        why: String,
+        /// Whether all that is wrong is that the stanza does not exist.
+        stanza_missing: bool,
+    },
+}
+
+/// The newest backups of this cluster: when they ended, in seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Newest {
+    /// The newest full one.
+    pub full: i64,
+    /// The newest of any kind.
+    pub any: i64,
+}
+
+impl fmt::Display for Catalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Present(_) => f.write_str("present"),
+            Self::Absent => f.write_str("absent"),
+            Self::Inconclusive { why, .. } => write!(f, "inconclusive: {why}"),
+        }
+    }
+}
+
+impl Stanza {
+    /// Reads the answer; `None` when it can't be read or does not speak of `stanza`.
+    #[must_use]
+    pub fn parse(stdout: &[u8], stanza: &str) -> Option<Self> {
+        let text = String::from_utf8_lossy(stdout);
+        // A warning about the environment can stand on stdout before the answer.
+        let is_start = |at: &usize| text.get(at + 1..).is_some_and(|rest| rest.trim_start().starts_with('{'));
+        let start = text.match_indices('[').map(|(at, _)| at).find(is_start)?;
+        let json = text.get(start..)?;
+        let stanzas: Vec<Self> = serde_json::from_str(json).ok()?;
+        stanzas.into_iter().find(|answer| answer.name == stanza)
+    }
+
+    /// What it says of the full backups of the cluster `system_id`, given the repositories that are configured.
+    #[must_use]
+    pub fn catalog(&self, system_id: u64, expected: &[u32]) -> Catalog {
+        let readable = |key: u32| self.repo.iter().any(|repo| repo.key == key && repo.status.code == OK);
+        let ours = |key: &DatabaseKey| {
+            let same = |db: &&Database| db.id == key.id && db.repo_key == key.repo_key && db.system_id == system_id;
+            self.db.iter().any(|db| same(&db))
+        };
+        let good = |backup: &&Backup| {
+            readable(backup.database.repo_key) && ours(&backup.database) && backup.error != Some(true)
+        };
+        let newest = |full: bool| {
+            let of_kind = self.backup.iter().filter(good).filter(|backup| !full || backup.kind == "full");
+            of_kind.map(|backup| backup.timestamp.stop).max()
+        };
+        if let (Some(full), Some(any)) = (newest(true), newest(false)) {
+            return Catalog::Present(Newest { full, any });
+        }
+        let code = |key: &u32| self.repo.iter().find(|repo| repo.key == *key).map(|repo| repo.status.code);
+        let all = |codes: &[u32]| expected.iter().all(|key| code(key).is_some_and(|code| codes.contains(&code)));
+        let asked = !self.repo.is_empty() && !expected.is_empty();
+        if asked && all(&[NO_VALID_BACKUPS]) && self.repo.iter().all(|repo| repo.status.code == NO_VALID_BACKUPS) {
+            return Catalog::Absent;
+        }
+        Catalog::Inconclusive {
+            why: self.why(),
+            stanza_missing: asked && all(&[MISSING_STANZA_PATH, NO_VALID_BACKUPS]),
+        }
+    }
+
+    /// Each repository's words.
+    fn why(&self) -> String {
+        if self.repo.is_empty() {
+            return "info names no repository".to_owned();
+        }
+        let words = self.repo.iter().map(|repo| match repo.status.code {
+            OK => format!("repo{}: no full backup of this cluster without error", repo.key),
+            code => format!("repo{}: code {code}, {}", repo.key, repo.status.message),
+        });
+        words.collect::<Vec<_>>().join("; ")
+    }
+
+    /// The first segment that a repository must list: that of its newest full backup of this cluster. One that holds
+    /// none has no older WAL than its oldest; `None` when it can't be read.
+    #[must_use]
+    pub fn must_list_from(&self, system_id: u64, repo_key: u32) -> Option<SegmentName> {
+        let ours = |key: DatabaseKey| {
+            let is_it = (key.id, key.repo_key, system_id);
+            key.repo_key == repo_key && self.db.iter().any(|db| (db.id, db.repo_key, db.system_id) == is_it)
+        };
+        let code = self.repo.iter().find(|repo| repo.key == repo_key)?.status.code;
+        let fulls = self.backup.iter().filter(|backup| backup.kind == "full" && ours(backup.database));
+        match fulls.max_by_key(|backup| backup.timestamp.stop) {
+            Some(full) if code == OK => full.archive.start,
+            None if [OK, NO_VALID_BACKUPS].contains(&code) => {
+                self.archive.iter().filter(|archive| ours(archive.database)).filter_map(|archive| archive.min).max()
+            }
+            _ => None,
+        }
+    }
+
+    /// The folder of this cluster's WAL in a repository, as `15-1`.
+    #[must_use]
+    pub fn archive_id(&self, system_id: u64, repo_key: u32) -> Option<&str> {
+        let db =
+            self.db.iter().filter(|db| db.repo_key == repo_key && db.system_id == system_id).max_by_key(|db| db.id)?;
+        let of_db = |archive: &&Archive| archive.database.id == db.id && archive.database.repo_key == repo_key;
+        self.archive.iter().find(of_db).map(|archive| archive.id.as_str())
+    }
 }
 
 /// The repositories of `stanza`; `None` when the answer can't be read or does not speak of that stanza.
 #[must_use]
 pub fn repositories(stdout: &[u8], stanza: &str) -> Option<Vec<Repository>> {
-    let text = String::from_utf8_lossy(stdout);
-    // A warning about the environment can stand on stdout before the answer.
-    let is_start = |at: &usize| text.get(at + 1..).is_some_and(|rest| rest.trim_start().starts_with('{'));
-    let start = text.match_indices('[').map(|(at, _)| at).find(is_start)?;
-    let json = text.get(start..)?;
-    let stanzas: Vec<Stanza> = serde_json::from_str(json).ok()?;
-    stanzas.into_iter().find(|answer| answer.name == stanza).map(|answer| answer.repo)
+    Stanza::parse(stdout, stanza).map(|stanza| stanza.repo)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const OURS: u64 = 7;
+
+    fn answer(repo: &str, backup: &str) -> Stanza {
+        let json = format!(
+            "[{{\"archive\":[{{\"database\":{{\"id\":1,\"repo-key\":1}},\"id\":\"15-1\",\"max\":null,\"min\":null}}],\
+             \"backup\":[{backup}],\"cipher\":\"none\",\"db\":[{{\"id\":1,\"repo-key\":1,\"system-id\":7,\"version\":\"15\"}},\
+             {{\"id\":1,\"repo-key\":2,\"system-id\":9,\"version\":\"15\"}}],\"name\":\"main\",\"repo\":[{repo}],\
+             \"status\":{{\"code\":5,\"message\":\"other\"}}}}]"
+        );
+        Stanza::parse(json.as_bytes(), "main").unwrap()
+    }
+
+    fn repo(key: u32, code: u32) -> String {
+        format!("{{\"cipher\":\"none\",\"key\":{key},\"status\":{{\"code\":{code},\"message\":\"m{code}\"}}}}")
+    }
+
+    fn backup(kind: &str, repo_key: u32, error: &str) -> String {
+        format!(
+            "{{\"label\":\"L\",\"type\":\"{kind}\",\"database\":{{\"id\":1,\"repo-key\":{repo_key}}},\"error\":{error},\
+             \"timestamp\":{{\"start\":10,\"stop\":20}},\"archive\":{{\"start\":\"000000010000000000000001\",\"stop\":null}}}}"
+        )
+    }
 
     #[test]
     fn each_repositorys_code_and_text_are_read() {
@@ -58,9 +288,34 @@ mod tests {
     }
 
     #[test]
+    fn a_full_of_this_cluster_without_error_in_a_readable_repository_is_present() {
+        let present =
+            |repo: &str, backup: &str| matches!(answer(repo, backup).catalog(OURS, &[1]), Catalog::Present(_));
+        assert!(present(&repo(1, 0), &backup("full", 1, "false")));
+        assert!(present(&repo(1, 0), &backup("full", 1, "null")));
+        assert!(!present(&repo(1, 0), &backup("full", 1, "true")));
+        assert!(!present(&repo(1, 0), &backup("diff", 1, "false")));
+        assert!(!present(&repo(1, 99), &backup("full", 1, "false")));
+        assert!(!present(&repo(2, 0), &backup("full", 2, "false")));
+    }
+
+    #[test]
+    fn only_code_two_everywhere_is_absent() {
+        let both = |one, two| answer(&format!("{},{}", repo(1, one), repo(2, two)), "").catalog(OURS, &[1, 2]);
+        assert_eq!(both(2, 2), Catalog::Absent);
+        for other in [0, 1, 3, 4, 5, 6, 99] {
+            assert!(matches!(both(2, other), Catalog::Inconclusive { .. }), "{other}");
+        }
+        assert!(matches!(both(1, 2), Catalog::Inconclusive { stanza_missing: true, .. }));
+        assert!(matches!(both(1, 99), Catalog::Inconclusive { stanza_missing: false, .. }));
+        assert!(matches!(answer(&repo(1, 2), "").catalog(OURS, &[1, 2]), Catalog::Inconclusive { .. }));
+        assert!(matches!(answer("", "").catalog(OURS, &[]), Catalog::Inconclusive { stanza_missing: false, .. }));
+    }
+
+    #[test]
     fn what_is_no_answer_is_none() {
         for answer in [&b""[..], b"[]", b"\xff\xfe[{\"name\":", b"null", b"[{\"name\":\"[invalid]\"}]"] {
-            assert_eq!(repositories(answer, "main"), None);
+            assert_eq!(Stanza::parse(answer, "main"), None);
         }
     }
 }

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// The most that is read of a lock file.
@@ -22,14 +22,32 @@ struct LockFile {
 /// there is none whose command line holds `word`.
 #[must_use]
 pub fn held_since(lock_path: &Path, stanza: &str, kind: &str, word: &str) -> Option<SystemTime> {
+    held(lock_path, stanza, kind, word).and_then(|(lock, _)| lock.metadata().and_then(|lock| lock.modified()).ok())
+}
+
+/// A running async push process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Worker {
+    /// Its pid.
+    pub pid: u32,
+    /// Its process group, which its local processes share.
+    pub group: u32,
+}
+
+/// The async push process of a stanza that runs now.
+#[must_use]
+pub fn worker(lock_path: &Path, stanza: &str) -> Option<Worker> {
+    let (_, pid) = held(lock_path, stanza, "archive", "archive-push:async")?;
+    Some(Worker { pid, group: super::progress::group(pid)? })
+}
+
+fn held(lock_path: &Path, stanza: &str, kind: &str, word: &str) -> Option<(PathBuf, u32)> {
     let prefix = format!("{stanza}-{kind}");
     fs::read_dir(lock_path).ok()?.flatten().find_map(|entry| {
         let name = entry.file_name().into_string().ok()?;
         let is_lock = name.strip_prefix(&prefix)?.strip_suffix(".lock").is_some_and(is_repository);
-        if !is_lock || !runs(holder(&entry.path())?, word) {
-            return None;
-        }
-        entry.metadata().and_then(|lock| lock.modified()).ok()
+        let pid = holder(&entry.path()).filter(|_| is_lock)?;
+        runs(pid, word, stanza).then(|| (entry.path(), pid))
     })
 }
 
@@ -45,8 +63,8 @@ fn holder(lock: &Path) -> Option<u32> {
     serde_json::from_str::<LockFile>(text.lines().next()?).ok().map(|lock| lock.pid)
 }
 
-/// Whether the process is a pgBackRest with `word` among its arguments.
-fn runs(pid: u32, word: &str) -> bool {
+/// Whether the process is a pgBackRest of the stanza with `word` among its arguments.
+fn runs(pid: u32, word: &str, stanza: &str) -> bool {
     use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
     let pid = Pid::from_u32(pid);
     let Ok(mut system) = System::new() else { return false };
@@ -55,9 +73,11 @@ fn runs(pid: u32, word: &str) -> bool {
     let is_pgbackrest = |command: &[std::ffi::OsString]| {
         command.first().is_some_and(|program| program.to_string_lossy().contains("pgbackrest"))
     };
-    system
-        .process(pid)
-        .is_some_and(|process| is_pgbackrest(process.cmd()) && process.cmd().iter().any(|argument| argument == word))
+    let of_stanza = format!("--stanza={stanza}");
+    system.process(pid).is_some_and(|process| {
+        let has = |wanted: &str| process.cmd().iter().any(|argument| argument == wanted);
+        is_pgbackrest(process.cmd()) && has(word) && has(&of_stanza)
+    })
 }
 
 #[cfg(test)]

@@ -13,5 +13,6 @@ pub mod locks;
 pub mod options;
 pub mod output;
 pub mod prefetch;
+pub mod progress;
 pub mod run;
 pub mod spool;

@@ -73,6 +73,14 @@ fn code(text: &str) -> Option<(i32, &str)> {
     if digits.len() == 3 { Some((digits.parse().ok()?, text)) } else { None }
 }
 
+/// The text of every error in the output; the whole output where there is none.
+#[must_use]
+pub fn errors(output: &str) -> String {
+    let errors = messages(output).into_iter().filter(|message| message.level == Level::Error);
+    let texts = errors.map(|message| message.text).collect::<Vec<_>>().join("; ");
+    if texts.is_empty() { output.trim().to_owned() } else { texts }
+}
+
 /// Both streams as one text, the first one's last line ended, so that the next does not become part of it.
 #[must_use]
 pub fn joined(stderr: &[u8], stdout: &[u8]) -> String {

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// What is kept of stdout, where `info` writes its JSON; the rest is read and thrown away.
-const KEPT_BYTES: usize = 1 << 20;
+/// What is usually kept of stdout, where `info` writes its JSON; the rest is read and thrown away.
+pub const KEPT_BYTES: usize = 1 << 20;
 /// What is kept of stderr: pgBackRest's messages are 8 KiB at most each, and reading them takes their size several times.
 const KEPT_BYTES_OF_STDERR: usize = 256 << 10;
 /// The most that a pipe holds (`fs.pipe-max-size`).
@@ -105,18 +105,20 @@ impl Signals {
 
 /// What a child is watched for.
 pub struct Watch<'w, R> {
-    /// Asked every `interval`: a reason to end the child.
-    pub check: &'w mut dyn FnMut() -> Option<R>,
+    /// Asked every `interval`, with the number of the child's process group: a reason to end the child.
+    pub check: &'w mut dyn FnMut(u32) -> Option<R>,
     /// How often.
     pub interval: Duration,
     /// The reason when one of our own signals arrives.
     pub on_signal: R,
+    /// How many bytes of stdout are kept.
+    pub keep: usize,
 }
 
-/// Runs `command` to its end, or ends it when `watch` says so.
-pub fn run<R: Copy>(mut command: Command, signals: &Signals, mut watch: Watch<'_, R>) -> Ended<R> {
+/// Runs `command` to its end, or ends it when `watch` says so, or one of `signals` arrives.
+pub fn run<R: Copy>(mut command: Command, signals: Option<&Signals>, mut watch: Watch<'_, R>) -> Ended<R> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    match command.spawn().and_then(Running::new) {
+    match command.spawn().and_then(|child| Running::new(child, watch.keep)) {
         Ok(mut running) => running.watch_to_the_end(signals, &mut watch),
         Err(error) => Ended { ending: Ending::NotStarted(error), cut: false, stdout: Vec::new(), stderr: Vec::new() },
     }
@@ -132,9 +134,9 @@ struct Running {
 
 impl Running {
     /// Takes a child over; one that can't be watched is ended again.
-    fn new(mut child: Child) -> io::Result<Self> {
+    fn new(mut child: Child, keep: usize) -> io::Result<Self> {
         let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
-        match Self::parts(&mut child, group) {
+        match Self::parts(&mut child, group, keep) {
             Ok((exited, stdout, stderr)) => Ok(Self { child, group, exited, stdout, stderr }),
             Err(error) => {
                 let _ = kill_process_group(group, Signal::KILL);
@@ -144,18 +146,19 @@ impl Running {
         }
     }
 
-    fn parts(child: &mut Child, group: Pid) -> io::Result<(OwnedFd, Stream, Stream)> {
+    fn parts(child: &mut Child, group: Pid, keep: usize) -> io::Result<(OwnedFd, Stream, Stream)> {
         let exited = pidfd_open(group, PidfdFlags::empty())?;
-        let stdout = Stream::new(child.stdout.take().map(OwnedFd::from), KEPT_BYTES)?;
+        let stdout = Stream::new(child.stdout.take().map(OwnedFd::from), keep)?;
         let stderr = Stream::new(child.stderr.take().map(OwnedFd::from), KEPT_BYTES_OF_STDERR)?;
         Ok((exited, stdout, stderr))
     }
 
-    fn watch_to_the_end<R: Copy>(&mut self, signals: &Signals, watch: &mut Watch<'_, R>) -> Ended<R> {
+    fn watch_to_the_end<R: Copy>(&mut self, signals: Option<&Signals>, watch: &mut Watch<'_, R>) -> Ended<R> {
         let mut due = Instant::now() + watch.interval;
         let mut reason = None;
-        while !self.wait(due, Some(signals)) {
-            reason = if signals.arrived() { Some(watch.on_signal) } else { (watch.check)() };
+        while !self.wait(due, signals) {
+            let told = signals.is_some_and(Signals::arrived);
+            reason = if told { Some(watch.on_signal) } else { (watch.check)(self.child.id()) };
             if reason.is_some() {
                 self.end(signals);
                 break;
@@ -209,11 +212,11 @@ impl Running {
     }
 
     /// SIGTERM to the whole group, SIGKILL when the child is still there after the grace, or has left others behind.
-    fn end(&mut self, signals: &Signals) {
-        if !signals.quit() {
+    fn end(&mut self, signals: Option<&Signals>) {
+        if !signals.is_some_and(Signals::quit) {
             let _ = kill_process_group(self.group, Signal::TERM);
             // A signal of ours that comes now ends the grace, and is left for the caller to see.
-            self.wait(Instant::now() + GRACE, Some(signals));
+            self.wait(Instant::now() + GRACE, signals);
         }
         let _ = kill_process_group(self.group, Signal::KILL);
     }
@@ -279,43 +282,43 @@ mod tests {
     #[derive(Debug, Clone, Copy, PartialEq)]
     struct Reason;
 
-    fn sh(script: &str, interval: Duration, check: &mut dyn FnMut() -> Option<Reason>) -> Ended<Reason> {
+    fn sh(script: &str, interval: Duration, check: &mut dyn FnMut(u32) -> Option<Reason>) -> Ended<Reason> {
         #[expect(clippy::disallowed_methods, reason = "a shell stands in for pgBackRest")]
         let mut command = Command::new("sh");
         command.args(["-c", script]).stdin(Stdio::null()).process_group(0);
-        run(command, &Signals::take().unwrap(), Watch { check, interval, on_signal: Reason })
+        run(command, Some(&Signals::take().unwrap()), Watch { check, interval, on_signal: Reason, keep: KEPT_BYTES })
     }
 
     #[test]
     fn a_code_and_a_signal_are_kept_apart() {
-        let ended = sh("echo out; echo err >&2; exit 103", GRACE, &mut || None);
+        let ended = sh("echo out; echo err >&2; exit 103", GRACE, &mut |_| None);
         assert!(matches!(ended.ending, Ending::Exited(103)));
         assert_eq!((ended.stdout.as_slice(), ended.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
-        assert!(matches!(sh("kill -9 $$", GRACE, &mut || None).ending, Ending::Signaled(9)));
+        assert!(matches!(sh("kill -9 $$", GRACE, &mut |_| None).ending, Ending::Signaled(9)));
     }
 
     #[test]
     fn a_grandchild_that_keeps_the_pipes_open_is_not_waited_for() {
-        let ended = sh("sleep 30 & echo done", GRACE, &mut || None);
+        let ended = sh("sleep 30 & echo done", GRACE, &mut |_| None);
         assert!(matches!(ended.ending, Ending::Exited(0)));
         assert_eq!(ended.stdout, b"done\n");
     }
 
     #[test]
     fn a_child_that_ignores_sigterm_is_killed() {
-        let ended = sh("trap '' TERM; while :; do sleep 0.1; done", Duration::from_millis(50), &mut || Some(Reason));
+        let ended = sh("trap '' TERM; while :; do sleep 0.1; done", Duration::from_millis(50), &mut |_| Some(Reason));
         assert!(matches!(ended.ending, Ending::Stopped(Reason)));
     }
 
     #[test]
     fn a_child_that_never_stops_writing_is_ended() {
-        let ended = sh("cat /dev/zero /dev/zero >&2", Duration::from_millis(50), &mut || Some(Reason));
+        let ended = sh("cat /dev/zero /dev/zero >&2", Duration::from_millis(50), &mut |_| Some(Reason));
         assert!(matches!(ended.ending, Ending::Stopped(Reason)));
     }
 
     #[test]
     fn more_output_than_is_kept_does_not_block_the_child() {
-        let ended = sh("head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2; exit 7", GRACE, &mut || None);
+        let ended = sh("head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2; exit 7", GRACE, &mut |_| None);
         assert!(matches!(ended.ending, Ending::Exited(7)));
         assert_eq!((ended.stdout.len(), ended.stderr.len()), (KEPT_BYTES, KEPT_BYTES_OF_STDERR));
     }

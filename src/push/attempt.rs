@@ -5,6 +5,7 @@ use crate::classify::{self, Class, Failure};
 use crate::decide::push::is_short_of_space;
 use crate::exit::{ArchiverCode, Exit};
 use crate::log;
+use crate::pgbackrest::output;
 use crate::pgbackrest::run::{self, Ended, Ending, Watch};
 use crate::pgbackrest::spool::{ErrorFiles, SpoolError};
 use crate::space::Volume;
@@ -49,7 +50,7 @@ pub(super) fn run(context: &Context) -> Attempt {
     let before: Option<ErrorFiles> = context.spool.as_ref().map(|spool| spool.error_files(&name));
     let arguments = [OsStr::new("archive-push"), context.request.wal_path.as_os_str()];
     let ended = watched(context, context.caller.command(arguments), context.request.push.timeout.value.duration());
-    let printed = [&ended.stderr, &ended.stdout].map(|stream| whole_lines(stream)).concat();
+    let printed = output::joined(&ended.stderr, &ended.stdout);
     log::copy(&context.redactor.redact(printed.as_bytes()));
     let failed = !matches!(ended.ending, Ending::Exited(0));
     let spool_error = context.spool.as_ref().zip(before).filter(|_| failed);
@@ -57,20 +58,11 @@ pub(super) fn run(context: &Context) -> Attempt {
     Attempt { ended, printed, spool_error }
 }
 
-/// A stream's text; its last line ends, so that the first of another stream does not become part of it.
-fn whole_lines(stream: &[u8]) -> String {
-    let mut text = String::from_utf8_lossy(stream).into_owned();
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
-    }
-    text
-}
-
 /// Runs a command until it ends, `limit` has passed since the push began, or the server needs us to stop.
 pub(super) fn watched(context: &Context, command: std::process::Command, limit: Duration) -> Ended<Stop> {
-    let mut check = || reason_to_stop(context, limit);
-    let watch = Watch { check: &mut check, interval: INTERVAL, on_signal: Stop::Signal };
-    run::run(command, &context.signals, watch)
+    let mut check = |_| reason_to_stop(context, limit);
+    let watch = Watch { check: &mut check, interval: INTERVAL, on_signal: Stop::Signal, keep: run::KEPT_BYTES };
+    run::run(command, Some(&context.signals), watch)
 }
 
 fn reason_to_stop(context: &Context, limit: Duration) -> Option<Stop> {

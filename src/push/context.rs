@@ -4,7 +4,7 @@ use crate::classify::Class;
 use crate::classify::redact::Redactor;
 use crate::data_directory::DataDirectory;
 use crate::decide::push::Facts;
-use crate::ledger::state::{Identity, State};
+use crate::ledger::state::{Identity, RepositoryIdentity, State};
 use crate::ledger::{Event, Ledger, LedgerError};
 use crate::log;
 use crate::pgbackrest::call::Caller;
@@ -54,7 +54,7 @@ impl Context {
     pub fn open(request: Request, signals: Signals) -> Self {
         let Session { caller, config, redactor } =
             Session::open(&request.common, &request.environment, request.data_directory.path());
-        let (ledger, state) = open_ledger(&request, config.as_ref());
+        let (ledger, state) = open_or_do_without(&request, config.as_ref());
         Self {
             spool: config.as_ref().map(|config| Spool::for_push(config, &request.common.stanza.value)),
             redactor,
@@ -164,26 +164,47 @@ pub(super) fn seconds(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).ok().and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or(0)
 }
 
-fn open_ledger(request: &Request, config: Option<&Config>) -> (Option<Ledger>, State) {
-    let control = request.data_directory.control();
-    let identity = Identity {
-        system_id: control.map(|control| control.system_id),
-        control_inode: control.map(|control| control.inode),
-        repositories: config.map(identity::repositories),
-    };
-    let Some(folder) = &request.common.state_dir else { return (None, State::default()) };
-    match Ledger::open(&folder.value, identity, seconds(SystemTime::now())) {
-        Ok((ledger, state, events)) => {
-            for event in &events {
-                tell(event, &request.data_directory);
-            }
-            (Some(ledger), state)
-        }
+fn open_or_do_without(request: &Request, config: Option<&Config>) -> (Option<Ledger>, State) {
+    let repositories = config.map(identity::repositories);
+    match open_ledger_with_state(&request.common, &request.data_directory, repositories) {
+        Ok((ledger, state)) => (Some(ledger), state),
         Err(error) => {
             say_without_ledger(&error);
             (None, State::default())
         }
     }
+}
+
+/// Opens the ledger of a cluster and its repositories, and says what happened to it.
+///
+/// # Errors
+/// When it can't be made or read.
+pub fn open_ledger(
+    common: &CommonSettings,
+    data_directory: &DataDirectory,
+    repositories: Option<Vec<RepositoryIdentity>>,
+) -> Result<Ledger, LedgerError> {
+    open_ledger_with_state(common, data_directory, repositories).map(|(ledger, _)| ledger)
+}
+
+fn open_ledger_with_state(
+    common: &CommonSettings,
+    data_directory: &DataDirectory,
+    repositories: Option<Vec<RepositoryIdentity>>,
+) -> Result<(Ledger, State), LedgerError> {
+    let control = data_directory.control();
+    let identity = Identity {
+        system_id: control.map(|control| control.system_id),
+        control_inode: control.map(|control| control.inode),
+        repositories,
+    };
+    let beside = data_directory.path().join(".pgbackrest_guard");
+    let folder = common.state_dir.as_ref().map_or(beside, |folder| folder.value.clone());
+    let (ledger, state, events) = Ledger::open(&folder, identity, seconds(SystemTime::now()))?;
+    for event in &events {
+        tell(event, data_directory);
+    }
+    Ok((ledger, state))
 }
 
 fn say_without_ledger(error: &LedgerError) {

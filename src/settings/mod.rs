@@ -12,12 +12,14 @@ mod get;
 mod push;
 mod sources;
 mod value;
+mod watch;
 
 pub use backup::BackupIntervals;
 pub use get::{GetFlags, GetSettings};
 pub use push::{DropMeasure, Overflow, PushFlags, PushSettings};
 pub use sources::{Environment, Origin, Setting, Sources, Warning};
 pub use value::{BadValue, Mebibytes, Seconds};
+pub use watch::{Connection, GapBackup, WatchSettings};
 
 use crate::data_directory::DataDirectory;
 use crate::log::{Format, Level};

@@ -5,9 +5,11 @@
 
 mod backups;
 mod gather;
+mod prometheus;
 mod report;
 mod text;
 
 pub use gather::{Request, gather};
+pub use prometheus::prometheus;
 pub use report::Report;
 pub use text::text;

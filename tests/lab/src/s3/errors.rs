@@ -61,6 +61,10 @@ impl Refusal {
 
 /// Reads the code out of an error answer of s3s, to give it the real S3's form.
 pub(super) async fn refusal_of(answer: Response<Body>, request: &Request) -> Refusal {
+    // s3s-fs fails on a HEAD of a key that is a folder on its disk; S3 has no folders, so to it there is no such key.
+    if answer.status().as_u16() == 500 && request.method == "HEAD" {
+        return Refusal::new(404, "NoSuchKey");
+    }
     let status = answer.status().as_u16();
     let body = answer.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let code = code_of(&body).unwrap_or_else(|| fallback(request).to_owned());

@@ -1,0 +1,67 @@
+//! The command line of `pgbackrest-guard watch`.
+
+use super::common::CommonArguments;
+use super::guard::PROGRAM;
+use crate::data_directory::DataDirectory;
+use crate::exit::Exit;
+use crate::log;
+use crate::pgbackrest::run::Signals;
+use crate::settings::{self, CommonSettings, Environment, WatchSettings};
+use crate::watch::{Request, Watcher};
+use clap::Args;
+
+/// Takes base backups, checks the catalog, heals and seals gaps
+///
+/// Acts on a primary only; ends with SIGTERM, a running backup with it.
+#[derive(Debug, Args)]
+pub(super) struct WatchArguments {
+    /// One poll, with the backup that it begins, then the end
+    #[arg(long)]
+    once: bool,
+    #[command(flatten)]
+    common: CommonArguments,
+}
+
+/// Watches.
+pub(super) fn run(arguments: WatchArguments) -> Exit {
+    let once = arguments.once;
+    let watch = arguments.common.into_flags().and_then(|flags| {
+        let mut sources = settings::sources(flags.config.as_deref(), Environment::of_process());
+        let common = CommonSettings::resolve(flags, std::env::current_dir().ok(), &mut sources);
+        let watch = WatchSettings::resolve(&mut sources);
+        log::start(PROGRAM, common.log_level.value, common.log_format.value);
+        for warning in sources.warnings() {
+            tracing::warn!("{}", warning.0);
+        }
+        let pgdata = common.pgdata.clone();
+        let pgdata = pgdata.ok_or("no data directory: name one with PGDATA or --pgdata".to_owned())?;
+        let environment = sources.environment().clone();
+        Ok(Request { common, watch, environment, data_directory: DataDirectory::new(pgdata.value), once })
+    });
+    match watch {
+        Ok(request) => start(request),
+        Err(what) => {
+            super::wrong(PROGRAM, &what);
+            Exit::Usage
+        }
+    }
+}
+
+fn start(request: Request) -> Exit {
+    if request.common.archiving_off {
+        tracing::info!("archiving is switched off (WAL_ARCHIVE_BUCKET is empty): nothing to watch");
+        return Exit::Success;
+    }
+    if let Some(why) = request.data_directory.invalid_bucket() {
+        tracing::info!("archiving is switched off (.pgbackrest_invalid_bucket: {why}): nothing to watch");
+        return Exit::Success;
+    }
+    let signals = match Signals::take() {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::error!("can't handle signals: {error}");
+            return Exit::Failed;
+        }
+    };
+    Watcher::new(request, signals).run()
+}

@@ -1,0 +1,104 @@
+//! Holes in an archive: segments that should be in a repository's listing and are not.
+//!
+//! PostgreSQL has its segments archived in order, so on a timeline every segment from a backup's first to the newest that
+//! it counts as archived must be listed. `pgbackrest info` shows only the first and the last.
+
+use crate::wal::{SegmentName, SegmentSize, Timeline};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The most names that one walk takes in.
+pub const MOST_NAMES: usize = 100_000;
+
+/// The segments of a listing, by timeline and number.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing(BTreeMap<u32, BTreeSet<u64>>);
+
+impl Listing {
+    /// Reads the lines of `repo-ls`: `[folder/]<segment>-<checksum>[.compression]`. Other names are passed over.
+    #[must_use]
+    pub fn parse(text: &str, size: SegmentSize) -> Self {
+        let mut listing: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
+        for line in text.lines().take(MOST_NAMES) {
+            let name = line.rsplit('/').next().unwrap_or(line);
+            let segment = name.split_once('-').and_then(|(segment, _)| segment.parse::<SegmentName>().ok());
+            if let Some(segment) = segment {
+                listing.entry(segment.timeline().0).or_default().insert(segment.number(size));
+            }
+        }
+        Self(listing)
+    }
+
+    /// The segments that are missing from `from` on. On the timeline of `archived`, the newest that PostgreSQL counts as
+    /// archived, they must reach up to it; on an older one, up to the newest that is listed.
+    #[must_use]
+    pub fn missing(&self, from: SegmentName, archived: SegmentName, size: SegmentSize) -> Vec<SegmentName> {
+        let mut missing = Vec::new();
+        for timeline in from.timeline().0..=archived.timeline().0 {
+            let none = BTreeSet::new();
+            let listed = self.0.get(&timeline).unwrap_or(&none);
+            let first = if timeline == from.timeline().0 { Some(from.number(size)) } else { listed.first().copied() };
+            let last =
+                if timeline == archived.timeline().0 { Some(archived.number(size)) } else { listed.last().copied() };
+            let (Some(first), Some(last)) = (first, last) else { continue };
+            let room = MOST_NAMES - missing.len().min(MOST_NAMES);
+            let absent = (first..=last).filter(|number| !listed.contains(number)).take(room);
+            missing.extend(absent.filter_map(|number| SegmentName::from_number(Timeline(timeline), number, size)));
+        }
+        missing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SIZE: SegmentSize = SegmentSize::DEFAULT;
+
+    fn segment(timeline: u32, number: u64) -> SegmentName {
+        SegmentName::from_number(Timeline(timeline), number, SIZE).unwrap()
+    }
+
+    fn listing(segments: &[(u32, u64)]) -> Listing {
+        let line = |(timeline, number): &(u32, u64)| {
+            let name = segment(*timeline, *number).to_string();
+            format!("{}/{name}-7798b7d2af0a677f3636f4a578c6800df3ddd284.zst\n", name.get(..16).unwrap_or_default())
+        };
+        Listing::parse(&segments.iter().map(line).collect::<String>(), SIZE)
+    }
+
+    fn numbers(missing: &[SegmentName]) -> Vec<(u32, u64)> {
+        missing.iter().map(|name| (name.timeline().0, name.number(SIZE))).collect()
+    }
+
+    #[test]
+    fn a_hole_and_a_missing_end_are_found() {
+        let listed = listing(&[(1, 3), (1, 4), (1, 6)]);
+        assert_eq!(numbers(&listed.missing(segment(1, 3), segment(1, 8), SIZE)), [(1, 5), (1, 7), (1, 8)]);
+        assert_eq!(listed.missing(segment(1, 3), segment(1, 4), SIZE), []);
+        assert_eq!(numbers(&listed.missing(segment(1, 2), segment(1, 3), SIZE)), [(1, 2)]);
+    }
+
+    #[test]
+    fn a_timeline_switch_is_no_hole() {
+        let listed = listing(&[(1, 3), (1, 4), (2, 4), (2, 6)]);
+        assert_eq!(numbers(&listed.missing(segment(1, 3), segment(2, 6), SIZE)), [(2, 5)]);
+    }
+
+    #[test]
+    fn other_names_are_passed_over() {
+        let text =
+            "0000000100000000\n00000002.history\n0000000100000000/000000010000000000000003.00000028.backup\nx-y\n";
+        assert_eq!(Listing::parse(text, SIZE), Listing::default());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_neither_listed_nor_outside_is_missing(listed in prop::collection::btree_set(0..60_u64, 0..40), from in 0..60_u64, to in 0..60_u64) {
+            let lines: Vec<(u32, u64)> = listed.iter().map(|number| (1, *number)).collect();
+            let missing = listing(&lines).missing(segment(1, from), segment(1, to), SIZE);
+            let expected: Vec<(u32, u64)> = (from..=to).filter(|number| !listed.contains(number)).map(|number| (1, number)).collect();
+            prop_assert_eq!(numbers(&missing), expected);
+        }
+    }
+}

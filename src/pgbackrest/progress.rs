@@ -1,0 +1,65 @@
+//! Whether a running pgBackRest gets on.
+//!
+//! From 2.48 `info` reports a backup's size so far, but 2.45 does not, and asking it may hang on the very repository that
+//! the backup hangs on. The kernel knows for every version: the bytes that the processes of its group have read and
+//! written, sockets and pipes included (`rchar`, `wchar` of /proc/<pid>/io, proc(5)). pgBackRest's worker processes
+//! stay in the group of the process that starts them.
+
+use std::fs;
+
+/// The bytes that the processes of a group have moved so far; `None` when there is none that can be looked at.
+#[must_use]
+pub fn bytes_moved(group: u32) -> Option<u64> {
+    let mut moved = None;
+    for entry in fs::read_dir("/proc").ok()?.flatten() {
+        let path = entry.path();
+        let is_process =
+            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.parse::<u32>().is_ok());
+        if is_process && group_of(&fs::read_to_string(path.join("stat")).unwrap_or_default()) == Some(group) {
+            let io = fs::read_to_string(path.join("io")).unwrap_or_default();
+            if let Some(counted) = counted(&io) {
+                moved = Some(moved.unwrap_or(0) + counted);
+            }
+        }
+    }
+    moved
+}
+
+/// The process group of a process.
+#[must_use]
+pub fn group(pid: u32) -> Option<u32> {
+    group_of(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The process group in a line of /proc/<pid>/stat; the command's name, in parentheses, may hold anything.
+fn group_of(stat: &str) -> Option<u32> {
+    let (_, fields) = stat.rsplit_once(") ")?;
+    fields.split(' ').nth(2)?.parse().ok()
+}
+
+/// Another user's process can't be looked at: that is not the same as one that stands still.
+fn counted(io: &str) -> Option<u64> {
+    if io.is_empty() {
+        return None;
+    }
+    let fields = io.lines().filter_map(|line| line.strip_prefix("rchar: ").or_else(|| line.strip_prefix("wchar: ")));
+    Some(fields.filter_map(|count| count.trim().parse::<u64>().ok()).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_group_moves_bytes() {
+        let group = rustix::process::getpgrp().as_raw_nonzero().get().cast_unsigned();
+        assert!(bytes_moved(group).is_some_and(|bytes| bytes > 0));
+        assert_eq!(bytes_moved(u32::MAX), None);
+    }
+
+    #[test]
+    fn a_command_may_have_any_name() {
+        assert_eq!(group_of("12 (a) b) 3) S 1 12 12 0"), Some(12));
+        assert_eq!(group_of("nonsense"), None);
+    }
+}

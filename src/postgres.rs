@@ -1,0 +1,209 @@
+//! The connection to the server, and the few queries.
+//!
+//! Over the local socket, by the crate `postgres`. Role and database are `PGUSER` and `PGDATABASE` if set, else
+//! `postgres`; where that database does not exist, `template1`, but only for the moment of a query: a session that
+//! stays there makes `CREATE DATABASE` fail. Each query runs on a thread of its own, with a time limit of 5 s for it and its connection, because a
+//! server that hangs accepts a connection on its socket and then says nothing.
+
+use crate::data_directory::DataDirectory;
+use crate::settings::Connection;
+use crate::wal::SegmentSize;
+use postgres::error::SqlState;
+use postgres::{Client, NoTls};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// How long a connection and its query may take.
+const LIMIT: Duration = Duration::from_secs(5);
+/// How often a query that runs asks whether we were told to end.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// How many queries may hang at a time: a server that is stopped answers none, and each holds a thread.
+const HANGING: usize = 3;
+
+/// Why the server did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// It can't be connected to, or a query failed.
+    #[error("PostgreSQL does not answer: {0}")]
+    Query(String),
+    /// We were told to end meanwhile.
+    #[error("told to end while PostgreSQL was asked")]
+    Told,
+    /// It said nothing in time.
+    #[error("PostgreSQL does not answer within {} s", LIMIT.as_secs())]
+    TimeLimit,
+}
+
+/// What the server says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Server {
+    /// It is recovering: a standby, or not there yet.
+    Recovering,
+    /// It is a primary.
+    Primary(Primary),
+}
+
+/// A primary's facts. Times in seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Primary {
+    /// The system identifier.
+    pub system_id: u64,
+    /// The segment size.
+    pub segment_size: Option<SegmentSize>,
+    /// `pg_stat_archiver`: files archived since `stats_reset`.
+    pub archived_count: u64,
+    /// `pg_stat_archiver`: failures since `stats_reset`.
+    pub failed_count: u64,
+    /// `pg_stat_archiver`: the newest file archived.
+    pub last_archived_wal: Option<String>,
+    /// `pg_stat_archiver`: when.
+    pub last_archived_at: Option<i64>,
+    /// `pg_stat_archiver`: when a push last failed.
+    pub last_failed_at: Option<i64>,
+    /// `pg_stat_archiver`: when the counters began.
+    pub stats_reset: Option<i64>,
+}
+
+/// Where the server is, and as whom to ask.
+#[derive(Debug, Clone)]
+pub struct Postgres {
+    host: PathBuf,
+    port: u16,
+    user: String,
+    databases: Vec<String>,
+    /// Held by every query that has not ended.
+    queries: Arc<()>,
+}
+
+const FACTS: &str = "select (select system_identifier from pg_control_system())::text, \
+     (select setting::bigint from pg_settings where name = 'wal_segment_size'), \
+     archived_count, failed_count, last_archived_wal, extract(epoch from last_archived_time)::bigint, \
+     extract(epoch from last_failed_time)::bigint, extract(epoch from stats_reset)::bigint from pg_stat_archiver";
+
+impl Postgres {
+    /// The server of a data directory: where its pid file says, unless the settings say otherwise.
+    #[must_use]
+    pub fn of(directory: &DataDirectory, connection: &Connection) -> Self {
+        let (socket, port) = directory.socket();
+        Self {
+            host: connection.host.clone().or(socket).unwrap_or_else(|| PathBuf::from("/var/run/postgresql")),
+            port: connection.port.or(port).unwrap_or(5432),
+            user: connection.user.clone().unwrap_or_else(|| "postgres".to_owned()),
+            databases: databases(connection.database.as_deref()),
+            queries: Arc::default(),
+        }
+    }
+
+    /// Looks anew where the server is: it may have been started since, with another socket or port.
+    pub fn look_again(&mut self, directory: &DataDirectory, connection: &Connection) {
+        *self = Self { queries: Arc::clone(&self.queries), ..Self::of(directory, connection) };
+    }
+
+    /// What the server says of itself.
+    ///
+    /// # Errors
+    /// When it does not answer in time, or before `told` says so.
+    pub fn ask(&self, told: &mut dyn FnMut() -> bool) -> Result<Server, ServerError> {
+        self.within_limit(told, |client| {
+            let recovering: bool = client.query_one("select pg_is_in_recovery()", &[])?.get(0);
+            if recovering {
+                return Ok(Server::Recovering);
+            }
+            let row = client.query_one(FACTS, &[])?;
+            let count = |column: usize| u64::try_from(row.get::<_, i64>(column)).unwrap_or(0);
+            Ok(Server::Primary(Primary {
+                system_id: row.get::<_, String>(0).parse::<i64>().map_or(0, i64::cast_unsigned),
+                segment_size: SegmentSize::try_from(count(1)).ok(),
+                archived_count: count(2),
+                failed_count: count(3),
+                last_archived_wal: row.get(4),
+                last_archived_at: row.get(5),
+                last_failed_at: row.get(6),
+                stats_reset: row.get(7),
+            }))
+        })
+    }
+
+    /// Writes a WAL record that says that the cluster is alive, so that an idle cluster's archive keeps up.
+    ///
+    /// # Errors
+    /// When the server does not answer in time, or before `told` says so.
+    pub fn heartbeat(&self, told: &mut dyn FnMut() -> bool) -> Result<(), ServerError> {
+        self.emit(told, "select pg_logical_emit_message(false, 'pgbackrest_guard_heartbeat', '')")
+    }
+
+    /// Writes a transaction, so that a recovery to a time after a backup finds a commit at which to stop.
+    ///
+    /// # Errors
+    /// When the server does not answer in time, or before `told` says so.
+    pub fn anchor(&self, told: &mut dyn FnMut() -> bool) -> Result<(), ServerError> {
+        self.emit(told, "select pg_logical_emit_message(true, 'pgbackrest_guard_anchor', '')")
+    }
+
+    fn emit(&self, told: &mut dyn FnMut() -> bool, statement: &'static str) -> Result<(), ServerError> {
+        self.within_limit(told, move |client| client.query_one(statement, &[]).map(drop))
+    }
+
+    /// Runs a query on a thread of its own. One that hangs is left behind; its thread ends with the connection.
+    fn within_limit<T: Send + 'static>(
+        &self,
+        told: &mut dyn FnMut() -> bool,
+        query: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
+    ) -> Result<T, ServerError> {
+        if Arc::strong_count(&self.queries) > HANGING {
+            return Err(ServerError::TimeLimit);
+        }
+        let (sender, receiver) = mpsc::channel();
+        let server = self.clone();
+        std::thread::spawn(move || {
+            let answer = server.connect().and_then(|mut client| query(&mut client));
+            let _ = sender.send(answer);
+        });
+        let until = Instant::now() + LIMIT;
+        loop {
+            match receiver.recv_timeout(INTERVAL) {
+                Ok(answer) => return answer.map_err(|error| ServerError::Query(crate::log::chain(&error))),
+                Err(RecvTimeoutError::Timeout) if told() => return Err(ServerError::Told),
+                Err(RecvTimeoutError::Timeout) if Instant::now() < until => {}
+                Err(_) => return Err(ServerError::TimeLimit),
+            }
+        }
+    }
+
+    /// Connects to the first of the databases that exists.
+    fn connect(&self) -> Result<Client, postgres::Error> {
+        let is_missing = |error: &postgres::Error| error.code() == Some(&SqlState::INVALID_CATALOG_NAME);
+        for database in &self.databases {
+            match self.connect_to(database) {
+                Err(error) if is_missing(&error) => {}
+                other => return other,
+            }
+        }
+        self.connect_to("template1")
+    }
+
+    fn connect_to(&self, database: &str) -> Result<Client, postgres::Error> {
+        let mut config = postgres::Config::new();
+        let host = self.host.to_string_lossy();
+        config
+            .host(&host)
+            .port(self.port)
+            .user(&self.user)
+            .dbname(database)
+            .application_name("pgbackrest-guard")
+            .connect_timeout(LIMIT)
+            .options(&format!("-c statement_timeout={}", LIMIT.as_millis()));
+        config.connect(NoTls)
+    }
+}
+
+/// The databases that are tried before `template1`, in their order.
+fn databases(set: Option<&str>) -> Vec<String> {
+    let mut databases: Vec<String> = set.map(str::to_owned).into_iter().collect();
+    if set != Some("postgres") {
+        databases.push("postgres".to_owned());
+    }
+    databases
+}

@@ -1,0 +1,116 @@
+//! The settings of `pgbackrest-guard watch`, and of the connection to the server.
+
+use super::value::{self, BadValue, Mebibytes, Seconds};
+use super::{BackupIntervals, DropMeasure, Sources};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The kind of backup that seals a gap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GapBackup {
+    /// A full one.
+    Full,
+    /// A differential one.
+    Diff,
+}
+
+impl FromStr for GapBackup {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "full" => Ok(Self::Full),
+            "diff" => Ok(Self::Diff),
+            _ => Err(BadValue("not full or diff")),
+        }
+    }
+}
+
+/// How to reach the server; what is `None` is found out.
+#[derive(Debug, Clone, Default)]
+pub struct Connection {
+    /// The socket's folder, or a host.
+    pub host: Option<PathBuf>,
+    /// The port.
+    pub port: Option<u16>,
+    /// The role.
+    pub user: Option<String>,
+    /// The database.
+    pub database: Option<String>,
+}
+
+impl Connection {
+    /// Resolves it out of libpq's variables.
+    pub fn resolve(sources: &mut Sources) -> Self {
+        let text = |text: &std::ffi::OsString| Ok(text.to_string_lossy().into_owned());
+        let port =
+            |text: &std::ffi::OsString| text.to_str().and_then(|text| text.parse().ok()).ok_or(BadValue("not a port"));
+        Self {
+            host: sources.optional("PGHOST", None, value::path).map(|setting| setting.value),
+            port: sources.optional("PGPORT", None, port).map(|setting| setting.value),
+            user: sources.optional("PGUSER", None, text).map(|setting| setting.value),
+            database: sources.optional("PGDATABASE", None, text).map(|setting| setting.value),
+        }
+    }
+}
+
+/// What watch goes by.
+#[derive(Debug, Clone)]
+pub struct WatchSettings {
+    /// Between two polls.
+    pub poll: Seconds,
+    /// Between two polls while no full backup is on record.
+    pub initial_poll: Seconds,
+    /// How long failures must have been quiet before a gap is repaired.
+    pub grace: Seconds,
+    /// What seals a gap.
+    pub gap_backup: GapBackup,
+    /// How often backups are due.
+    pub intervals: BackupIntervals,
+    /// Between two checks of the catalog; 0: never.
+    pub verify: Seconds,
+    /// After a failure; `None`: 600 s, or 30 s while there is no full at all.
+    pub backoff: Option<Seconds>,
+    /// After how long without progress a backup is ended; 0: never.
+    pub stall: Seconds,
+    /// Whether heartbeats are written.
+    pub heartbeat: bool,
+    /// Where metrics are written.
+    pub metrics: Option<PathBuf>,
+    /// Push's threshold, for the metrics.
+    pub drop_threshold: Option<Mebibytes>,
+    /// What push measures against it, for the metrics.
+    pub drop_measure: DropMeasure,
+    /// Push's reserve, for the metrics.
+    pub free_reserve: Option<Mebibytes>,
+    /// How to reach the server.
+    pub connection: Connection,
+    /// Where segments lie that were saved instead of lost.
+    pub overflow: Option<PathBuf>,
+}
+
+impl WatchSettings {
+    /// Resolves them.
+    pub fn resolve(sources: &mut Sources) -> Self {
+        let mut seconds = |name, default| sources.value(name, None, value::parsed, || Seconds::new(default)).value;
+        Self {
+            poll: seconds("WAL_BACKUP_POLL_INTERVAL_SECONDS", 60),
+            initial_poll: seconds("WAL_BACKUP_INITIAL_POLL_SECONDS", 5),
+            grace: seconds("WAL_BACKUP_GAP_RESOLVED_GRACE_SECONDS", 300),
+            verify: seconds("WAL_BACKUP_CATALOG_VERIFY_INTERVAL_SECONDS", 3600),
+            stall: seconds("WAL_BACKUP_STALL_SECONDS", 1800),
+            gap_backup: sources.value("WAL_BACKUP_GAP_TYPE", None, value::parsed, || GapBackup::Full).value,
+            intervals: BackupIntervals::resolve(sources),
+            backoff: sources
+                .optional("WAL_BACKUP_RETRY_BACKOFF_SECONDS", None, value::parsed)
+                .map(|setting| setting.value),
+            heartbeat: !sources.value("WAL_HEARTBEAT_DISABLED", None, value::switch, || false).value,
+            metrics: sources.optional("WAL_GUARD_METRICS_FILE", None, value::absolute_path).map(|set| set.value),
+            overflow: sources.optional("WAL_OVERFLOW_DIR", None, value::absolute_path).map(|set| set.value),
+            drop_threshold: sources.optional("WAL_DROP_THRESHOLD_MB", None, value::parsed).map(|set| set.value),
+            drop_measure: sources.value("WAL_DROP_MEASURE", None, value::parsed, || DropMeasure::Backlog).value,
+            free_reserve: sources.optional("WAL_FREE_RESERVE_MB", None, value::parsed).map(|set| set.value),
+            connection: Connection::resolve(sources),
+        }
+    }
+}

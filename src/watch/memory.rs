@@ -1,0 +1,85 @@
+//! What the watcher remembers: the stamps of the state file, and whom they are about.
+//!
+//! They are read anew at each poll: two watchers may share the file, and so may the scripts that came before.
+
+use super::Watcher;
+use super::state_file::StateFile;
+use crate::decide::watch::Memory;
+use crate::ledger::Ledger;
+use crate::ledger::state::State;
+use crate::postgres::Primary;
+
+/// The key of the cluster and the repository that the stamps are about.
+const FINGERPRINT: &str = "guard_identity";
+/// What is remembered of a cluster in a repository.
+const KEYS: [&str; 4] = ["last_full_at", "last_diff_at", "last_full_failed_count", "last_catalog_verify_at"];
+
+impl Watcher {
+    /// The ledger's newest state.
+    pub(super) fn ledger_state(&self) -> Option<State> {
+        self.ledger.as_ref().and_then(|ledger| Ledger::peek(ledger.folder()).ok().flatten())
+    }
+
+    /// Takes over what the state file says. False when it can't be read.
+    pub(super) fn remember(&mut self, primary: &Primary) -> bool {
+        self.system_id = Some(primary.system_id);
+        self.failed_count = i64::try_from(primary.failed_count).ok();
+        match self.state_file() {
+            Ok(file) => {
+                self.forget_what_is_foreign(&file);
+                for key in KEYS {
+                    if file.is_corrupt(key) {
+                        self.warn(key, format!(".pgbackrest_backup_state: {key} is no number and counts as unset"));
+                    }
+                }
+                let now = self.now();
+                let file = self.state_file().unwrap_or(file);
+                let past = |key: &str| file.number(key).filter(|at| *at <= now);
+                self.memory.last_full_at = past("last_full_at");
+                self.memory.last_diff_at = past("last_diff_at");
+                self.memory.last_verify_at = past("last_catalog_verify_at");
+                true
+            }
+            Err(error) => {
+                self.warn("iteration", format!("iteration skipped: .pgbackrest_backup_state can't be read: {error}"));
+                false
+            }
+        }
+    }
+
+    /// Stamps that were made for another cluster, data directory or repository count as unset.
+    fn forget_what_is_foreign(&mut self, file: &StateFile) {
+        let Some(state) = self.ledger_state() else { return };
+        let identity = serde_json::to_vec(&state.identity).unwrap_or_default();
+        let fingerprint = i64::from(crc32fast::hash(&identity));
+        match file.number(FINGERPRINT) {
+            Some(known) if known == fingerprint => {}
+            Some(_) => {
+                tracing::warn!(
+                    ".pgbackrest_backup_state is about another cluster or repository: its stamps count as unset"
+                );
+                self.note(&KEYS.map(|key| (key, None)));
+                (self.walked, self.memory) = (None, Memory::default());
+                self.note(&[(FINGERPRINT, Some(fingerprint))]);
+            }
+            None => self.note(&[(FINGERPRINT, Some(fingerprint))]),
+        }
+    }
+
+    /// Writes stamps into the state file and remembers them.
+    pub(super) fn note(&mut self, stamps: &[(&str, Option<i64>)]) {
+        let written = self.state_file().and_then(|mut file| file.set(stamps));
+        match written {
+            Ok(()) => drop(self.said.remove("state file")),
+            Err(error) => self.warn("state file", format!(".pgbackrest_backup_state can't be written: {error}")),
+        }
+        for (key, value) in stamps {
+            match *key {
+                "last_full_at" => self.memory.last_full_at = *value,
+                "last_diff_at" => self.memory.last_diff_at = *value,
+                "last_catalog_verify_at" => self.memory.last_verify_at = *value,
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! One poll: observe, decide, act.
+
+use super::Watcher;
+use super::backup::{Backup, Made};
+use super::repair::Candidate;
+use crate::decide::watch::{Action, AfterCatalog, Kind, Observation, Reason, after_catalog, backoff, decide};
+use crate::ledger::state::State;
+use crate::log;
+use crate::pgbackrest::info::Catalog;
+use crate::pgbackrest::locks;
+use crate::pgbackrest::run::Signals;
+use crate::postgres::{Primary, Server};
+use std::path::PathBuf;
+use std::time::Duration;
+
+impl Watcher {
+    /// Observes, decides and acts, once; then writes the metrics.
+    pub(super) fn poll(&mut self) {
+        self.backup_ended();
+        let answers = self.watch_primary();
+        self.write_metrics(answers);
+    }
+
+    /// Whether the server answers; a standby is left alone.
+    fn watch_primary(&mut self) -> bool {
+        let (signals, told) = (&self.signals, &mut self.told);
+        let primary = match self.server.ask(&mut || is_told(signals, told)) {
+            Ok(Server::Primary(primary)) => primary,
+            Ok(Server::Recovering) => {
+                self.say("iteration", "iteration skipped: this server is a standby".to_owned());
+                return true;
+            }
+            Err(error) => {
+                self.say("iteration", format!("iteration skipped: {}", log::chain(&error)));
+                return false;
+            }
+        };
+        if let Some(why) = self.request.data_directory.invalid_bucket() {
+            self.say("iteration", format!("iteration skipped: archiving is switched off ({why})"));
+        } else if let Err(error) = self.open_files() {
+            self.warn("iteration", format!("iteration skipped: {}", log::chain(&error)));
+        } else if self.remember(&primary) {
+            self.say("iteration", "watching a primary".to_owned());
+            self.act(&primary);
+        }
+        true
+    }
+
+    fn act(&mut self, primary: &Primary) {
+        self.sweep();
+        // What push has healed by itself costs no backup.
+        self.clear_marker();
+        let state = self.ledger_state().unwrap_or_default();
+        let candidates = self.repairable(&state);
+        let seen = self.observe(primary, &state, &candidates);
+        self.look_for_wedge(primary, self.request.data_directory.wal_waits());
+        let mut candidates = Some(candidates);
+        for action in decide(&seen, &self.memory, &self.schedule()) {
+            if self.is_told() {
+                return;
+            }
+            match action {
+                Action::Heartbeat => self.heartbeat(),
+                Action::AskCatalog => self.ask_catalog(primary),
+                Action::Repair => self.repair_now(candidates.take().unwrap_or_default(), primary),
+                Action::Backup(kind, reason) => self.start_backup(kind, reason),
+            }
+        }
+        self.clear_marker();
+    }
+
+    fn observe(&self, primary: &Primary, state: &State, candidates: &[Candidate]) -> Observation {
+        let ours = state.push.last_failure.as_ref().map(|failure| failure.at);
+        Observation {
+            now: self.now(),
+            gap: state.gaps.any_open() || self.request.data_directory.gap_marker().exists(),
+            repairable: !candidates.is_empty(),
+            healable: candidates.iter().any(Candidate::is_in_a_gap),
+            last_failure_at: primary.last_failed_at.max(ours),
+            backup_runs: self.backup.is_some(),
+        }
+    }
+
+    fn heartbeat(&mut self) {
+        let (signals, told) = (&self.signals, &mut self.told);
+        match self.server.heartbeat(&mut || is_told(signals, told)) {
+            Ok(()) => drop(self.said.remove("heartbeat")),
+            Err(error) => self.warn("heartbeat", format!("no heartbeat: {}", log::chain(&error))),
+        }
+    }
+
+    fn ask_catalog(&mut self, primary: &Primary) {
+        let has_full = self.memory.last_full_at.is_some();
+        let (catalog, stanza) = self.catalog(primary.system_id);
+        let now = self.now();
+        if self.told {
+            return;
+        }
+        if !matches!(catalog, Catalog::Inconclusive { .. }) {
+            self.note(&[("last_catalog_verify_at", Some(now))]);
+        }
+        self.memory.inconclusive_at = None;
+        match after_catalog(&catalog, has_full, self.archive_lock_is_held()) {
+            AfterCatalog::Confirmed => {
+                self.say("catalog", "catalog verified: full backup present".to_owned());
+                if let Some(stanza) = stanza {
+                    self.look_for_holes(&stanza, primary);
+                }
+            }
+            AfterCatalog::Adopt(newest) => {
+                self.said.remove("catalog");
+                tracing::info!("no full backup was on record, and the catalog has one: it is adopted");
+                self.note(&[("last_full_at", Some(newest.full)), ("last_diff_at", Some(newest.any))]);
+            }
+            AfterCatalog::TakeFull { cleared } => {
+                self.said.remove("catalog");
+                if cleared {
+                    tracing::warn!("catalog shows no full backup despite local state: clearing last_full_at");
+                    self.note(&[("last_full_at", None), ("last_diff_at", None)]);
+                }
+                self.take_first_full();
+            }
+            AfterCatalog::CreateStanza => self.stanza(now),
+            AfterCatalog::BackOff => self.inconclusive(&catalog, now),
+        }
+    }
+
+    fn inconclusive(&mut self, catalog: &Catalog, now: i64) {
+        self.memory.inconclusive_at = Some(now);
+        let wait = backoff(&self.memory, &self.schedule());
+        self.warn("catalog", format!("catalog check {catalog}; asked again in {wait} s"));
+    }
+
+    fn stanza(&mut self, now: i64) {
+        match self.create_stanza() {
+            Ok(()) => {
+                tracing::info!("stanza-create completed");
+                self.take_first_full();
+            }
+            Err(why) => {
+                self.memory.inconclusive_at = Some(now);
+                self.warn("catalog", format!("the stanza can't be created: {why}"));
+            }
+        }
+    }
+
+    /// The first full backup, unless one has just failed.
+    fn take_first_full(&mut self) {
+        let now = self.now();
+        let wait = i64::try_from(backoff(&self.memory, &self.schedule())).unwrap_or(i64::MAX);
+        let failed = self.memory.backup_failed_at.is_some_and(|at| at <= now && now - at < wait);
+        if self.backup.is_none() && !failed && !self.told {
+            self.start_backup(Kind::Full, Reason::NoFull);
+        }
+    }
+
+    fn start_backup(&mut self, kind: Kind, reason: Reason) {
+        if self.backup.is_some() || self.told {
+            return;
+        }
+        if self.lock_is_held("backup", "backup") || self.lock_is_held("backup", "expire") {
+            self.say("backup", "no backup is begun: another process holds pgBackRest's backup lock".to_owned());
+            return;
+        }
+        self.said.remove("backup");
+        let line = format!("running pgbackrest backup --type={} ({})", kind.as_str(), words(reason));
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(&line)]);
+        tracing::info!("{line}");
+        let stall = self.request.watch.stall.duration();
+        self.backup = Some(Backup::start(&self.session, kind, stall, self.now()));
+    }
+
+    /// Takes up the result of a backup that has ended. False when none has.
+    pub(super) fn backup_ended(&mut self) -> bool {
+        let Some(result) = self.backup.as_ref().and_then(Backup::result) else { return false };
+        let Some(backup) = self.backup.take() else { return false };
+        match result {
+            Ok(made) => self.backup_made(&backup, &made),
+            Err(why) => {
+                self.memory.backup_failed_at = Some(self.now());
+                tracing::error!("backup --type={} failed: {why}", backup.kind.as_str());
+            }
+        }
+        true
+    }
+
+    fn backup_made(&mut self, backup: &Backup, made: &Made) {
+        let now = self.now();
+        self.memory.backup_failed_at = None;
+        let mut stamps = vec![("last_diff_at", Some(now))];
+        if made.kind() == "full" {
+            stamps.push(("last_full_at", Some(now)));
+            stamps.push(("last_full_failed_count", self.failed_count));
+        }
+        self.note(&stamps);
+        tracing::info!("backup --type={} completed: {}", made.kind(), made.label);
+        if let Some(why) = &made.expire_failed {
+            tracing::warn!("expire failed, the backup is good: {why}");
+        }
+        self.seal(made.start_lsn, backup.started_at, &made.label);
+        self.marker_is_covered(backup);
+        let (signals, told) = (&self.signals, &mut self.told);
+        if let Err(error) = self.server.anchor(&mut || is_told(signals, told)) {
+            tracing::warn!("no anchor for recovery_target_time: {}", log::chain(&error));
+        }
+    }
+
+    /// Seals the gaps that ended before a backup began.
+    fn seal(&mut self, start_lsn: u64, started_at: i64, label: &str) {
+        let now = self.now();
+        let mut sealed = 0;
+        let Some(ledger) = &self.ledger else { return };
+        let recorded = ledger.update(|state| {
+            let size = state.segment_size();
+            sealed = state.gaps.seal(start_lsn, started_at, label, now, size);
+        });
+        match recorded {
+            Ok(_) if sealed > 0 => tracing::info!("{sealed} gaps are sealed by {label}"),
+            Ok(_) => {}
+            Err(error) => tracing::error!("{}; no gap is sealed", log::chain(&error)),
+        }
+    }
+
+    fn repair_now(&mut self, candidates: Vec<Candidate>, primary: &Primary) {
+        let well = self.repair(candidates, primary.system_id);
+        self.memory.repair_failed_at = if well { None } else { Some(self.now()) };
+    }
+
+    fn archive_lock_is_held(&self) -> bool {
+        locks::worker(&self.lock_path().unwrap_or_default(), &self.request.common.stanza.value).is_some()
+    }
+
+    fn lock_is_held(&self, kind: &str, word: &str) -> bool {
+        let stanza = &self.request.common.stanza.value;
+        self.lock_path().is_some_and(|path| locks::held_since(&path, stanza, kind, word).is_some())
+    }
+
+    fn lock_path(&self) -> Option<PathBuf> {
+        self.session.config.as_ref().map(|config| config.lock_path("archive-push"))
+    }
+}
+
+fn is_told(signals: &Signals, told: &mut bool) -> bool {
+    *told = *told || signals.wait(Duration::ZERO);
+    *told
+}
+
+fn words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NoFull => "there is no full backup",
+        Reason::Gap => "a gap can't be healed",
+        Reason::Due => "it is due",
+    }
+}

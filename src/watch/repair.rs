@@ -1,0 +1,256 @@
+//! Healing: what was given up, and still exists, is pushed again.
+//!
+//! First the deferred `.history` and `.backup` files, then the overflow folder, then the gaps, the oldest first. A lost
+//! segment often still lies in `pg_wal` until a checkpoint recycles it under another name (xlog.c,
+//! `RemoveOldXlogFiles`), and PostgreSQL may do so while it is being read: so it is copied first, and the copy counts
+//! only if afterwards the file still has its name and its first page still says that it is itself.
+
+use super::Watcher;
+use crate::durable;
+use crate::ledger::DEFERRED;
+use crate::ledger::state::State;
+use crate::wal::{LongPageHeader, SegmentName, SegmentSize, WalFile};
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long one poll may spend on repairs.
+const LIMIT: Duration = Duration::from_secs(20);
+/// After so many failures a file waits until the others had their turn.
+const OFTEN: u32 = 3;
+/// After so many a lost segment is left to a backup. During an outage nothing is tried, and nothing counted.
+const TOO_OFTEN: u32 = 10;
+/// pgBackRest's codes that are about the file and not about the repository: another cluster's segment (44), and one
+/// that the repository holds with other content (45).
+const ABOUT_THE_FILE: [&str; 2] = ["pgBackRest 44:", "pgBackRest 45:"];
+
+/// The folder of copies that are being pushed, in the state directory.
+const COPIES: &str = "heal";
+/// After how long a copy or a temporary file is a killed program's.
+const LEFTOVER_AGE: Duration = Duration::from_hours(1);
+
+/// One file that can be pushed again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Candidate {
+    file: WalFile,
+    path: PathBuf,
+    /// Where it lies.
+    place: Place,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// A copy of our own, deleted once it is stored.
+    Saved,
+    /// `pg_wal`, in an open gap.
+    PgWal,
+}
+
+impl Candidate {
+    /// Whether it is lost, as far as the ledger goes.
+    pub(super) fn is_in_a_gap(&self) -> bool {
+        self.place == Place::PgWal
+    }
+}
+
+impl Watcher {
+    /// Everything that can be pushed again now, in the order in which it should be.
+    pub(super) fn repairable(&self, state: &State) -> Vec<Candidate> {
+        let state_dir = self.request.common.state_dir.as_ref().map(|folder| folder.value.join(DEFERRED));
+        let mut candidates: Vec<Candidate> = saved(state_dir.as_deref());
+        candidates.extend(saved(self.request.watch.overflow.as_deref()));
+        let pg_wal = self.request.data_directory.pg_wal();
+        for file in self.lost_and_there(state, &pg_wal) {
+            candidates.push(Candidate { file, path: pg_wal.join(file.to_string()), place: Place::PgWal });
+        }
+        candidates.retain(|candidate| !self.unhealable.contains(&candidate.file.to_string()));
+        // What has often failed waits until the others had their turn.
+        let failed = |candidate: &Candidate| self.heal_failures.get(&candidate.file.to_string()).copied();
+        candidates.sort_by_key(|candidate| failed(candidate).unwrap_or(0) / OFTEN);
+        candidates
+    }
+
+    /// Pushes as many as one poll has time for. False when one failed.
+    pub(super) fn repair(&mut self, candidates: Vec<Candidate>, system_id: u64) -> bool {
+        let started = Instant::now();
+        let archives = match self.info() {
+            Ok(stanza) => {
+                let of_repo = |key: u32| Some((key, stanza.archive_id(system_id, key)?.to_owned()));
+                let keys: Vec<u32> = stanza.repo.iter().map(|repo| repo.key).collect();
+                keys.into_iter().filter_map(of_repo).collect::<Vec<_>>()
+            }
+            Err(why) => {
+                self.warn("repair", format!("nothing can be healed now: {why}"));
+                return false;
+            }
+        };
+        let mut well = true;
+        for candidate in candidates {
+            if self.is_told() || started.elapsed() > LIMIT {
+                break;
+            }
+            if let Err(why) = self.heal(&candidate, &archives)
+                && !self.told
+            {
+                well = false;
+                if !self.goes_on_after(&candidate, &why) {
+                    break;
+                }
+            }
+        }
+        well
+    }
+
+    /// Says why a file could not be pushed again. Whether it makes sense to go on with the others now.
+    fn goes_on_after(&mut self, candidate: &Candidate, why: &str) -> bool {
+        let name = candidate.file.to_string();
+        if ABOUT_THE_FILE.iter().any(|code| why.starts_with(code)) {
+            tracing::error!("{} can't be pushed again and is left where it is: {why}", candidate.path.display());
+            self.unhealable.insert(name);
+            return true;
+        }
+        self.warn("repair", format!("{name} could not be pushed again: {why}"));
+        let failed = self.heal_failures.entry(name.clone()).or_insert(0);
+        *failed += 1;
+        if *failed >= TOO_OFTEN && candidate.is_in_a_gap() {
+            self.unhealable.insert(name);
+        }
+        false
+    }
+
+    fn heal(&mut self, candidate: &Candidate, archives: &[(u32, String)]) -> Result<(), String> {
+        let file = candidate.file;
+        if candidate.place == Place::Saved {
+            self.push_again(&file, &candidate.path, archives)?;
+            self.healed(&file)?;
+            fs::remove_file(&candidate.path).map_err(|error| format!("it is stored, but not removed: {error}"))?;
+            tracing::info!("{file} is stored: it was kept in {}", folder(&candidate.path).display());
+            return Ok(());
+        }
+        let copy = self.copy_of(&candidate.path, &file)?;
+        let pushed = self.push_again(&file, &copy, archives);
+        let _ = fs::remove_file(&copy);
+        pushed?;
+        self.healed(&file)?;
+        tracing::info!("{file} is healed: it was given up and still lay in pg_wal");
+        Ok(())
+    }
+
+    /// Closes what a proven push heals, if it is in a gap.
+    fn healed(&mut self, file: &WalFile) -> Result<(), String> {
+        self.heal_failures.remove(&file.to_string());
+        let Some((segment, partial)) = file.losable() else { return Ok(()) };
+        let lost = |state: &State| state.gaps.open_gap_of(segment, partial, state.segment_size()).is_some();
+        if !self.ledger_state().is_some_and(|state| lost(&state)) {
+            return Ok(());
+        }
+        let (ledger, now) = (self.ledger.as_ref().ok_or("there is no ledger")?, self.now());
+        let change = |state: &mut State| {
+            let size = state.segment_size();
+            state.gaps.heal(file, now, size);
+        };
+        ledger.update(change).map(drop).map_err(|error| crate::log::chain(&error))
+    }
+
+    /// Removes what killed programs have left half written: copies to be pushed, and temporary files beside kept ones.
+    pub(super) fn sweep(&mut self) {
+        if self.swept.is_some_and(|at| at.elapsed() < LEFTOVER_AGE) {
+            return;
+        }
+        self.swept = Some(Instant::now());
+        let Some(folder) = self.ledger.as_ref().map(|ledger| ledger.folder().to_owned()) else { return };
+        remove_old(&folder.join(COPIES), |_| true);
+        let is_half = |name: &str| {
+            let name = name.strip_prefix('.').and_then(|name| name.strip_suffix(".new"));
+            name.is_some_and(|name| name.parse::<WalFile>().is_ok())
+        };
+        remove_old(&folder.join(DEFERRED), is_half);
+        if let Some(overflow) = &self.request.watch.overflow {
+            remove_old(overflow, is_half);
+        }
+    }
+
+    /// A copy that PostgreSQL can't recycle, and that is known to be the file it is named after.
+    fn copy_of(&self, path: &Path, file: &WalFile) -> Result<PathBuf, String> {
+        let heal = self.ledger.as_ref().ok_or("there is no ledger")?.folder().join(COPIES);
+        let failed = |error: std::io::Error| format!("can't copy it: {error}");
+        durable::create_private_folder(&heal).map_err(failed)?;
+        let mut source = File::open(path).map_err(failed)?;
+        let inode = source.metadata().map_err(failed)?.ino();
+        durable::copy_into(&mut source, &heal, &file.to_string()).map_err(failed)?;
+        let copy = heal.join(file.to_string());
+        let unchanged = path.metadata().is_ok_and(|metadata| metadata.ino() == inode);
+        let itself = file.losable().is_some_and(|(segment, _)| self.is_itself(segment, &copy));
+        if unchanged && itself {
+            return Ok(copy);
+        }
+        let _ = fs::remove_file(&copy);
+        Err("PostgreSQL has recycled it meanwhile".to_owned())
+    }
+
+    /// The files of open gaps that still lie whole in `pg_wal`, oldest first.
+    fn lost_and_there(&self, state: &State, pg_wal: &Path) -> Vec<WalFile> {
+        if !state.gaps.any_open() {
+            return Vec::new();
+        }
+        let size = state.segment_size();
+        let is_lost = |file: &WalFile| {
+            let lost = file.losable();
+            lost.is_some_and(|(segment, partial)| state.gaps.open_gap_of(segment, partial, size).is_some())
+        };
+        let is_whole = |file: &WalFile| {
+            let path = pg_wal.join(file.to_string());
+            file.losable().is_some_and(|(segment, _)| self.is_itself(segment, &path))
+        };
+        let names = fs::read_dir(pg_wal).into_iter().flatten().flatten();
+        let names = names.filter_map(|entry| entry.file_name().to_str()?.parse::<WalFile>().ok());
+        let mut there: Vec<WalFile> = names.filter(|file| is_lost(file) && is_whole(file)).collect();
+        there.sort_by_key(WalFile::to_string);
+        there
+    }
+
+    /// Whether a file is, by its length and its first page, the segment of this cluster that its name says.
+    fn is_itself(&self, segment: SegmentName, path: &Path) -> bool {
+        let mut first = [0; LongPageHeader::BYTES];
+        let Ok(mut file) = File::open(path) else { return false };
+        let length = file.metadata().map_or(0, |metadata| metadata.len());
+        if file.read_exact(&mut first).is_err() {
+            return false;
+        }
+        let Ok(header) = LongPageHeader::parse(&first) else { return false };
+        let size: SegmentSize = header.segment_size;
+        size.bytes() == length
+            && Some(header.system_id) == self.system_id
+            && Some(header.page_address) == segment.number(size).checked_mul(size.bytes())
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}
+
+/// Removes the files of a folder that nobody has touched for an hour and whose name is one of these.
+fn remove_old(folder: &Path, is_ours: impl Fn(&str) -> bool) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let touched = entry.metadata().and_then(|file| file.modified()).ok();
+        let is_old = touched.and_then(|at| at.elapsed().ok()).is_some_and(|age| age >= LEFTOVER_AGE);
+        if is_old && entry.file_name().to_str().is_some_and(&is_ours) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// The WAL files in a folder of ours: histories first, then in the archiver's order.
+fn saved(folder: Option<&Path>) -> Vec<Candidate> {
+    let entries = folder.and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+    let mut candidates: Vec<Candidate> = entries
+        .filter_map(|entry| {
+            let file = entry.file_name().to_str()?.parse().ok()?;
+            Some(Candidate { file, path: entry.path(), place: Place::Saved })
+        })
+        .collect();
+    candidates.sort_by_key(|candidate| (!matches!(candidate.file, WalFile::History(_)), candidate.file.to_string()));
+    candidates
+}
