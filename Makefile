@@ -40,8 +40,8 @@ release:
 	$(CARGO) build --release --bins
 	mkdir -p $(RELEASE)
 	cp $(TARGET)/release/pgbackrest-guard $(RELEASE)/
-	$(CARGO) rustc --release --bin pgbackrest-guard-push -- -C target-feature=+crt-static
-	$(CARGO) rustc --release --bin pgbackrest-guard-get -- -C target-feature=+crt-static
+	$(CARGO) rustc --release --bin pgbackrest-guard-push -- -C target-feature=+crt-static -C relocation-model=static
+	$(CARGO) rustc --release --bin pgbackrest-guard-get -- -C target-feature=+crt-static -C relocation-model=static
 	cp $(TARGET)/release/pgbackrest-guard-push $(TARGET)/release/pgbackrest-guard-get $(RELEASE)/
 
 bench: deps release

@@ -91,9 +91,12 @@ impl Caller {
             .args(arguments)
             .env_clear()
             .envs(self.environment())
-            .current_dir(&self.data_directory)
             .stdin(Stdio::null())
             .process_group(0);
+        // Usually it is the working directory already; without a change of it the cheaper posix_spawn(3) can be used.
+        if std::env::current_dir().ok().as_deref() != Some(self.data_directory.as_path()) {
+            command.current_dir(&self.data_directory);
+        }
         command
     }
 }
