@@ -184,7 +184,7 @@ impl FromStr for WalFile {
 /// A name that PostgreSQL gives to no WAL file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{0}' is no WAL file name (24 digits 0-9 A-F, also with .partial or .XXXXXXXX.backup, or 8 digits with .history)"
+    "'{0}' is no WAL file name (24 digits 0-9 A-F, also with .partial or, behind 8 more digits, .backup; or 8 digits with .history)"
 )]
 pub struct NotAWalFile(String);
 
