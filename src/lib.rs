@@ -19,6 +19,7 @@ pub mod postgres;
 pub mod push;
 pub mod session;
 pub mod settings;
+pub mod setup;
 pub mod space;
 pub mod status;
 pub mod wal;

@@ -3,5 +3,6 @@
 pub mod get;
 pub mod holes;
 pub mod push;
+pub mod setup;
 pub mod status;
 pub mod watch;

@@ -1,0 +1,140 @@
+//! Setup: archiving switched on or off by a handful of settings, junk among them caught before it costs data.
+//!
+//! [`prepare`] finds the phase by itself: before initdb (nothing may be created in the data directory then, because
+//! initdb and `pgbackrest restore` refuse one that is not empty), in the initdb hook, or on an existing cluster.
+
+use crate::decide::setup::{Reason, screen};
+use crate::settings::{CommonSettings, Environment, SetupSettings};
+
+/// The variable that carries the reason from the phase before initdb to the hook.
+pub const REASON_VARIABLE: &str = "PGBACKREST_BUCKET_INVALID_REASON";
+/// What the server's environment must not have when one of the values is junk.
+const ARCHIVE_VARIABLES: [&str; 5] = [
+    "WAL_ARCHIVE_BUCKET",
+    "WAL_ARCHIVE_KEY",
+    "WAL_ARCHIVE_SECRET",
+    "WAL_ARCHIVE_REGION",
+    "WAL_ARCHIVE_ENDPOINT",
+];
+
+/// What is asked for.
+#[derive(Debug)]
+pub struct Request {
+    /// The common settings, by [`CommonSettings::resolve_before_initdb`]: the data directory may be empty or missing.
+    pub common: CommonSettings,
+    /// Those of setup.
+    pub setup: SetupSettings,
+    /// The environment.
+    pub environment: Environment,
+    /// What shall be done.
+    pub mode: Mode,
+}
+
+/// What shall be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mode {
+    /// Archiving is taken away, whatever the settings say.
+    pub disable: bool,
+    /// Nothing is changed; what would change is printed on stdout.
+    pub dry_run: bool,
+}
+
+impl Mode {
+    /// Does what the settings say.
+    pub const APPLY: Self = Self { disable: false, dry_run: false };
+}
+
+/// What setup came to.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Whether there is archiving.
+    pub archiving: Archiving,
+    /// How the environment of what is started next differs from ours.
+    pub environment: EnvironmentChange,
+}
+
+/// Whether there is archiving.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Archiving {
+    /// It is configured; before initdb as far as it can be.
+    On,
+    /// By an empty bucket or by `--disable`.
+    SwitchedOff,
+    /// By junk in a variable.
+    Invalid {
+        /// The variable; its value may be a secret.
+        variable: &'static str,
+        /// What is wrong with it.
+        reason: Reason,
+    },
+    /// No bucket is named: pgBackRest's own configuration decides.
+    Unset,
+}
+
+/// What an environment must lose, then gain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EnvironmentChange {
+    /// Variables to take away.
+    pub unset: Vec<&'static str>,
+    /// Variables to set.
+    pub export: Vec<(&'static str, String)>,
+}
+
+/// Setup could not do its work. Archiving is left as it was found.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// Nothing names a data directory.
+    #[error("no data directory: name one with PGDATA or --pgdata")]
+    NoDataDirectory,
+}
+
+/// Does the setup for the phase that it finds. Never ends the process; logs what it did.
+///
+/// # Errors
+/// When a file can't be written; the server can be started all the same.
+pub fn prepare(request: &Request) -> Result<Prepared, SetupError> {
+    let archiving = wanted(request);
+    let environment = environment_change(&archiving, &request.environment);
+    Ok(Prepared { archiving, environment })
+}
+
+/// What the settings ask for.
+fn wanted(request: &Request) -> Archiving {
+    let setup = &request.setup;
+    if request.mode.disable || request.common.archiving_off {
+        return Archiving::SwitchedOff;
+    }
+    let Some(bucket) = &setup.bucket else { return unset_or_refused_before(&request.environment) };
+    let others = [
+        ("WAL_ARCHIVE_ENDPOINT", setup.endpoint.as_ref()),
+        ("WAL_ARCHIVE_REGION", setup.region.as_ref()),
+        ("WAL_ARCHIVE_KEY", setup.key.as_ref()),
+        ("WAL_ARCHIVE_SECRET", setup.secret.as_ref()),
+        ("WAL_ARCHIVE_PATH", setup.path.as_ref()),
+        ("WAL_ARCHIVE_S3_URI_STYLE", setup.uri_style.as_ref()),
+    ];
+    match screen(bucket, setup.allow_uuid, &others) {
+        Ok(()) => Archiving::On,
+        Err((variable, reason)) => Archiving::Invalid { variable, reason },
+    }
+}
+
+/// Without a bucket: the phase before may have refused one, and handed the reason on.
+fn unset_or_refused_before(environment: &Environment) -> Archiving {
+    let handed_on = environment.get(REASON_VARIABLE).and_then(|text| text.to_str()?.parse().ok());
+    handed_on.map_or(Archiving::Unset, |reason| Archiving::Invalid { variable: REASON_VARIABLE, reason })
+}
+
+fn environment_change(archiving: &Archiving, environment: &Environment) -> EnvironmentChange {
+    match archiving {
+        Archiving::Invalid { reason, .. } => EnvironmentChange {
+            unset: ARCHIVE_VARIABLES.to_vec(),
+            export: vec![(REASON_VARIABLE, reason.word().to_owned())],
+        },
+        // What an earlier boot left there is no reason any more.
+        Archiving::On | Archiving::SwitchedOff | Archiving::Unset => EnvironmentChange {
+            unset: if environment.get(REASON_VARIABLE).is_some() { vec![REASON_VARIABLE] } else { Vec::new() },
+            export: Vec::new(),
+        },
+    }
+}
