@@ -40,6 +40,19 @@ pub struct Control {
     pub segment_size: Option<SegmentSize>,
 }
 
+/// What a postmaster's pid file says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Postmaster {
+    /// The process.
+    pub pid: i32,
+    /// When it was started, in seconds since 1970.
+    pub started_at: i64,
+    /// Whether it listens on an address, not on a socket alone.
+    pub listens: bool,
+    /// Whether it takes connections: `ready`, or `standby` where only reading ones.
+    pub takes_connections: bool,
+}
+
 /// Which kind of recovery the signal files ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recovery {
@@ -164,6 +177,20 @@ impl DataDirectory {
         pid.is_some_and(|pid| !matches!(test_kill_process(pid), Err(Errno::SRCH)))
     }
 
+    /// What the pid file says of the postmaster, if one lives.
+    #[must_use]
+    pub fn postmaster(&self) -> Option<Postmaster> {
+        let text = fs::read_to_string(self.0.join("postmaster.pid")).ok()?;
+        let line = |at: usize| text.lines().nth(at).map(str::trim);
+        let found = Postmaster {
+            pid: line(0)?.parse().ok()?,
+            started_at: line(2)?.parse().ok()?,
+            listens: line(5).is_some_and(|address| !address.is_empty()),
+            takes_connections: line(STATUS_LINE).is_some_and(|status| ["ready", "standby"].contains(&status)),
+        };
+        self.server_runs().then_some(found)
+    }
+
     /// The folder of the server's socket and its port, from lines 4 and 5 of the pid file (`utils/pidfile.h`).
     #[must_use]
     pub fn socket(&self) -> (Option<PathBuf>, Option<u16>) {
@@ -210,6 +237,30 @@ mod tests {
             fs::write(folder.path().join("postmaster.pid"), text).unwrap();
             assert_eq!(directory.stopping_since().is_some(), stopping, "{status}");
         }
+    }
+
+    #[test]
+    fn a_postmaster_is_one_that_lives_and_says_what_it_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::new(folder.path().to_owned());
+        let said = |pid: u32, address: &str, status: &str| {
+            let text = format!("{pid}\n/data\n1763800000\n5432\n/tmp\n{address}\n 1 2\n{status}\n");
+            fs::write(folder.path().join("postmaster.pid"), text).unwrap();
+            directory.postmaster().map(|found| (found.listens, found.takes_connections))
+        };
+        let own = std::process::id();
+        for (address, status, expected) in [
+            ("*", "ready   ", (true, true)),
+            ("127.0.0.1", "starting", (true, false)),
+            ("", "standby ", (false, true)),
+            ("", "stopping", (false, false)),
+        ] {
+            assert_eq!(said(own, address, status), Some(expected), "{address} {status}");
+        }
+        // The largest number of a process (PID_MAX_LIMIT) is not in use.
+        assert_eq!(said(4_194_304, "*", "ready"), None);
+        fs::write(folder.path().join("postmaster.pid"), "").unwrap();
+        assert_eq!(directory.postmaster(), None);
     }
 
     #[test]

@@ -5,4 +5,5 @@ pub mod holes;
 pub mod push;
 pub mod setup;
 pub mod status;
+pub mod supervisor;
 pub mod watch;

@@ -1,0 +1,2 @@
+//! The supervisor, event by event.
+
