@@ -9,13 +9,8 @@ use crate::settings::{CommonSettings, Environment, SetupSettings};
 /// The variable that carries the reason from the phase before initdb to the hook.
 pub const REASON_VARIABLE: &str = "PGBACKREST_BUCKET_INVALID_REASON";
 /// What the server's environment must not have when one of the values is junk.
-const ARCHIVE_VARIABLES: [&str; 5] = [
-    "WAL_ARCHIVE_BUCKET",
-    "WAL_ARCHIVE_KEY",
-    "WAL_ARCHIVE_SECRET",
-    "WAL_ARCHIVE_REGION",
-    "WAL_ARCHIVE_ENDPOINT",
-];
+const ARCHIVE_VARIABLES: [&str; 5] =
+    ["WAL_ARCHIVE_BUCKET", "WAL_ARCHIVE_KEY", "WAL_ARCHIVE_SECRET", "WAL_ARCHIVE_REGION", "WAL_ARCHIVE_ENDPOINT"];
 
 /// What is asked for.
 #[derive(Debug)]

@@ -10,8 +10,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 const BUCKET: &str = "WAL_ARCHIVE_BUCKET";
-const CREDENTIALS: [&str; 4] =
-    ["WAL_ARCHIVE_KEY", "WAL_ARCHIVE_SECRET", "WAL_ARCHIVE_REGION", "WAL_ARCHIVE_ENDPOINT"];
+const CREDENTIALS: [&str; 4] = ["WAL_ARCHIVE_KEY", "WAL_ARCHIVE_SECRET", "WAL_ARCHIVE_REGION", "WAL_ARCHIVE_ENDPOINT"];
 /// What a service manager watches the server by; the watcher is not what it started.
 const MANAGERS: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
 
@@ -65,13 +64,8 @@ mod tests {
     use crate::decide::setup::Reason;
     use crate::setup::REASON_VARIABLE;
 
-    const FIVE: [&str; 5] = [
-        "WAL_ARCHIVE_BUCKET",
-        "WAL_ARCHIVE_ENDPOINT",
-        "WAL_ARCHIVE_KEY",
-        "WAL_ARCHIVE_REGION",
-        "WAL_ARCHIVE_SECRET",
-    ];
+    const FIVE: [&str; 5] =
+        ["WAL_ARCHIVE_BUCKET", "WAL_ARCHIVE_ENDPOINT", "WAL_ARCHIVE_KEY", "WAL_ARCHIVE_REGION", "WAL_ARCHIVE_SECRET"];
 
     fn gone(archiving: Option<&Archiving>, volume_was_empty: bool, bucket: &str) -> Vec<&'static str> {
         let environment = [(BUCKET, bucket)].into_iter().collect();
@@ -95,10 +89,8 @@ mod tests {
 
     #[test]
     fn what_setup_hands_on_is_handed_on() {
-        let setup = EnvironmentChange {
-            unset: FIVE.to_vec(),
-            export: vec![(REASON_VARIABLE, "whitespace".to_owned())],
-        };
+        let setup =
+            EnvironmentChange { unset: FIVE.to_vec(), export: vec![(REASON_VARIABLE, "whitespace".to_owned())] };
         let invalid = Archiving::Invalid { variable: BUCKET, reason: Reason::Whitespace };
         assert_eq!(for_command(Some(&invalid), &setup, true, &Environment::default()), setup);
     }

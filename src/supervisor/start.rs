@@ -37,14 +37,19 @@ pub(super) fn command(
     change: &EnvironmentChange,
     environment: &Environment,
 ) -> Result<Pid, NotStarted> {
-    let started = match spawn_command(program, arguments, change) {
+    let failed = match spawn_command(program, arguments, change) {
+        Ok(pid) => return Ok(pid),
+        Err(error) => error,
+    };
+    let started = match on_path(program, environment) {
+        // A folder on PATH that must not be read would have it "permission denied".
+        None => Err(io::Error::new(io::ErrorKind::NotFound, "no such program on PATH")),
         // A script without `#!` is the shell's (execvp(3)).
-        Err(error) if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
-            let script = OsString::from(on_path(program, environment));
-            let arguments = [&[script], arguments].concat();
+        Some(path) if failed.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
+            let arguments = [&[OsString::from(path)], arguments].concat();
             spawn_command(OsStr::new("/bin/sh"), &arguments, change)
         }
-        other => other,
+        Some(_) => Err(failed),
     };
     started.map_err(|source| NotStarted { program: program.to_owned(), source })
 }
@@ -109,15 +114,14 @@ fn typed(flags: &CommonFlags) -> Vec<OsString> {
     pairs.flatten().collect()
 }
 
-/// Where a program lies; where it is not found, its name.
-fn on_path(program: &OsStr, environment: &Environment) -> PathBuf {
+/// Where a program lies: a path as it stands, a name on `PATH`.
+fn on_path(program: &OsStr, environment: &Environment) -> Option<PathBuf> {
+    if program.as_bytes().contains(&b'/') {
+        return Some(PathBuf::from(program));
+    }
     let path = environment.path("PATH").unwrap_or_default();
-    let found = || {
-        let folders = path.as_os_str().as_bytes().split(|byte| *byte == b':').map(OsStr::from_bytes);
-        folders.map(|folder| Path::new(folder).join(program)).find(|path| path.is_file())
-    };
-    let is_path = program.as_bytes().contains(&b'/');
-    if is_path { PathBuf::from(program) } else { found().unwrap_or_else(|| PathBuf::from(program)) }
+    let mut folders = path.as_os_str().as_bytes().split(|byte| *byte == b':').map(OsStr::from_bytes);
+    folders.find_map(|folder| Some(Path::new(folder).join(program)).filter(|path| path.is_file()))
 }
 
 #[cfg(test)]

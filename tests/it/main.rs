@@ -36,6 +36,8 @@ mod push_settings;
 mod push_state;
 mod push_table;
 mod push_watch;
+mod run_scene;
+mod run_signals;
 mod standin;
 mod status_files;
 mod tidy;
