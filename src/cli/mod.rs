@@ -4,7 +4,11 @@ mod common;
 pub mod get;
 pub mod guard;
 pub mod push;
+<<<<<<< HEAD
 mod run;
+=======
+mod setup;
+>>>>>>> setup
 mod status;
 mod watch;
 

@@ -98,6 +98,31 @@ pub fn screen_value(value: &OsStr) -> Result<(), Reason> {
     }
 }
 
+/// The variable of the store's address.
+pub const ENDPOINT: &str = "WAL_ARCHIVE_ENDPOINT";
+
+/// Screens the store's address, also for the form that pgBackRest takes (src/common/io/http/url.c, 2.45).
+fn screen_endpoint(value: &OsStr) -> Result<(), Reason> {
+    screen_value(value)?;
+    if value.to_str().is_some_and(is_endpoint) { Ok(()) } else { Err(Reason::BadName) }
+}
+
+/// `[http[s]://]host[:port][/]`, the host a name, an IPv4 address or an IPv6 address in brackets.
+fn is_endpoint(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let (host, port) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, "")) => (address, None),
+        Some((address, port)) => (address, port.strip_prefix(':').or(Some(""))),
+        None => rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port))),
+    };
+    let is_v6 = rest.starts_with('[') && host.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':');
+    let is_name = !rest.starts_with('[') && !host.contains(['/', '@', ':', '[', ']', '?', '#']);
+    let is_port =
+        |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p > 0);
+    !host.is_empty() && (is_v6 || is_name) && port.is_none_or(is_port)
+}
+
 /// Screens the bucket, then the other values, each by its variable's name.
 ///
 /// # Errors
@@ -109,7 +134,12 @@ pub fn screen(
 ) -> Result<(), (&'static str, Reason)> {
     screen_bucket(bucket, allow_uuid).map_err(|reason| ("WAL_ARCHIVE_BUCKET", reason))?;
     for (name, value) in others {
-        value.map_or(Ok(()), |value| screen_value(value)).map_err(|reason| (*name, reason))?;
+        let screened = match value {
+            Some(value) if *name == ENDPOINT => screen_endpoint(value),
+            Some(value) => screen_value(value),
+            None => Ok(()),
+        };
+        screened.map_err(|reason| (*name, reason))?;
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ mod watch;
 pub use backup::BackupIntervals;
 pub use get::{GetFlags, GetSettings};
 pub use push::{DropMeasure, Overflow, PushFlags, PushSettings};
-pub use setup::SetupSettings;
+pub use setup::{ProcessOverrides, SetupSettings};
 pub use sources::{Environment, Origin, Setting, Sources, Warning};
 pub use value::{BadValue, Mebibytes, Seconds};
 pub use watch::{Connection, GapBackup, WatchSettings};
@@ -157,11 +157,11 @@ pub fn check_stanza(name: &str) -> Result<(), BadValue> {
 #[must_use]
 pub fn sources(config_flag: Option<&Path>, environment: Environment) -> Sources {
     let named = config_flag.map(Path::to_owned).or_else(|| environment.path("WAL_GUARD_CONFIG"));
-    let (table, warnings) = match named {
-        Some(path) => file::read(&path, file::Missing::IsWorthAWarning),
+    let (table, warnings) = match &named {
+        Some(path) => file::read(path, file::Missing::IsWorthAWarning),
         None => file::read(Path::new(DEFAULT_FILE), file::Missing::IsUsual),
     };
-    Sources::new(environment, table, warnings)
+    Sources::new(environment, table, warnings, named)
 }
 
 fn resolve_pgdata(

@@ -3,8 +3,21 @@
 //! [`prepare`] finds the phase by itself: before initdb (nothing may be created in the data directory then, because
 //! initdb and `pgbackrest restore` refuse one that is not empty), in the initdb hook, or on an existing cluster.
 
-use crate::decide::setup::{Reason, screen};
+mod change;
+mod place;
+mod plan;
+mod preview;
+mod render;
+mod say;
+mod server_config;
+
+use crate::decide::setup::{ENDPOINT, Reason, screen};
+use crate::pgbackrest::version::Version;
 use crate::settings::{CommonSettings, Environment, SetupSettings};
+use change::Change;
+use place::Place;
+use std::io;
+use std::path::PathBuf;
 
 /// The variable that carries the reason from the phase before initdb to the hook.
 pub const REASON_VARIABLE: &str = "PGBACKREST_BUCKET_INVALID_REASON";
@@ -46,6 +59,8 @@ pub struct Prepared {
     pub archiving: Archiving,
     /// How the environment of what is started next differs from ours.
     pub environment: EnvironmentChange,
+    /// What `--dry-run` shows: a unified diff without secrets; empty when nothing would change.
+    pub preview: String,
 }
 
 /// Whether there is archiving.
@@ -66,6 +81,16 @@ pub enum Archiving {
     Unset,
 }
 
+impl EnvironmentChange {
+    /// As lines for a shell to evaluate.
+    #[must_use]
+    pub fn shell_lines(&self) -> String {
+        let unset = self.unset.iter().map(|name| format!("unset {name}\n"));
+        let export = self.export.iter().map(|(name, value)| format!("export {name}={}\n", render::shell_word(value)));
+        unset.chain(export).collect()
+    }
+}
+
 /// What an environment must lose, then gain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EnvironmentChange {
@@ -81,16 +106,90 @@ pub enum SetupError {
     /// Nothing names a data directory.
     #[error("no data directory: name one with PGDATA or --pgdata")]
     NoDataDirectory,
+    /// A cluster without an identity.
+    #[error("can't read the cluster's system identifier from {0}")]
+    NoIdentifier(PathBuf),
+    /// A server without a configuration.
+    #[error(
+        "can't find the postgresql.conf of {0}: neither in it, nor in its postmaster.opts, nor below /etc/postgresql"
+    )]
+    NoServerConfig(PathBuf),
+    /// A name that no configuration file can hold.
+    #[error("{} is not plain text (UTF-8, without control characters)", .0.display().to_string().escape_debug())]
+    OddPath(PathBuf),
+    /// One half of the credentials.
+    #[error("{0} is not set, though its other half is: set both, or neither for the machine's own role")]
+    HalfAKey(&'static str),
+    /// The installed pgBackRest can't.
+    #[error(
+        "WAL_ARCHIVE_ENDPOINT begins with http://, which pgBackRest {0} can't speak to a store: use https, or pgBackRest {later} or newer",
+        later = Version::HTTP_AND_DOTS
+    )]
+    PlainHttp(Version),
+    /// PostgreSQL refuses to start with `archive_mode` and this.
+    #[error("wal_level is {0} in {1}: PostgreSQL would not start with archiving; set it to replica")]
+    WalLevel(String, PathBuf),
+    /// A file or folder that can't be changed.
+    #[error("can't {what} {path}")]
+    Change {
+        /// What was being done.
+        what: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
 }
 
 /// Does the setup for the phase that it finds. Never ends the process; logs what it did.
 ///
 /// # Errors
-/// When a file can't be written; the server can be started all the same.
+/// When a file can't be written; the server can be started all the same. [`judge`] still tells what its environment
+/// must lose.
 pub fn prepare(request: &Request) -> Result<Prepared, SetupError> {
+    let prepared = judge(request);
+    say::verdict(request, &prepared.archiving);
+    let place = Place::find(request)?;
+    let changes = match plan::changes(request, &prepared.archiving, &place) {
+        Ok(changes) => changes,
+        Err(error) => return Err(withdrawn(error, request, &place)),
+    };
+    let open = |change: &&Change| !change.is_made(place.owner);
+    if request.mode.dry_run {
+        let preview = preview::preview(changes.iter().filter(open));
+        return Ok(Prepared { preview, ..prepared });
+    }
+    let mut made = 0;
+    // Asked one by one, because a change may wait for the one before it.
+    for change in &changes {
+        if !change.is_made(place.owner) {
+            change.make(place.owner)?;
+            tracing::info!("{} {}", change.done(), change.path().display());
+            made += 1;
+        }
+    }
+    say::outcome(request, &prepared.archiving, &place, made);
+    Ok(prepared)
+}
+
+/// What the settings ask for, and what follows for the environment. Touches nothing.
+#[must_use]
+pub fn judge(request: &Request) -> Prepared {
     let archiving = wanted(request);
     let environment = environment_change(&archiving, &request.environment);
-    Ok(Prepared { archiving, environment })
+    Prepared { archiving, environment, preview: String::new() }
+}
+
+/// A server must not be left with a configuration that it does not start with.
+fn withdrawn(error: SetupError, request: &Request, place: &Place) -> SetupError {
+    let stale = Change::Gone(place.server_conf());
+    if matches!(error, SetupError::WalLevel(..)) && !request.mode.dry_run && !stale.is_made(None) {
+        match stale.make(None) {
+            Ok(()) => tracing::warn!("removed {}, with which the server would not start", stale.path().display()),
+            Err(other) => return other,
+        }
+    }
+    error
 }
 
 /// What the settings ask for.
@@ -101,7 +200,7 @@ fn wanted(request: &Request) -> Archiving {
     }
     let Some(bucket) = &setup.bucket else { return unset_or_refused_before(&request.environment) };
     let others = [
-        ("WAL_ARCHIVE_ENDPOINT", setup.endpoint.as_ref()),
+        (ENDPOINT, setup.endpoint.as_ref()),
         ("WAL_ARCHIVE_REGION", setup.region.as_ref()),
         ("WAL_ARCHIVE_KEY", setup.key.as_ref()),
         ("WAL_ARCHIVE_SECRET", setup.secret.as_ref()),
