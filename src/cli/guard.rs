@@ -1,10 +1,7 @@
 //! The command line of `pgbackrest-guard`: one subcommand a task.
 
-<<<<<<< HEAD
 use super::run::RunArguments;
-=======
 use super::setup::SetupArguments;
->>>>>>> setup
 use super::status::StatusArguments;
 use super::watch::WatchArguments;
 use crate::exit::{self, Exit};
@@ -23,13 +20,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-<<<<<<< HEAD
     /// Set up archiving, then run CMD with the watcher beside it
     Run(RunArguments),
-=======
     /// Screen the settings, write pgBackRest's and PostgreSQL's configuration, or take it away
     Setup(SetupArguments),
->>>>>>> setup
     /// What is archived, what is lost, and what can be restored
     Status(StatusArguments),
     /// Take base backups, check the catalog, heal and seal gaps
@@ -41,11 +35,8 @@ enum Task {
 pub fn main() -> ExitCode {
     exit::on_panic(PROGRAM, || Exit::Failed);
     let exit = match Arguments::try_parse() {
-<<<<<<< HEAD
         Ok(Arguments { task: Task::Run(arguments) }) => super::run::run(arguments),
-=======
         Ok(Arguments { task: Task::Setup(arguments) }) => super::setup::run(arguments),
->>>>>>> setup
         Ok(Arguments { task: Task::Status(arguments) }) => super::status::run(arguments),
         Ok(Arguments { task: Task::Watch(arguments) }) => super::watch::run(arguments),
         Err(error) => {

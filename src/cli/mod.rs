@@ -4,11 +4,8 @@ mod common;
 pub mod get;
 pub mod guard;
 pub mod push;
-<<<<<<< HEAD
 mod run;
-=======
 mod setup;
->>>>>>> setup
 mod status;
 mod watch;
 

@@ -34,9 +34,9 @@ pub(super) fn for_command(
 }
 
 /// How the watcher's differs. The server's pid file tells it where the server is; a `PGHOST` that names another machine
-/// is meant for clients.
+/// is meant for clients. `names_user`: whether pgBackRest's configuration says as whom it connects.
 #[must_use]
-pub(super) fn for_watch(environment: &Environment) -> EnvironmentChange {
+pub(super) fn for_watch(environment: &Environment, names_user: bool) -> EnvironmentChange {
     let set = |name| environment.get(name).and_then(|value| value.to_str());
     let mut change = EnvironmentChange::default();
     change.unset.extend(MANAGERS);
@@ -45,9 +45,11 @@ pub(super) fn for_watch(environment: &Environment) -> EnvironmentChange {
     if !set("PGHOST").is_some_and(is_here) {
         change.unset.push("PGHOST");
     }
-    // The superuser that the official image has made.
-    if let (None, Some(user)) = (set("PGUSER"), set("POSTGRES_USER")) {
-        change.export.push(("PGUSER", user.to_owned()));
+    // The superuser that the official image has made, in the place of `postgres`.
+    if let Some(user) = set("POSTGRES_USER") {
+        let is_open = [("PGUSER", set("PGUSER").is_none()), ("PGBACKREST_PG1_USER", !names_user)];
+        let new = is_open.into_iter().filter(|(_, is_open)| *is_open).map(|(name, _)| (name, user.to_owned()));
+        change.export.extend(new);
     }
     change
 }
@@ -97,13 +99,16 @@ mod tests {
 
     #[test]
     fn the_watcher_asks_this_machine_as_the_images_superuser() {
-        let change = |pairs: &[(&str, &str)]| for_watch(&pairs.iter().copied().collect());
+        let change = |pairs: &[(&str, &str)]| for_watch(&pairs.iter().copied().collect(), false);
         for (host, stays) in
             [("/run/postgresql", true), ("localhost", true), ("127.0.0.1", true), ("::1", true), ("db.internal", false)]
         {
             assert_eq!(change(&[("PGHOST", host)]).unset.contains(&"PGHOST"), !stays, "{host}");
         }
-        assert_eq!(change(&[("POSTGRES_USER", "app")]).export, [("PGUSER", "app".to_owned())]);
-        assert_eq!(change(&[("POSTGRES_USER", "app"), ("PGUSER", "me")]).export, []);
+        let (user, role) = (("PGUSER", "app".to_owned()), ("PGBACKREST_PG1_USER", "app".to_owned()));
+        assert_eq!(change(&[("POSTGRES_USER", "app")]).export, [user.clone(), role.clone()]);
+        assert_eq!(change(&[("POSTGRES_USER", "app"), ("PGUSER", "me")]).export, [role]);
+        assert_eq!(for_watch(&[("POSTGRES_USER", "app")].into_iter().collect(), true).export, [user]);
+        assert_eq!(change(&[]).export, []);
     }
 }

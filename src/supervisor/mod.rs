@@ -20,7 +20,7 @@ use crate::exit::Exit;
 use crate::log;
 use crate::session::Session;
 use crate::settings::CommonFlags;
-use crate::setup::{self, Archiving, EnvironmentChange, Mode};
+use crate::setup::{self, Archiving, EnvironmentChange, Mode, SetupError};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group};
 use server::Lookout;
 use std::ffi::OsString;
@@ -73,20 +73,17 @@ pub fn run(mut request: Request, signals: Signals) -> Exit {
 
 /// A setup that fails is no reason not to start the server: archiving is then switched off.
 fn set_up(request: &mut setup::Request, volume_was_empty: bool) -> Plan {
-    let prepared = setup::prepare(request)
-        .inspect_err(|error| {
-            tracing::error!("setup failed, archiving is switched off until the next start: {}", log::chain(error));
-        })
-        .ok();
-    let archiving = prepared.as_ref().map(|prepared| &prepared.archiving);
-    let nothing = EnvironmentChange::default();
-    let setup = prepared.as_ref().map_or(&nothing, |prepared| &prepared.environment);
-    let change = environment::for_command(archiving, setup, volume_was_empty, &request.environment);
-    let archiving = match archiving {
-        Some(Archiving::On) => true,
-        Some(Archiving::Unset) => is_configured(request),
-        Some(Archiving::SwitchedOff | Archiving::Invalid { .. }) => false,
-        None => {
+    let judged = setup::judge(request);
+    let result = setup::prepare(request);
+    let done = result.is_ok().then_some(&judged.archiving);
+    let change = environment::for_command(done, &judged.environment, volume_was_empty, &request.environment);
+    let archiving = match (result, &judged.archiving) {
+        (Ok(_), Archiving::On) => true,
+        (Ok(_), Archiving::Unset) => session(request).config.is_some_and(|config| config.option("backup", "pg1-path").is_some()),
+        (Ok(_), Archiving::SwitchedOff | Archiving::Invalid { .. })
+        | (Err(SetupError::NoDataDirectory), Archiving::Unset) => false,
+        (Err(error), _) => {
+            tracing::error!("setup failed, archiving is switched off until the next start: {}", log::chain(&error));
             take_away(request);
             false
         }
@@ -96,16 +93,18 @@ fn set_up(request: &mut setup::Request, volume_was_empty: bool) -> Plan {
 
 /// What an earlier start has configured does not fit the settings any more.
 fn take_away(request: &mut setup::Request) {
+    if request.common.pgdata.is_none() {
+        return;
+    }
     request.mode = Mode { disable: true, ..Mode::APPLY };
     if let Err(error) = setup::prepare(request) {
         tracing::error!("archiving can't be switched off either: {}", log::chain(&error));
     }
 }
 
-/// Whether pgBackRest's own configuration, which decides where no bucket is named, knows this stanza's cluster.
-fn is_configured(request: &setup::Request) -> bool {
-    let session = Session::open(&request.common, &request.environment, Path::new("/"));
-    session.config.is_some_and(|config| config.option("backup", "pg1-path").is_some())
+/// pgBackRest's configuration as the watcher will find it.
+fn session(request: &setup::Request) -> Session {
+    Session::open(&request.common, &request.environment, Path::new("/"))
 }
 
 /// CMD and the watcher.
@@ -200,7 +199,9 @@ impl Supervisor {
 
     fn start_watch(&mut self) -> Option<Event> {
         let lookout = self.lookout.as_ref()?;
-        let own = environment::for_watch(&self.request.setup.environment);
+        let setup = &self.request.setup;
+        let names_user = session(setup).config.is_some_and(|config| config.option("backup", "pg1-user").is_some());
+        let own = environment::for_watch(&setup.environment, names_user);
         match start::watch(&self.request.flags, [&self.plan.change, &own], lookout.directory()) {
             Ok(pid) => {
                 self.watch = Some(pid);
