@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use std::fs::{self, Metadata};
 use std::io::Read as _;
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -47,7 +48,7 @@ pub struct Postmaster {
     pub pid: i32,
     /// When it was started, in seconds since 1970.
     pub started_at: i64,
-    /// Whether it listens on an address, not on a socket alone.
+    /// Whether other machines can reach it: it listens not only on a socket, or for this machine.
     pub listens: bool,
     /// Whether it takes connections: `ready`, or `standby` where only reading ones.
     pub takes_connections: bool,
@@ -185,7 +186,7 @@ impl DataDirectory {
         let found = Postmaster {
             pid: line(0)?.parse().ok()?,
             started_at: line(2)?.parse().ok()?,
-            listens: line(5).is_some_and(|address| !address.is_empty()),
+            listens: line(5).is_some_and(|address| !address.is_empty() && !is_this_machine(address)),
             takes_connections: line(STATUS_LINE).is_some_and(|status| ["ready", "standby"].contains(&status)),
         };
         self.server_runs().then_some(found)
@@ -219,6 +220,12 @@ impl DataDirectory {
         let stopping = text.lines().nth(STATUS_LINE).is_some_and(|status| status.trim() == "stopping");
         if stopping { fs::metadata(&path).and_then(|file: Metadata| file.modified()).ok() } else { None }
     }
+}
+
+/// Whether an address is of this machine alone.
+#[must_use]
+pub fn is_this_machine(address: &str) -> bool {
+    address == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// When a file was last renamed or written: a rename keeps the time of the content (`pgarch.c` renames `.ready` to `.done`).
@@ -263,7 +270,8 @@ mod tests {
         let own = std::process::id();
         for (address, status, expected) in [
             ("*", "ready   ", (true, true)),
-            ("127.0.0.1", "starting", (true, false)),
+            ("10.0.0.1", "starting", (true, false)),
+            ("localhost", "ready", (false, true)),
             ("", "standby ", (false, true)),
             ("", "stopping", (false, false)),
         ] {

@@ -43,7 +43,7 @@ pub struct Server {
     /// Whether it is CMD itself, or a process that CMD or its children look after. A server that `pg_ctl` has put into
     /// the background is not.
     pub is_commands: bool,
-    /// Whether it listens on an address, not on a socket alone.
+    /// Whether other machines can reach it.
     pub listens: bool,
     /// Whether it was started after its configuration for archiving was written.
     pub knows_configuration: bool,
@@ -52,8 +52,8 @@ pub struct Server {
 /// Whether the watcher may begin beside this server.
 ///
 /// On a volume that was empty when we started, the official image's entrypoint first starts a temporary server, for the
-/// scripts in `docker-entrypoint-initdb.d`: in the background, on its socket alone, before archiving is configured. It
-/// is no server to watch.
+/// scripts in `docker-entrypoint-initdb.d`: in the background, for this machine alone, before archiving is configured.
+/// It is no server to watch.
 #[must_use]
 pub fn may_be_watched(server: Server, volume_was_empty: bool) -> bool {
     !volume_was_empty || server.is_commands || server.listens || server.knows_configuration

@@ -4,9 +4,9 @@
 //! cluster, valid settings stay, because there the second half of setup runs inside CMD, in the initdb hook. An empty
 //! bucket stays too: it tells push that archiving is switched off.
 
+use crate::data_directory::is_this_machine;
 use crate::settings::Environment;
 use crate::setup::{Archiving, EnvironmentChange};
-use std::net::IpAddr;
 use std::path::Path;
 
 const BUCKET: &str = "WAL_ARCHIVE_BUCKET";
@@ -56,8 +56,7 @@ pub(super) fn for_watch(environment: &Environment, names_user: bool) -> Environm
 
 /// Whether a host is this machine: a socket's folder, or an address of its own.
 fn is_here(host: &str) -> bool {
-    let address = host.parse::<IpAddr>();
-    Path::new(host).is_absolute() || host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    Path::new(host).is_absolute() || is_this_machine(host)
 }
 
 #[cfg(test)]

@@ -79,7 +79,9 @@ fn set_up(request: &mut setup::Request, volume_was_empty: bool) -> Plan {
     let change = environment::for_command(done, &judged.environment, volume_was_empty, &request.environment);
     let archiving = match (result, &judged.archiving) {
         (Ok(_), Archiving::On) => true,
-        (Ok(_), Archiving::Unset) => session(request).config.is_some_and(|config| config.option("backup", "pg1-path").is_some()),
+        (Ok(_), Archiving::Unset) => {
+            session(request).config.is_some_and(|config| config.option("backup", "pg1-path").is_some())
+        }
         (Ok(_), Archiving::SwitchedOff | Archiving::Invalid { .. })
         | (Err(SetupError::NoDataDirectory), Archiving::Unset) => false,
         (Err(error), _) => {

@@ -36,6 +36,8 @@ pub(crate) struct Scene {
     pub(crate) lab: Lab,
     guard: PathBuf,
     place: Place,
+    /// What a shell does in the namespace before the supervisor takes its place.
+    prelude: String,
 }
 
 impl Scene {
@@ -43,7 +45,33 @@ impl Scene {
         let lab = Lab::new();
         let guard = lab.copy_program(env!("CARGO_BIN_EXE_pgbackrest-guard"));
         lab.copy_program(env!("CARGO_BIN_EXE_pgbackrest-guard-push"));
-        Self { lab, guard, place }
+        Self { lab, guard, place, prelude: String::new() }
+    }
+
+    /// Something to do in the namespace first, such as a mount that ends with it.
+    pub(crate) fn first(self, prelude: &str) -> Self {
+        Self { prelude: format!("set -e\n{prelude}\n"), ..self }
+    }
+
+    /// A folder of the laboratory's user, by its name there.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.lab.path().join(name)
+    }
+
+    /// A data directory as far as the supervisor and setup look at it, and pgBackRest's configuration for it.
+    pub(crate) fn initialised(&self) -> PathBuf {
+        let data = self.lab.folder("data");
+        self.lab.folder("data/global");
+        let mut control = vec![0; 8192];
+        control[..8].copy_from_slice(&7_711_654_820_558_158_875_u64.to_ne_bytes());
+        for (name, content) in [
+            ("data/global/pg_control", control),
+            ("data/postgresql.conf", b"port = 1\n".to_vec()),
+            ("data/PG_VERSION", b"15\n".to_vec()),
+        ] {
+            self.lab.write_file(name, content);
+        }
+        data
     }
 
     /// A script, to be CMD.
@@ -60,7 +88,8 @@ impl Scene {
             Place::Any => self.lab.command(&self.guard),
             Place::First => {
                 let mut unshare = Command::new("unshare");
-                unshare.args(["--pid", "--fork", "--kill-child", "--mount-proc"]).arg(&self.guard);
+                unshare.args(["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"]);
+                unshare.arg(format!("{}exec \"$0\" \"$@\"", self.prelude)).arg(&self.guard);
                 unshare.current_dir(self.lab.path()).stdin(Stdio::null());
                 unshare
             }
