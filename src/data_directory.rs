@@ -173,9 +173,7 @@ impl DataDirectory {
     #[must_use]
     pub fn server_runs(&self) -> bool {
         let text = fs::read_to_string(self.0.join("postmaster.pid")).unwrap_or_default();
-        let pid = text.lines().next().and_then(|line| line.trim().parse().ok()).and_then(Pid::from_raw);
-        // EPERM: it lives, as another user.
-        pid.is_some_and(|pid| !matches!(test_kill_process(pid), Err(Errno::SRCH)))
+        text.lines().next().and_then(number_of_process).is_some_and(lives)
     }
 
     /// What the pid file says of the postmaster, if one lives.
@@ -183,13 +181,12 @@ impl DataDirectory {
     pub fn postmaster(&self) -> Option<Postmaster> {
         let text = fs::read_to_string(self.0.join("postmaster.pid")).ok()?;
         let line = |at: usize| text.lines().nth(at).map(str::trim);
-        let found = Postmaster {
-            pid: line(0)?.parse().ok()?,
+        Some(Postmaster {
+            pid: line(0).and_then(number_of_process).filter(|pid| lives(*pid))?.as_raw_pid(),
             started_at: line(2)?.parse().ok()?,
             listens: line(5).is_some_and(|address| !address.is_empty() && !is_this_machine(address)),
             takes_connections: line(STATUS_LINE).is_some_and(|status| ["ready", "standby"].contains(&status)),
-        };
-        self.server_runs().then_some(found)
+        })
     }
 
     /// The folder of the server's socket and its port, from lines 4 and 5 of the pid file (`utils/pidfile.h`).
@@ -220,6 +217,17 @@ impl DataDirectory {
         let stopping = text.lines().nth(STATUS_LINE).is_some_and(|status| status.trim() == "stopping");
         if stopping { fs::metadata(&path).and_then(|file: Metadata| file.modified()).ok() } else { None }
     }
+}
+
+/// The number in a pid file. A server without a postmaster, such as initdb's, writes its own with a minus before it
+/// (miscinit.c, `CreateLockFile`); it is no postmaster.
+fn number_of_process(text: &str) -> Option<Pid> {
+    text.trim().parse().ok().filter(|number: &i32| *number > 0).and_then(Pid::from_raw)
+}
+
+/// Whether a process lives, also as another user (EPERM).
+fn lives(pid: Pid) -> bool {
+    !matches!(test_kill_process(pid), Err(Errno::SRCH))
 }
 
 /// Whether an address is of this machine alone.
@@ -277,6 +285,10 @@ mod tests {
         ] {
             assert_eq!(said(own, address, status), Some(expected), "{address} {status}");
         }
+        // A server without a postmaster: initdb's, or one in single-user mode.
+        let text = format!("-{own}\n/data\n1763800000\n5432\n/tmp\n*\n 1 2\nready\n");
+        fs::write(folder.path().join("postmaster.pid"), text).unwrap();
+        assert_eq!((directory.postmaster(), directory.server_runs()), (None, false));
         // The largest number of a process (PID_MAX_LIMIT) is not in use.
         assert_eq!(said(4_194_304, "*", "ready"), None);
         fs::write(folder.path().join("postmaster.pid"), "").unwrap();
