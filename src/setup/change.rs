@@ -91,7 +91,10 @@ fn create_folder(path: &Path, mode: u32, owner: Option<Owner>) -> io::Result<()>
     if path.is_dir() {
         return Ok(());
     }
-    DirBuilder::new().recursive(true).mode(mode).create(path)?;
+    if let Some(above) = path.parent() {
+        DirBuilder::new().recursive(true).create(above)?;
+    }
+    DirBuilder::new().mode(mode).create(path)?;
     if let Some(owner) = owner {
         owner.give(path)?;
     }

@@ -149,11 +149,15 @@ pub enum SetupError {
 pub fn prepare(request: &Request) -> Result<Prepared, SetupError> {
     let prepared = judge(request);
     say::verdict(request, &prepared.archiving);
+    if request.common.pgdata.is_none() && prepared.archiving != Archiving::On {
+        return Ok(prepared);
+    }
     let place = Place::find(request)?;
-    let changes = match plan::changes(request, &prepared.archiving, &place) {
-        Ok(changes) => changes,
+    let plan::Plan { changes, path } = match plan::changes(request, &prepared.archiving, &place) {
+        Ok(plan) => plan,
         Err(error) => return Err(withdrawn(error, request, &place)),
     };
+    say::repository_path(path.as_ref());
     let open = |change: &&Change| !change.is_made(place.owner);
     if request.mode.dry_run {
         let preview = preview::preview(changes.iter().filter(open));

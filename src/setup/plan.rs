@@ -20,15 +20,25 @@ const FILE_MODE: u32 = 0o640;
 /// The mode of the spool, and of a folder made for pgBackRest's configuration.
 const FOLDER_MODE: u32 = 0o750;
 
+/// What setup will do.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// What has to change.
+    pub(super) changes: Vec<Change>,
+    /// Where the repository is, when archiving is switched on.
+    pub(super) path: Option<RepositoryPath>,
+}
+
 /// What has to change, in the order in which it is safe.
 ///
 /// `conf.d/pgbackrest.conf` is last when archiving is switched on, and first when it is switched off: a setup that fails
 /// half-way never leaves a server that archives without a repository. The sentinel goes before archiving comes: while it is there, push
 /// acknowledges segments without storing them.
-pub(super) fn changes(request: &Request, archiving: &Archiving, place: &Place) -> Result<Vec<Change>, SetupError> {
+pub(super) fn changes(request: &Request, archiving: &Archiving, place: &Place) -> Result<Plan, SetupError> {
     let sentinel = place.in_data(".pgbackrest_invalid_bucket");
-    Ok(match archiving {
-        Archiving::On if place.initialised => switched_on(request, place, sentinel)?,
+    let changes = match archiving {
+        Archiving::On if place.initialised => return switched_on(request, place, sentinel),
+        Archiving::On if place.repositories(request) > 1 => Vec::new(),
         Archiving::On => backrest_conf(request, place, &request.setup.repository_base)?,
         _ if !place.initialised => Vec::new(),
         Archiving::Unset => vec![Change::Gone(sentinel)],
@@ -38,27 +48,31 @@ pub(super) fn changes(request: &Request, archiving: &Archiving, place: &Place) -
             let reason = Change::Text(sentinel, format!("{reason}\n"), FILE_MODE);
             [switched_off(place).as_slice(), &[reason]].concat()
         }
-    })
+    };
+    Ok(Plan { changes, path: None })
 }
 
 fn switched_off(place: &Place) -> [Change; 2] {
     [Change::Gone(place.server_conf()), Change::Gone(place.in_data(".pgbackrest_backup_state"))]
 }
 
-fn switched_on(request: &Request, place: &Place, sentinel: PathBuf) -> Result<Vec<Change>, SetupError> {
+fn switched_on(request: &Request, place: &Place, sentinel: PathBuf) -> Result<Plan, SetupError> {
     let control = place.data.control().ok_or_else(|| SetupError::NoIdentifier(place.in_data("global/pg_control")))?;
     let noted = place.data.repository_path();
     let path = repository_path(&request.setup.repository_base, control.system_id, noted.as_deref());
     let several = place.repositories(request) > 1;
-    let mut changes = if several { Vec::new() } else { backrest_conf(request, place, path.path())? };
+    let mut changes = Vec::new();
+    if !several {
+        changes = backrest_conf(request, place, path.path())?;
+        changes.push(Change::FolderOfMode(place.in_data(render::SPOOL), FOLDER_MODE));
+    }
     // A repository that the operator wrote has a path already; only one that is another cluster's must not stay.
     if !several || matches!(path, RepositoryPath::Replaced { .. }) {
         changes.push(Change::Text(place.in_data(".pgbackrest_repo_path"), format!("{}\n", path.path()), FILE_MODE));
     }
-    changes.push(Change::FolderOfMode(place.in_data(render::SPOOL), FOLDER_MODE));
     changes.push(Change::Gone(sentinel));
     changes.extend(server_conf(request, place)?);
-    Ok(changes)
+    Ok(Plan { changes, path: Some(path).filter(|path| !several || matches!(path, RepositoryPath::Replaced { .. })) })
 }
 
 /// pgBackRest's configuration; an operator's own is kept beside it.

@@ -114,7 +114,7 @@ pub(super) fn pgbackrest_conf(repository: &Repository<'_>, machine: &Machine<'_>
     line("compress-type", &"zst");
     line("compress-level", &3);
     line("archive-async", &"y");
-    line("archive-push-queue-max", &machine.queue_limit);
+    line("archive-push-queue-max", &format_args!("{}MiB", machine.queue_limit / MIB));
     line("spool-path", &format_args!("{}/{SPOOL}", machine.pgdata.trim_end_matches('/')));
     line("\n[global:archive-push]\nprocess-max", &machine.processes.push);
     line("\n[global:archive-get]\nprocess-max", &machine.processes.get);

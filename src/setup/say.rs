@@ -4,6 +4,7 @@ use super::place::Place;
 use super::server_config::{self, ServerConfig};
 use super::{Archiving, REASON_VARIABLE, Request};
 use crate::classify::redact::Redactor;
+use crate::decide::repository_path::RepositoryPath;
 use crate::decide::setup::Reason;
 use std::ffi::OsString;
 
@@ -76,6 +77,18 @@ fn hints(request: &Request) {
         tracing::warn!(
             "WAL_ARCHIVE_KEY and WAL_ARCHIVE_SECRET are not set: pgBackRest asks for the machine's own role"
         );
+    }
+}
+
+/// Which path in the repository is the cluster's, where that is new.
+pub(super) fn repository_path(path: Option<&RepositoryPath>) {
+    match path {
+        Some(RepositoryPath::Replaced { path, old }) => tracing::warn!(
+            "the noted repository path {old} is another cluster's, as after pg_upgrade or a new initdb: {path} is this one's. \
+             What was archived under the old path stays there"
+        ),
+        Some(RepositoryPath::Adopted(path)) => tracing::info!("the repository path of this cluster is {path}"),
+        Some(RepositoryPath::Kept(_)) | None => {}
     }
 }
 
