@@ -157,6 +157,9 @@ pub fn prepare(request: &Request) -> Result<Prepared, SetupError> {
         Ok(plan) => plan,
         Err(error) => return Err(withdrawn(error, request, &place)),
     };
+    if prepared.archiving == Archiving::On && place.repositories(request) < 2 {
+        say::hints(request);
+    }
     say::repository_path(path.as_ref());
     let open = |change: &&Change| !change.is_made(place.owner);
     if request.mode.dry_run {

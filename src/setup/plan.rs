@@ -38,7 +38,7 @@ pub(super) fn changes(request: &Request, archiving: &Archiving, place: &Place) -
     let sentinel = place.in_data(".pgbackrest_invalid_bucket");
     let changes = match archiving {
         Archiving::On if place.initialised => return switched_on(request, place, sentinel),
-        Archiving::On if place.repositories(request) > 1 => Vec::new(),
+        Archiving::On if place.repositories(request) > 1 || place.holds_pgbackrest_conf() => Vec::new(),
         Archiving::On => backrest_conf(request, place, &request.setup.repository_base)?,
         _ if !place.initialised => Vec::new(),
         Archiving::Unset => vec![Change::Gone(sentinel)],
@@ -116,11 +116,12 @@ fn conf_text(request: &Request, place: &Place, path: &str) -> Result<String, Set
     let server = server_config::locate(place.data.path()).map(|file| ServerConfig::read(&file, place.data.path()));
     let setting = |name| server.as_ref().and_then(|server| server.get(name)).map(|(value, _)| value);
     let socket = setting("unix_socket_directories").and_then(|folders| folders.split(',').next()).map(str::trim);
-    let state_dir = place.foreign_state_dir(request).and_then(|folder| folder.strip_prefix(place.data.path()).ok());
+    let own = place.foreign_state_dir(request).into_iter().chain([place.pgbackrest_conf.as_path()]);
+    let own = own.filter_map(|path| path.strip_prefix(place.data.path()).ok()?.to_str()).collect();
     let machine = Machine {
         stanza: &request.common.stanza.value,
         pgdata: &pgdata,
-        state_dir: state_dir.and_then(Path::to_str),
+        excluded: own,
         port: setting("port").filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()) && *port != "5432"),
         socket: socket.filter(|folder| folder.starts_with('/') && !folder.contains(char::is_control)),
         queue_limit: render::queue_limit(Volume::of(place.nearest()).total),
@@ -208,13 +209,12 @@ fn server_conf(request: &Request, place: &Place) -> Result<Vec<Change>, SetupErr
 /// `postgresql.conf` with the line at its end, so that nothing in the file wins over what is included.
 fn with_include(main: &Path) -> Result<Change, SetupError> {
     let read = |source| SetupError::Change { what: "read", path: main.to_owned(), source };
-    let bytes = fs::read(main).map_err(read)?;
-    let old = String::from_utf8(bytes).map_err(|_| SetupError::OddPath(main.to_owned()))?;
-    let newline = if old.is_empty() || old.ends_with('\n') { "" } else { "\n" };
-    Ok(Change::Edited(
-        main.to_owned(),
-        format!("{old}{newline}\n# Added by pgbackrest-guard setup.\ninclude_dir = 'conf.d'\n"),
-    ))
+    let mut bytes = fs::read(main).map_err(read)?;
+    if bytes.last().is_some_and(|last| *last != b'\n') {
+        bytes.push(b'\n');
+    }
+    bytes.extend_from_slice(b"\n# Added by pgbackrest-guard setup.\ninclude_dir = 'conf.d'\n");
+    Ok(Change::Edited(main.to_owned(), bytes))
 }
 
 fn text(value: Option<&OsString>) -> Option<&str> {

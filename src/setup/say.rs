@@ -22,8 +22,7 @@ pub(super) fn verdict(request: &Request, archiving: &Archiving) {
             shown(request, variable),
             meaning(*reason, *variable == "WAL_ARCHIVE_BUCKET")
         ),
-        Archiving::On => hints(request),
-        Archiving::SwitchedOff | Archiving::Unset => {}
+        Archiving::On | Archiving::SwitchedOff | Archiving::Unset => {}
     }
 }
 
@@ -66,7 +65,7 @@ fn text(value: &OsString) -> String {
 }
 
 /// What is not said, and what is taken instead.
-fn hints(request: &Request) {
+pub(super) fn hints(request: &Request) {
     let setup = &request.setup;
     let unset = |name: &str| request.environment.get(name).is_none();
     if setup.endpoint.is_none() && unset("PGBACKREST_REPO1_S3_ENDPOINT") {
@@ -95,6 +94,11 @@ pub(super) fn repository_path(path: Option<&RepositoryPath>) {
 /// What came of it.
 pub(super) fn outcome(request: &Request, archiving: &Archiving, place: &Place, made: usize) {
     match archiving {
+        Archiving::On if !place.initialised && place.holds_pgbackrest_conf() => tracing::info!(
+            "{} holds no cluster yet, and {} lies in it: nothing is made before initdb",
+            place.data.path().display(),
+            place.pgbackrest_conf.display()
+        ),
         Archiving::On if !place.initialised => tracing::info!(
             "{} holds no cluster yet: pgBackRest is configured, the rest follows in the initdb hook or at the next start",
             place.data.path().display()

@@ -110,9 +110,7 @@ fn first_boot(volume: &Volume) {
     assert_eq!((file.mode() & 0o7777, file.uid()), (0o640, owner));
     let folder = volume.conf.parent().unwrap();
     fs::set_permissions(folder, fs::Permissions::from_mode(0o555)).unwrap();
-    let initdb =
-        fs::read_dir("/usr/lib/postgresql").unwrap().flatten().map(|entry| entry.path().join("bin/initdb")).max();
-    let mut initdb = volume.lab.command(initdb.unwrap());
+    let mut initdb = volume.lab.command(program("initdb"));
     said(initdb.args(["--no-sync", "--username=postgres", "-D"]).arg(&volume.pgdata).output().unwrap());
     let automatic = fs::read(volume.pgdata.join("postgresql.auto.conf")).unwrap();
     let hook = volume.setup(true, "wal-one");
@@ -180,4 +178,45 @@ fn live_setup_serves_a_volume_through_its_life() {
     let main = fs::read_to_string(volume.pgdata.join("postgresql.conf")).unwrap();
     assert_eq!(main.lines().filter(|line| line.starts_with("include_dir")).count(), 1);
     cluster.stop(StopMode::Fast);
+    configured_elsewhere(&volume);
+}
+
+/// As on Debian: the configuration outside the data directory, which PostgreSQL itself reads as setup meant it.
+fn configured_elsewhere(volume: &Volume) {
+    let folder = volume.lab.folder("server");
+    let main = folder.join("postgresql.conf");
+    fs::remove_file(volume.pgdata.join("postgresql.conf")).unwrap();
+    volume.lab.write_file(&main, "work_mem = '6MB'\n");
+    let option = format!("config_file={}", main.display());
+    fs::write(volume.pgdata.join("postmaster.opts"), format!("postgres \"-c\" \"{option}\"\n")).unwrap();
+    let value = |name: &str| {
+        let mut postgres = volume.lab.command(program("postgres"));
+        let output = postgres.arg("-D").arg(&volume.pgdata).args(["-c", &option, "-C", name]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(value("archive_mode"), "off");
+    volume.setup(false, "wal-two");
+    assert_eq!(
+        (value("archive_mode"), value("archive_timeout"), value("work_mem")),
+        ("on".into(), "60".into(), "6144".into())
+    );
+    assert!(value("archive_command").contains("/pgbackrest-guard-push "));
+    volume.setup(false, "");
+    assert_eq!(value("archive_mode"), "off");
+    // The snippet for people who configure the server themselves says the same.
+    let snippet = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/postgresql/pgbackrest-guard.conf");
+    volume.lab.write_file(folder.join("conf.d/snippet.conf"), fs::read(snippet).unwrap());
+    assert_eq!((value("archive_mode"), value("archive_timeout")), ("on".into(), "60".into()));
+    assert_eq!(value("archive_command"), "pgbackrest-guard-push %p");
+    assert_eq!(value("restore_command"), "pgbackrest-guard-get %f \"%p\"");
+}
+
+/// A program of the newest PostgreSQL.
+fn program(name: &str) -> PathBuf {
+    fs::read_dir("/usr/lib/postgresql")
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path().join("bin").join(name))
+        .max()
+        .unwrap()
 }

@@ -52,6 +52,22 @@ fn a_data_directory_that_is_missing_or_holds_something_else_is_left_alone() {
 }
 
 #[test]
+fn a_configuration_in_the_data_directory_waits_for_initdb() {
+    let scene = Scene::new();
+    let link = scene.path().join("link");
+    std::os::unix::fs::symlink(scene.data(), &link).unwrap();
+    for conf in [scene.data().join("etc/pgbackrest.conf"), link.join("pgbackrest.conf")] {
+        let flag = format!("--pgbackrest-config={}", conf.display());
+        scene.setup(&[&flag]).ended(0).says("nothing is made before initdb");
+        assert_eq!(ls(&scene), "");
+    }
+    scene.initialise(IDENTIFIER);
+    let conf = scene.data().join("etc/pgbackrest.conf");
+    scene.setup(&[&format!("--pgbackrest-config={}", conf.display())]).ended(0);
+    assert!(fs::read_to_string(conf).unwrap().contains("exclude=etc/pgbackrest.conf\n"), "it holds the keys");
+}
+
+#[test]
 fn the_hook_finishes_what_was_begun_before_initdb() {
     let scene = Scene::new();
     scene.setup(&[]).ended(0);
@@ -231,6 +247,12 @@ fn the_line_goes_where_the_server_reads_it() {
         scene.setup(&[]).ended(0);
         assert_eq!(scene.read("postgresql.conf").as_deref(), Some(line));
     }
+    // In any encoding.
+    let scene = Scene::initialised();
+    fs::write(scene.data().join("postgresql.conf"), b"# gr\xfc\xdfe").unwrap();
+    scene.setup(&[]).ended(0);
+    let bytes = fs::read(scene.data().join("postgresql.conf")).unwrap();
+    assert!(bytes.starts_with(b"# gr\xfc\xdfe\n\n#") && bytes.ends_with(b"\ninclude_dir = 'conf.d'\n"));
     let scene = Scene::initialised();
     scene.put("postgresql.auto.conf", "archive_command = 'cp'\n");
     scene.setup(&[]).ended(0).says("archive_command in").says("postgresql.auto.conf wins over");
