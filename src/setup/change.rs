@@ -44,7 +44,8 @@ impl Change {
         let owner_is = owner.is_none_or(|owner| metadata.as_ref().is_ok_and(|file| Owner::of(file) == owner));
         match self {
             Self::Folder(path, _) => path.is_dir(),
-            Self::FolderOfMode(path, mode) => path.is_dir() && mode_is(*mode) && owner_is,
+            // Whoever made a link of it has the folder to look after; root must not change what a link leads to.
+            Self::FolderOfMode(path, mode) => path.is_dir() && (path.is_symlink() || mode_is(*mode) && owner_is),
             Self::Text(path, text, mode) => holds(path, text.as_bytes()) && mode_is(*mode) && owner_is,
             Self::Edited(path, text) => holds(path, text),
             Self::Gone(path) => fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound),

@@ -117,6 +117,9 @@ pub enum SetupError {
     /// A name that no configuration file can hold.
     #[error("{} is not plain text (UTF-8, without control characters)", .0.display().to_string().escape_debug())]
     OddPath(PathBuf),
+    /// A folder that its owner may have turned into a way for root.
+    #[error("{0} is a symbolic link, which root does not follow there: run setup as the server's user")]
+    Link(PathBuf),
     /// One half of the credentials.
     #[error("{0} is not set, though its other half is: set both, or neither for the machine's own role")]
     HalfAKey(&'static str),

@@ -36,6 +36,10 @@ pub(super) struct Plan {
 /// acknowledges segments without storing them.
 pub(super) fn changes(request: &Request, archiving: &Archiving, place: &Place) -> Result<Plan, SetupError> {
     let sentinel = place.in_data(".pgbackrest_invalid_bucket");
+    let folder = place.in_data("conf.d");
+    if place.owner.is_some() && *archiving != Archiving::Unset && folder.is_symlink() {
+        return Err(SetupError::Link(folder));
+    }
     let changes = match archiving {
         Archiving::On if place.initialised => return switched_on(request, place, sentinel),
         Archiving::On if place.repositories(request) > 1 || place.holds_pgbackrest_conf() => Vec::new(),
@@ -113,7 +117,8 @@ fn conf_text(request: &Request, place: &Place, path: &str) -> Result<String, Set
     };
     check_version(request, &repository)?;
     let pgdata = plain(place.data.path())?;
-    let server = server_config::locate(place.data.path()).map(|file| ServerConfig::read(&file, place.data.path()));
+    let server =
+        server_config::locate(place.data.path(), place.owner).map(|file| ServerConfig::read(&file, place.data.path()));
     let setting = |name| server.as_ref().and_then(|server| server.get(name)).map(|(value, _)| value);
     let socket = setting("unix_socket_directories").and_then(|folders| folders.split(',').next()).map(str::trim);
     let own = place.foreign_state_dir(request).into_iter().chain([place.pgbackrest_conf.as_path()]);
@@ -177,7 +182,8 @@ fn check_version(request: &Request, repository: &Repository<'_>) -> Result<(), S
 /// PostgreSQL's part: the settings in the data directory's `conf.d`, and one line that has them read.
 fn server_conf(request: &Request, place: &Place) -> Result<Vec<Change>, SetupError> {
     let pgdata = place.data.path();
-    let main = server_config::locate(pgdata).ok_or_else(|| SetupError::NoServerConfig(pgdata.to_owned()))?;
+    let main =
+        server_config::locate(pgdata, place.owner).ok_or_else(|| SetupError::NoServerConfig(pgdata.to_owned()))?;
     let server = ServerConfig::read(&main, pgdata);
     if let Some((level, file)) = server.get("wal_level").filter(|(level, _)| level.eq_ignore_ascii_case("minimal")) {
         return Err(SetupError::WalLevel(level.to_owned(), file.to_owned()));

@@ -105,7 +105,7 @@ pub(super) fn outcome(request: &Request, archiving: &Archiving, place: &Place, m
         ),
         Archiving::On => switched_on(request, place, made),
         Archiving::SwitchedOff if made > 0 => {
-            tracing::info!("archiving is switched off from the server's next start on")
+            tracing::info!("archiving is switched off from the server's next start on");
         }
         Archiving::SwitchedOff => tracing::info!("archiving is switched off already: nothing changed"),
         Archiving::Unset => tracing::info!("WAL_ARCHIVE_BUCKET is not set: pgBackRest's own configuration decides"),
@@ -124,7 +124,7 @@ fn switched_on(request: &Request, place: &Place, made: usize) {
     } else {
         tracing::info!("archiving is configured; it takes effect at the server's next start");
     }
-    let Some(main) = server_config::locate(place.data.path()) else { return };
+    let Some(main) = server_config::locate(place.data.path(), place.owner) else { return };
     let server = ServerConfig::read(&main, place.data.path());
     let own = place.server_conf();
     for name in ["archive_mode", "archive_command"] {

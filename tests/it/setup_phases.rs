@@ -231,6 +231,7 @@ fn the_line_goes_where_the_server_reads_it() {
     fs::remove_file(scene.data().join("postgresql.conf")).unwrap();
     fs::write(etc.join("postgresql.conf"), "port = 5433\ninclude_dir = 'conf.d'  # Debian's\n").unwrap();
     let main = etc.join("postgresql.conf").display().to_string();
+    scene.give_to_postgres();
     scene.put("postmaster.opts", &format!("/usr/bin/postgres \"-D\" \"/data\" \"-c\" \"config_file={main}\"\n"));
     let said = scene.setup(&[]).ended(0);
     let text = fs::read_to_string(etc.join("postgresql.conf")).unwrap();
@@ -246,6 +247,15 @@ fn the_line_goes_where_the_server_reads_it() {
         scene.put("postgresql.conf", line);
         scene.setup(&[]).ended(0);
         assert_eq!(scene.read("postgresql.conf").as_deref(), Some(line));
+    }
+    // Root is not led to a place that is not the server's user's.
+    let scene = Scene::initialised();
+    scene.give_to_postgres();
+    fs::create_dir(scene.path().join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(scene.path().join("elsewhere"), scene.data().join("conf.d")).unwrap();
+    if rustix::process::geteuid().is_root() {
+        scene.setup(&[]).ended(1).says("conf.d is a symbolic link");
+        assert!(fs::read_dir(scene.path().join("elsewhere")).unwrap().next().is_none());
     }
     // In any encoding.
     let scene = Scene::initialised();

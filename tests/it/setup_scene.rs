@@ -126,6 +126,14 @@ impl Scene {
         fs::write(path, text).unwrap();
     }
 
+    /// Gives everything to the server's user, where the test is root.
+    pub(crate) fn give_to_postgres(&self) {
+        if rustix::process::geteuid().is_root() {
+            let status = Command::new("chown").args(["-R", "postgres"]).arg(self.path()).status().unwrap();
+            assert!(status.success());
+        }
+    }
+
     /// `setup`, not started.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(GUARD);
