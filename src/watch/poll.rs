@@ -82,8 +82,7 @@ impl Watcher {
             healable: candidates.iter().any(Candidate::is_in_a_gap),
             last_failure_at: primary.last_failed_at.max(ours),
             backup_runs: self.backup.is_some(),
-            // The archiver goes in order: once it has succeeded again, what had failed is archived or given up.
-            unproven: self.failures.are_newer_than(self.proven) && primary.last_archived_at > primary.last_failed_at,
+            unproven: self.failures.are_newer_than(self.proven) && primary.caught_up,
         }
     }
 

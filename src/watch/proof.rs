@@ -29,8 +29,7 @@ impl Watcher {
     /// Walks the listing, and seals what a backup in the catalog began after.
     pub(super) fn walk(&mut self, stanza: &Stanza, primary: &Primary) {
         let walk = self.look_for_holes(stanza, primary);
-        let caught_up = primary.last_archived_at > primary.last_failed_at;
-        if self.failures.are_newer_than(self.proven) && caught_up && !self.told {
+        if self.failures.are_newer_than(self.proven) && primary.caught_up && !self.told {
             match walk {
                 Walk::Whole => {
                     tracing::info!("archiving had failed and has caught up: no backup is needed");

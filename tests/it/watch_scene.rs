@@ -176,10 +176,7 @@ impl Scene {
 
     /// A watcher that goes on.
     pub(crate) fn start(&self, variables: &[(&str, &str)]) -> Running {
-        let log = self.lab.path().join("watch.log");
-        let file = File::create(&log).unwrap();
-        let child = self.command(variables).stdout(Stdio::null()).stderr(file).spawn().unwrap();
-        Running { child, log }
+        Running::start(&self.lab, &mut self.command(variables))
     }
 }
 
@@ -190,6 +187,14 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Starts it, its log in the laboratory.
+    pub(crate) fn start(lab: &Lab, command: &mut Command) -> Self {
+        let log = lab.path().join("watch.log");
+        let file = File::create(&log).unwrap();
+        let child = command.stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        Self { child, log }
+    }
+
     /// Its pid.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
