@@ -117,7 +117,9 @@ impl Watcher {
             AfterCatalog::Adopt(newest) => {
                 self.said.remove("catalog");
                 tracing::info!("no full backup was on record, and the catalog has one: it is adopted");
-                self.note(&[("last_full_at", Some(newest.full)), ("last_diff_at", Some(newest.any))]);
+                // A backup of a clock that was ahead counts as made now: a stamp in the future would count as unset.
+                let (full, any) = (newest.full.min(now), newest.any.min(now));
+                self.note(&[("last_full_at", Some(full)), ("last_diff_at", Some(any))]);
                 if let Some(stanza) = stanza {
                     self.walk(&stanza, primary);
                 }

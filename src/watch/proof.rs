@@ -49,9 +49,6 @@ impl Watcher {
 
     /// Whether the catalog already holds what a backup for a gap would be taken for.
     pub(super) fn is_sealed_already(&mut self, primary: &Primary) -> bool {
-        if !self.ledger_state().is_some_and(|state| state.gaps.any_open()) {
-            return false;
-        }
         if let Ok(stanza) = self.info() {
             self.seal_by_catalog(&stanza, primary.system_id);
         }
@@ -66,6 +63,9 @@ impl Watcher {
             if let (true, Some(start)) = (open, start_of(backup)) {
                 self.seal(&start, LossesBefore::StartedAt(backup.timestamp.start));
             }
+        }
+        if let Some(newest) = stanza.good_backups(system_id).map(|backup| backup.timestamp.start).max() {
+            self.marker_is_older_than(newest);
         }
     }
 

@@ -41,6 +41,10 @@ mod push_watch;
 mod standin;
 mod status_files;
 mod tidy;
+#[cfg(debug_assertions)]
+mod watch_crash;
+mod watch_full_disk;
+mod watch_histories;
 mod watch_numbers;
 mod watch_scene;
 mod watch_table;
