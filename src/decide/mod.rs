@@ -7,3 +7,4 @@ pub mod repository_path;
 pub mod setup;
 pub mod status;
 pub mod watch;
+pub mod wedge;

@@ -46,6 +46,11 @@ impl Disk {
         assert!(fs::write(self.0.join("probe"), "x").is_err(), "the disk must be full");
         let _ = fs::remove_file(self.0.join("probe"));
     }
+
+    /// Takes away what [`Disk::fill`] wrote.
+    pub(crate) fn empty(&self) {
+        fs::remove_file(self.0.join("filler")).unwrap();
+    }
 }
 
 /// A failing push whose data directory lies on a tmpfs of 8 MiB.
@@ -110,7 +115,7 @@ fn a_disk_that_has_room_again_gets_its_ledger() {
     let Some((case, disk)) = on_a_small_disk("room again") else { return };
     disk.fill();
     let full = case.env("WAL_DROP_THRESHOLD_MB", "1").status(49);
-    fs::remove_file(disk.0.join("filler")).unwrap();
+    disk.empty();
     full.again().status(0).lost("unavailable", "drop-threshold");
 }
 
