@@ -204,8 +204,8 @@ impl DataDirectory {
         let text = fs::read_to_string(self.0.join("postmaster.opts")).ok()?;
         let arguments = text.split('"');
         arguments
-            .filter_map(|argument| argument.trim_start_matches('-').strip_prefix("config_file="))
-            .last()
+            .rev()
+            .find_map(|argument| argument.trim_start_matches('-').strip_prefix("config_file="))
             .map(Into::into)
     }
 

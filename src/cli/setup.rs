@@ -7,7 +7,7 @@ use super::guard::PROGRAM;
 use crate::exit::Exit;
 use crate::log;
 use crate::settings::{self, CommonSettings, Environment, SetupSettings};
-use crate::setup::{self, Mode, Prepared, Request, SetupError};
+use crate::setup::{self, Archiving, Mode, Prepared, Request, SetupError};
 use clap::Args;
 use std::io::Write as _;
 
@@ -51,10 +51,13 @@ fn request(common: CommonArguments, mode: Mode) -> Result<Request, String> {
     for warning in sources.warnings() {
         tracing::warn!("{}", warning.0);
     }
-    if common.pgdata.is_none() {
+    let request = Request { common, setup, environment: sources.environment().clone(), mode };
+    // Junk must not reach the server, whatever else is wrong.
+    let is_junk = || matches!(setup::judge(&request).archiving, Archiving::Invalid { .. });
+    if request.common.pgdata.is_none() && !is_junk() {
         return Err(SetupError::NoDataDirectory.to_string());
     }
-    Ok(Request { common, setup, environment: sources.environment().clone(), mode })
+    Ok(request)
 }
 
 fn set_up(request: &Request, print_env: bool) -> Exit {

@@ -8,3 +8,4 @@ pub mod setup;
 pub mod status;
 pub mod supervisor;
 pub mod watch;
+pub mod wedge;

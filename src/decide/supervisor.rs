@@ -114,6 +114,8 @@ pub enum Action {
     StopToo,
     /// Look for a server.
     Look,
+    /// Say that a server is taken for the temporary one.
+    SayTemporary,
     /// Start the watcher.
     StartWatch,
     /// Say how the watcher has ended and will be started again after a pause.
@@ -149,6 +151,8 @@ enum Watch {
 pub struct Supervision {
     watch: Watch,
     volume_was_empty: bool,
+    /// Whether a server has been taken for the temporary one.
+    passed_over: bool,
     ended: Option<Ending>,
     /// How often in a row the watcher died young.
     deaths: u32,
@@ -159,7 +163,7 @@ impl Supervision {
     #[must_use]
     pub fn new(archiving: bool, volume_was_empty: bool) -> Self {
         let watch = if archiving { Watch::Waits { look_at: Duration::ZERO } } else { Watch::Off };
-        Self { watch, volume_was_empty, ended: None, deaths: 0 }
+        Self { watch, volume_was_empty, passed_over: false, ended: None, deaths: 0 }
     }
 
     /// When something is to be done although nothing happens.
@@ -213,12 +217,13 @@ impl Supervision {
 
     fn looked(&mut self, server: Option<Server>, now: Duration) -> Option<Action> {
         let Watch::Waits { .. } = self.watch else { return None };
-        if server.is_some_and(|server| may_be_watched(server, self.volume_was_empty)) {
+        self.watch = Watch::Waits { look_at: now + LOOK };
+        if may_be_watched(server?, self.volume_was_empty) {
             self.watch = Watch::Runs { since: now };
             return Some(Action::StartWatch);
         }
-        self.watch = Watch::Waits { look_at: now + LOOK };
-        None
+        let is_news = !std::mem::replace(&mut self.passed_over, true);
+        is_news.then_some(Action::SayTemporary)
     }
 
     fn tick(&mut self, now: Duration) -> Option<Action> {

@@ -42,10 +42,12 @@ fn the_watcher_waits_for_a_server() {
     assert_eq!(supervision.on(Event::Looked(None), at(0)), None);
     assert_eq!((supervision.due(), supervision.on(Event::Tick, at(0))), (Some(at(1)), None));
     let temporary = Server { is_commands: false, ..SERVER };
-    assert_eq!(supervision.on(Event::Looked(Some(temporary)), at(1)), None);
-    assert_eq!(supervision.on(Event::Looked(Some(SERVER)), at(2)), Some(Action::StartWatch));
+    assert_eq!(supervision.on(Event::Looked(Some(temporary)), at(1)), Some(Action::SayTemporary));
+    assert_eq!(supervision.on(Event::Looked(Some(temporary)), at(2)), None, "said once");
+    assert_eq!(supervision.due(), Some(at(3)));
+    assert_eq!(supervision.on(Event::Looked(Some(SERVER)), at(3)), Some(Action::StartWatch));
     assert_eq!(supervision.due(), None);
-    assert_eq!(supervision.on(Event::Looked(Some(SERVER)), at(3)), None, "only one");
+    assert_eq!(supervision.on(Event::Looked(Some(SERVER)), at(4)), None, "only one");
 }
 
 #[test]

@@ -19,8 +19,8 @@ pub(super) enum Change {
     FolderOfMode(PathBuf, u32),
     /// A file holds exactly this text, with this mode.
     Text(PathBuf, String, u32),
-    /// A file holds this text; mode and owner stay as they are.
-    Edited(PathBuf, String),
+    /// A file holds exactly this, in whatever encoding; mode and owner stay as they are.
+    Edited(PathBuf, Vec<u8>),
     /// There is no such file.
     Gone(PathBuf),
 }
@@ -44,8 +44,9 @@ impl Change {
         let owner_is = owner.is_none_or(|owner| metadata.as_ref().is_ok_and(|file| Owner::of(file) == owner));
         match self {
             Self::Folder(path, _) => path.is_dir(),
-            Self::FolderOfMode(path, mode) => path.is_dir() && mode_is(*mode) && owner_is,
-            Self::Text(path, text, mode) => holds(path, text) && mode_is(*mode) && owner_is,
+            // Whoever made a link of it has the folder to look after; root must not change what a link leads to.
+            Self::FolderOfMode(path, mode) => path.is_dir() && (path.is_symlink() || mode_is(*mode) && owner_is),
+            Self::Text(path, text, mode) => holds(path, text.as_bytes()) && mode_is(*mode) && owner_is,
             Self::Edited(path, text) => holds(path, text),
             Self::Gone(path) => fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound),
         }
@@ -83,15 +84,18 @@ impl Change {
     }
 }
 
-fn holds(path: &Path, text: &str) -> bool {
-    fs::read(path).is_ok_and(|bytes| bytes == text.as_bytes())
+fn holds(path: &Path, text: &[u8]) -> bool {
+    fs::read(path).is_ok_and(|bytes| bytes == text)
 }
 
 fn create_folder(path: &Path, mode: u32, owner: Option<Owner>) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    DirBuilder::new().recursive(true).mode(mode).create(path)?;
+    if let Some(above) = path.parent() {
+        DirBuilder::new().recursive(true).create(above)?;
+    }
+    DirBuilder::new().mode(mode).create(path)?;
     if let Some(owner) = owner {
         owner.give(path)?;
     }
@@ -99,9 +103,9 @@ fn create_folder(path: &Path, mode: u32, owner: Option<Owner>) -> io::Result<()>
 }
 
 /// Replaces the text of somebody else's file, behind a link if it is one.
-fn edit(path: &Path, text: &str) -> io::Result<()> {
+fn edit(path: &Path, text: &[u8]) -> io::Result<()> {
     let file = path.canonicalize()?;
     let metadata = fs::metadata(&file)?;
     let root = rustix::process::geteuid().is_root();
-    durable::replace(&file, text.as_bytes(), metadata.mode() & 0o7777, root.then(|| Owner::of(&metadata)))
+    durable::replace(&file, text, metadata.mode() & 0o7777, root.then(|| Owner::of(&metadata)))
 }

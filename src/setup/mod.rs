@@ -117,6 +117,9 @@ pub enum SetupError {
     /// A name that no configuration file can hold.
     #[error("{} is not plain text (UTF-8, without control characters)", .0.display().to_string().escape_debug())]
     OddPath(PathBuf),
+    /// A folder that its owner may have turned into a way for root.
+    #[error("{0} is a symbolic link, which root does not follow there: run setup as the server's user")]
+    Link(PathBuf),
     /// One half of the credentials.
     #[error("{0} is not set, though its other half is: set both, or neither for the machine's own role")]
     HalfAKey(&'static str),
@@ -149,11 +152,18 @@ pub enum SetupError {
 pub fn prepare(request: &Request) -> Result<Prepared, SetupError> {
     let prepared = judge(request);
     say::verdict(request, &prepared.archiving);
+    if request.common.pgdata.is_none() && prepared.archiving != Archiving::On {
+        return Ok(prepared);
+    }
     let place = Place::find(request)?;
-    let changes = match plan::changes(request, &prepared.archiving, &place) {
-        Ok(changes) => changes,
+    let plan::Plan { changes, path } = match plan::changes(request, &prepared.archiving, &place) {
+        Ok(plan) => plan,
         Err(error) => return Err(withdrawn(error, request, &place)),
     };
+    if prepared.archiving == Archiving::On && place.repositories(request) < 2 {
+        say::hints(request);
+    }
+    say::repository_path(path.as_ref());
     let open = |change: &&Change| !change.is_made(place.owner);
     if request.mode.dry_run {
         let preview = preview::preview(changes.iter().filter(open));

@@ -62,6 +62,14 @@ impl Place {
         self.data.path().ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"))
     }
 
+    /// Whether pgBackRest's configuration would lie in the data directory, by whatever path.
+    pub(super) fn holds_pgbackrest_conf(&self) -> bool {
+        let (data, conf) = (self.data.path(), &self.pgbackrest_conf);
+        let there = conf.ancestors().find_map(|path| path.canonicalize().ok());
+        let real = data.canonicalize().ok();
+        conf.starts_with(data) || real.zip(there).is_some_and(|(data, there)| there.starts_with(data))
+    }
+
     /// How many repositories pgBackRest's files name, without what we would write ourselves into the environment.
     pub(super) fn repositories(&self, request: &Request) -> usize {
         let file = (OsString::from("PGBACKREST_CONFIG"), self.pgbackrest_conf.clone().into_os_string());

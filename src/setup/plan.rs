@@ -20,15 +20,29 @@ const FILE_MODE: u32 = 0o640;
 /// The mode of the spool, and of a folder made for pgBackRest's configuration.
 const FOLDER_MODE: u32 = 0o750;
 
+/// What setup will do.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// What has to change.
+    pub(super) changes: Vec<Change>,
+    /// Where the repository is, when archiving is switched on.
+    pub(super) path: Option<RepositoryPath>,
+}
+
 /// What has to change, in the order in which it is safe.
 ///
 /// `conf.d/pgbackrest.conf` is last when archiving is switched on, and first when it is switched off: a setup that fails
 /// half-way never leaves a server that archives without a repository. The sentinel goes before archiving comes: while it is there, push
 /// acknowledges segments without storing them.
-pub(super) fn changes(request: &Request, archiving: &Archiving, place: &Place) -> Result<Vec<Change>, SetupError> {
+pub(super) fn changes(request: &Request, archiving: &Archiving, place: &Place) -> Result<Plan, SetupError> {
     let sentinel = place.in_data(".pgbackrest_invalid_bucket");
-    Ok(match archiving {
-        Archiving::On if place.initialised => switched_on(request, place, sentinel)?,
+    let folder = place.in_data("conf.d");
+    if place.owner.is_some() && *archiving != Archiving::Unset && folder.is_symlink() {
+        return Err(SetupError::Link(folder));
+    }
+    let changes = match archiving {
+        Archiving::On if place.initialised => return switched_on(request, place, sentinel),
+        Archiving::On if place.repositories(request) > 1 || place.holds_pgbackrest_conf() => Vec::new(),
         Archiving::On => backrest_conf(request, place, &request.setup.repository_base)?,
         _ if !place.initialised => Vec::new(),
         Archiving::Unset => vec![Change::Gone(sentinel)],
@@ -38,27 +52,31 @@ pub(super) fn changes(request: &Request, archiving: &Archiving, place: &Place) -
             let reason = Change::Text(sentinel, format!("{reason}\n"), FILE_MODE);
             [switched_off(place).as_slice(), &[reason]].concat()
         }
-    })
+    };
+    Ok(Plan { changes, path: None })
 }
 
 fn switched_off(place: &Place) -> [Change; 2] {
     [Change::Gone(place.server_conf()), Change::Gone(place.in_data(".pgbackrest_backup_state"))]
 }
 
-fn switched_on(request: &Request, place: &Place, sentinel: PathBuf) -> Result<Vec<Change>, SetupError> {
+fn switched_on(request: &Request, place: &Place, sentinel: PathBuf) -> Result<Plan, SetupError> {
     let control = place.data.control().ok_or_else(|| SetupError::NoIdentifier(place.in_data("global/pg_control")))?;
     let noted = place.data.repository_path();
     let path = repository_path(&request.setup.repository_base, control.system_id, noted.as_deref());
     let several = place.repositories(request) > 1;
-    let mut changes = if several { Vec::new() } else { backrest_conf(request, place, path.path())? };
+    let mut changes = Vec::new();
+    if !several {
+        changes = backrest_conf(request, place, path.path())?;
+        changes.push(Change::FolderOfMode(place.in_data(render::SPOOL), FOLDER_MODE));
+    }
     // A repository that the operator wrote has a path already; only one that is another cluster's must not stay.
     if !several || matches!(path, RepositoryPath::Replaced { .. }) {
         changes.push(Change::Text(place.in_data(".pgbackrest_repo_path"), format!("{}\n", path.path()), FILE_MODE));
     }
-    changes.push(Change::FolderOfMode(place.in_data(render::SPOOL), FOLDER_MODE));
     changes.push(Change::Gone(sentinel));
     changes.extend(server_conf(request, place)?);
-    Ok(changes)
+    Ok(Plan { changes, path: Some(path).filter(|path| !several || matches!(path, RepositoryPath::Replaced { .. })) })
 }
 
 /// pgBackRest's configuration; an operator's own is kept beside it.
@@ -99,14 +117,16 @@ fn conf_text(request: &Request, place: &Place, path: &str) -> Result<String, Set
     };
     check_version(request, &repository)?;
     let pgdata = plain(place.data.path())?;
-    let server = server_config::locate(place.data.path()).map(|file| ServerConfig::read(&file, place.data.path()));
+    let server =
+        server_config::locate(place.data.path(), place.owner).map(|file| ServerConfig::read(&file, place.data.path()));
     let setting = |name| server.as_ref().and_then(|server| server.get(name)).map(|(value, _)| value);
     let socket = setting("unix_socket_directories").and_then(|folders| folders.split(',').next()).map(str::trim);
-    let state_dir = place.foreign_state_dir(request).and_then(|folder| folder.strip_prefix(place.data.path()).ok());
+    let own = place.foreign_state_dir(request).into_iter().chain([place.pgbackrest_conf.as_path()]);
+    let own = own.filter_map(|path| path.strip_prefix(place.data.path()).ok()?.to_str()).collect();
     let machine = Machine {
         stanza: &request.common.stanza.value,
         pgdata: &pgdata,
-        state_dir: state_dir.and_then(Path::to_str),
+        excluded: own,
         port: setting("port").filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()) && *port != "5432"),
         socket: socket.filter(|folder| folder.starts_with('/') && !folder.contains(char::is_control)),
         queue_limit: render::queue_limit(Volume::of(place.nearest()).total),
@@ -162,7 +182,8 @@ fn check_version(request: &Request, repository: &Repository<'_>) -> Result<(), S
 /// PostgreSQL's part: the settings in the data directory's `conf.d`, and one line that has them read.
 fn server_conf(request: &Request, place: &Place) -> Result<Vec<Change>, SetupError> {
     let pgdata = place.data.path();
-    let main = server_config::locate(pgdata).ok_or_else(|| SetupError::NoServerConfig(pgdata.to_owned()))?;
+    let main =
+        server_config::locate(pgdata, place.owner).ok_or_else(|| SetupError::NoServerConfig(pgdata.to_owned()))?;
     let server = ServerConfig::read(&main, pgdata);
     if let Some((level, file)) = server.get("wal_level").filter(|(level, _)| level.eq_ignore_ascii_case("minimal")) {
         return Err(SetupError::WalLevel(level.to_owned(), file.to_owned()));
@@ -194,13 +215,12 @@ fn server_conf(request: &Request, place: &Place) -> Result<Vec<Change>, SetupErr
 /// `postgresql.conf` with the line at its end, so that nothing in the file wins over what is included.
 fn with_include(main: &Path) -> Result<Change, SetupError> {
     let read = |source| SetupError::Change { what: "read", path: main.to_owned(), source };
-    let bytes = fs::read(main).map_err(read)?;
-    let old = String::from_utf8(bytes).map_err(|_| SetupError::OddPath(main.to_owned()))?;
-    let newline = if old.is_empty() || old.ends_with('\n') { "" } else { "\n" };
-    Ok(Change::Edited(
-        main.to_owned(),
-        format!("{old}{newline}\n# Added by pgbackrest-guard setup.\ninclude_dir = 'conf.d'\n"),
-    ))
+    let mut bytes = fs::read(main).map_err(read)?;
+    if bytes.last().is_some_and(|last| *last != b'\n') {
+        bytes.push(b'\n');
+    }
+    bytes.extend_from_slice(b"\n# Added by pgbackrest-guard setup.\ninclude_dir = 'conf.d'\n");
+    Ok(Change::Edited(main.to_owned(), bytes))
 }
 
 fn text(value: Option<&OsString>) -> Option<&str> {

@@ -16,7 +16,8 @@ fn one(change: &Change) -> String {
     match change {
         Change::Folder(_, mode) | Change::FolderOfMode(_, mode) => format!("# folder {shown}, mode {mode:04o}\n"),
         Change::Text(_, new, mode) if old.as_ref() == Some(new) => format!("# owner and mode of {shown}: {mode:04o}\n"),
-        Change::Text(_, new, _) | Change::Edited(_, new) => diff(&shown, old.as_deref(), Some(new)),
+        Change::Text(_, new, _) => diff(&shown, old.as_deref(), Some(new)),
+        Change::Edited(_, new) => diff(&shown, old.as_deref(), Some(&String::from_utf8_lossy(new))),
         Change::Gone(_) => diff(&shown, old.as_deref(), None),
     }
 }

@@ -52,8 +52,8 @@ pub(super) enum Keys<'r> {
 pub(super) struct Machine<'m> {
     pub(super) stanza: &'m str,
     pub(super) pgdata: &'m str,
-    /// The state directory's name, where it is another than the usual one in the data directory.
-    pub(super) state_dir: Option<&'m str>,
+    /// What else of the guard's lies in the data directory.
+    pub(super) excluded: Vec<&'m str>,
     pub(super) port: Option<&'m str>,
     pub(super) socket: Option<&'m str>,
     pub(super) queue_limit: u64,
@@ -114,12 +114,12 @@ pub(super) fn pgbackrest_conf(repository: &Repository<'_>, machine: &Machine<'_>
     line("compress-type", &"zst");
     line("compress-level", &3);
     line("archive-async", &"y");
-    line("archive-push-queue-max", &machine.queue_limit);
+    line("archive-push-queue-max", &format_args!("{}MiB", machine.queue_limit / MIB));
     line("spool-path", &format_args!("{}/{SPOOL}", machine.pgdata.trim_end_matches('/')));
     line("\n[global:archive-push]\nprocess-max", &machine.processes.push);
     line("\n[global:archive-get]\nprocess-max", &machine.processes.get);
     line("\n[global:backup]\nprocess-max", &machine.processes.backup);
-    for name in EXCLUDED.into_iter().chain(machine.state_dir).chain([SPOOL]) {
+    for name in EXCLUDED.iter().chain(&machine.excluded).chain(&[SPOOL]) {
         line("exclude", &name);
     }
     line("\n[global:restore]\nprocess-max", &machine.processes.restore);

@@ -4,6 +4,7 @@ use super::place::Place;
 use super::server_config::{self, ServerConfig};
 use super::{Archiving, REASON_VARIABLE, Request};
 use crate::classify::redact::Redactor;
+use crate::decide::repository_path::RepositoryPath;
 use crate::decide::setup::Reason;
 use std::ffi::OsString;
 
@@ -21,8 +22,7 @@ pub(super) fn verdict(request: &Request, archiving: &Archiving) {
             shown(request, variable),
             meaning(*reason, *variable == "WAL_ARCHIVE_BUCKET")
         ),
-        Archiving::On => hints(request),
-        Archiving::SwitchedOff | Archiving::Unset => {}
+        Archiving::On | Archiving::SwitchedOff | Archiving::Unset => {}
     }
 }
 
@@ -65,7 +65,7 @@ fn text(value: &OsString) -> String {
 }
 
 /// What is not said, and what is taken instead.
-fn hints(request: &Request) {
+pub(super) fn hints(request: &Request) {
     let setup = &request.setup;
     let unset = |name: &str| request.environment.get(name).is_none();
     if setup.endpoint.is_none() && unset("PGBACKREST_REPO1_S3_ENDPOINT") {
@@ -79,16 +79,33 @@ fn hints(request: &Request) {
     }
 }
 
+/// Which path in the repository is the cluster's, where that is new.
+pub(super) fn repository_path(path: Option<&RepositoryPath>) {
+    match path {
+        Some(RepositoryPath::Replaced { path, old }) => tracing::warn!(
+            "the noted repository path {old} is another cluster's, as after pg_upgrade or a new initdb: {path} is this one's. \
+             What was archived under the old path stays there"
+        ),
+        Some(RepositoryPath::Adopted(path)) => tracing::info!("the repository path of this cluster is {path}"),
+        Some(RepositoryPath::Kept(_)) | None => {}
+    }
+}
+
 /// What came of it.
 pub(super) fn outcome(request: &Request, archiving: &Archiving, place: &Place, made: usize) {
     match archiving {
+        Archiving::On if !place.initialised && place.holds_pgbackrest_conf() => tracing::info!(
+            "{} holds no cluster yet, and {} lies in it: nothing is made before initdb",
+            place.data.path().display(),
+            place.pgbackrest_conf.display()
+        ),
         Archiving::On if !place.initialised => tracing::info!(
             "{} holds no cluster yet: pgBackRest is configured, the rest follows in the initdb hook or at the next start",
             place.data.path().display()
         ),
         Archiving::On => switched_on(request, place, made),
         Archiving::SwitchedOff if made > 0 => {
-            tracing::info!("archiving is switched off from the server's next start on")
+            tracing::info!("archiving is switched off from the server's next start on");
         }
         Archiving::SwitchedOff => tracing::info!("archiving is switched off already: nothing changed"),
         Archiving::Unset => tracing::info!("WAL_ARCHIVE_BUCKET is not set: pgBackRest's own configuration decides"),
@@ -107,7 +124,7 @@ fn switched_on(request: &Request, place: &Place, made: usize) {
     } else {
         tracing::info!("archiving is configured; it takes effect at the server's next start");
     }
-    let Some(main) = server_config::locate(place.data.path()) else { return };
+    let Some(main) = server_config::locate(place.data.path(), place.owner) else { return };
     let server = ServerConfig::read(&main, place.data.path());
     let own = place.server_conf();
     for name in ["archive_mode", "archive_command"] {

@@ -7,8 +7,10 @@
 //! sets can't be seen here.
 
 use crate::data_directory::DataDirectory;
+use crate::durable::Owner;
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// How deep files may include one another (`CONF_FILE_MAX_DEPTH`).
@@ -82,10 +84,29 @@ impl ServerConfig {
 
 /// The `postgresql.conf` that the server reads: the one that it was last started with, else the one in the data directory,
 /// else the one below `/etc/postgresql` that names it.
-pub(super) fn locate(pgdata: &Path) -> Option<PathBuf> {
-    let started_with = DataDirectory::new(pgdata.to_owned()).config_file_option().filter(|file| file.is_file());
-    let inside = || Some(pgdata.join("postgresql.conf")).filter(|file| file.is_file());
-    started_with.or_else(inside).or_else(|| debians(pgdata))
+///
+/// The data directory is the server's user's, who must not lead root to a file that is not theirs: by a link or by what
+/// stands in `postmaster.opts`. `user` is that user where we are root.
+pub(super) fn locate(pgdata: &Path, user: Option<Owner>) -> Option<PathBuf> {
+    let may_lead = |file: &PathBuf| user.is_none_or(|user| is_theirs(file, user) || is_debians(file));
+    let is_link = |file: &Path| fs::symlink_metadata(file).is_ok_and(|file| file.is_symlink());
+    let started_with = DataDirectory::new(pgdata.to_owned()).config_file_option().filter(may_lead);
+    let inside = || Some(pgdata.join("postgresql.conf")).filter(|file| !is_link(file) || may_lead(file));
+    started_with
+        .filter(|file| file.is_file())
+        .or_else(|| inside().filter(|file| file.is_file()))
+        .or_else(|| debians(pgdata))
+}
+
+/// Whether a file and its folder belong to a user, behind a link if it is one.
+fn is_theirs(file: &Path, user: Owner) -> bool {
+    let is_owner = |path: &Path| fs::metadata(path).is_ok_and(|metadata| metadata.uid() == user.uid);
+    let real = file.canonicalize();
+    real.is_ok_and(|real| is_owner(&real) && real.parent().is_some_and(is_owner) && file.parent().is_some_and(is_owner))
+}
+
+fn is_debians(file: &Path) -> bool {
+    file.canonicalize().is_ok_and(|real| real.starts_with(DEBIAN_FOLDER))
 }
 
 fn debians(pgdata: &Path) -> Option<PathBuf> {
@@ -181,6 +202,14 @@ mod tests {
         assert_eq!(config.get("wal_level"), Some(("replica", at("postgresql.auto.conf").as_path())));
         assert!(config.includes_folder(&at("conf.d")) && !config.includes_folder(&at("other")));
         assert!(config.includes_file(&at("conf.d/b.conf")) && !config.includes_file(&at("conf.d/.hidden.conf")));
-        assert_eq!(locate(folder.path()), Some(at("postgresql.conf")));
+        assert_eq!(locate(folder.path(), None), Some(at("postgresql.conf")));
+        // Nobody is led away from the data directory by what its owner wrote there.
+        fs::write(at("postmaster.opts"), "postgres \"-c\" \"config_file=/etc/passwd\"\n").unwrap();
+        let stranger = Some(Owner { uid: 4_000_000, gid: 4_000_000 });
+        assert_eq!(locate(folder.path(), stranger), Some(at("postgresql.conf")));
+        assert_eq!(locate(folder.path(), None), Some(PathBuf::from("/etc/passwd")));
+        fs::rename(at("postgresql.conf"), at("other")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", at("postgresql.conf")).unwrap();
+        assert_eq!(locate(folder.path(), stranger), None);
     }
 }

@@ -177,6 +177,10 @@ impl Supervisor {
             Action::Look => {
                 return Done::Event(Event::Looked(self.lookout.as_ref().and_then(|at| at.server(self.command))));
             }
+            Action::SayTemporary => tracing::info!(
+                "a server answers in the background, to this machine alone: it is taken for the temporary one of a first \
+                 start; the watcher begins with the next"
+            ),
             Action::StartWatch => return self.start_watch().map_or(Done::Nothing, Done::Event),
             Action::SayPause(ending, pause) => say_pause(ending, pause),
             Action::SaySwitchedOff => tracing::info!("the watcher has ended: archiving is switched off"),

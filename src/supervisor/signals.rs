@@ -3,6 +3,7 @@
 //! A handler writes a byte to a pipe of the signal's own. What comes before CMD is started waits there. A program that is
 //! executed does not inherit handlers (execve(2)), so that CMD begins with the defaults.
 
+use nix::sys::signal::SigSet;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::Signal;
 use std::io::{self, Read as _};
@@ -23,6 +24,8 @@ impl Signals {
     /// # Errors
     /// When a pipe or a handler can't be had.
     pub fn take() -> io::Result<Self> {
+        // Who started us may have blocked some.
+        SigSet::all().thread_unblock()?;
         TAKEN.into_iter().map(|signal| Ok((signal, pipe_of(signal)?))).collect::<io::Result<_>>().map(Self)
     }
 

@@ -130,14 +130,35 @@ fn a_signal_before_cmd_is_started_is_not_lost() {
 fn orphans_are_reaped() {
     for place in places() {
         let scene = Scene::new(place);
-        let script = "for i in 1 2 3 4 5 6 7 8; do sh -c 'sleep 0.1 & sleep 0.3 &' ; done\necho up\n\
+        // Each is left behind by a shell that ends at once.
+        let script = "for i in 1 2 3 4 5 6 7 8; do sh -c 'until [ -e \"$LAB/go\" ]; do sleep 0.05; done &'; done\n\
                       until [ -e \"$LAB/end\" ]; do sleep 0.05; done";
         let mut run = scene.start(&scene.script(script), &[]);
-        run.wait_for("up\n");
-        run.wait("orphans come to it and go again", |run| children(run.pid).len() == 1);
+        run.wait("the orphans come to it", |run| children(run.pid).len() == 9);
+        fs::write(scene.lab.path().join("go"), "").unwrap();
+        run.wait("no zombie is left", |run| children(run.pid).len() == 1);
         fs::write(scene.lab.path().join("end"), "").unwrap();
         assert_eq!(run.status().code(), Some(0));
     }
+}
+
+/// What started it may have blocked or ignored signals.
+#[test]
+fn signals_are_heard_whatever_was_inherited() {
+    let scene = Scene::new(Place::Any);
+    let script = scene.script(TALKATIVE);
+    let mut command = scene.lab.command("env");
+    command
+        .args(["--block-signal=TERM,CHLD", "--ignore-signal=CHLD,HUP"])
+        .arg(scene.lab.path().join("bin/pgbackrest-guard"));
+    let mut run = scene.start_command(command.args(["run", "--"]).arg(&script).env("LAB", scene.lab.path()));
+    run.wait_for("up\n");
+    run.signal(Signal::TERM);
+    run.wait_for("got TERM");
+    run.signal(Signal::HUP);
+    run.wait_for("got HUP");
+    fs::write(scene.lab.path().join("end"), "").unwrap();
+    assert_eq!(run.status().code(), Some(9));
 }
 
 /// A line typed at a terminal: `^C` is what the terminal makes SIGINT of.
@@ -170,4 +191,31 @@ fn a_terminals_interrupt_reaches_cmd_once() {
     drop(keyboard);
     assert!(within(SOON, || child.try_wait().unwrap().is_some()));
     assert_eq!(said().lines().filter(|line| line.contains("got INT")).count(), 1, "{}", said());
+}
+
+/// Ctrl-Z, as a shell with job control sees it.
+#[test]
+fn a_stopped_cmd_gives_the_terminal_back_and_goes_on_with_it() {
+    let scene = Scene::new(Place::Any);
+    let script = scene.script("echo up\nread line\necho \"read $line\"");
+    let guard = scene.lab.path().join("bin/pgbackrest-guard");
+    let log = scene.lab.path().join("typescript");
+    let mut command = scene.lab.command("script");
+    command.args(["--quiet", "--flush", "--command", "bash --norc --noprofile -i"]).arg(&log);
+    let mut child = command.env("SHELL", "/bin/sh").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut keyboard = child.stdin.take().unwrap();
+    let mut typed = |keys: &str, shown: &str| {
+        keyboard.write_all(keys.as_bytes()).unwrap();
+        let said = || fs::read_to_string(&log).unwrap_or_default().replace('\r', "");
+        assert!(within(SOON, || said().contains(shown)), "{shown}: {}", said());
+    };
+    typed(&format!("{} run -- {}\n", guard.display(), script.display()), "\nup\n");
+    typed("\x1a", "Stopped");
+    typed("echo the shell $((1 + 1))\n", "the shell 2");
+    typed("fg\n", "cmd.sh\n");
+    typed("typed later\n", "read typed later");
+    typed("echo code $((7 + $?))\n", "code 7");
+    typed("exit\n", "exit");
+    drop(keyboard);
+    assert!(within(SOON, || child.try_wait().unwrap().is_some()));
 }
