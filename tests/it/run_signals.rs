@@ -202,14 +202,20 @@ fn a_stopped_cmd_gives_the_terminal_back_and_goes_on_with_it() {
     let log = scene.lab.path().join("typescript");
     let mut command = scene.lab.command("script");
     command.args(["--quiet", "--flush", "--command", "bash --norc --noprofile -i"]).arg(&log);
-    let mut child = command.env("SHELL", "/bin/sh").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut child = command
+        .env("SHELL", "/bin/sh")
+        .env("TERM", "dumb")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
     let mut keyboard = child.stdin.take().unwrap();
     let mut typed = |keys: &str, shown: &str| {
         keyboard.write_all(keys.as_bytes()).unwrap();
         let said = || fs::read_to_string(&log).unwrap_or_default().replace('\r', "");
         assert!(within(SOON, || said().contains(shown)), "{shown}: {}", said());
     };
-    typed(&format!("{} run -- {}\n", guard.display(), script.display()), "\nup\n");
+    typed(&format!("{} run -- {}\n", guard.display(), script.display()), "up\n");
     typed("\x1a", "Stopped");
     typed("echo the shell $((1 + 1))\n", "the shell 2");
     typed("fg\n", "cmd.sh\n");
