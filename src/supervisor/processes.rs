@@ -59,8 +59,12 @@ pub(super) fn belongs_to(pid: i32, ancestor: Pid) -> bool {
     false
 }
 
-/// Every process of a session, also of one whose leader has ended.
+/// Every process of a session, also of one whose leader has ended. None where `/proc` is another namespace's, with other
+/// numbers in it.
 pub(super) fn in_session(session: Pid) -> Vec<Pid> {
+    if fs::read_link("/proc/self").ok() != Some(std::process::id().to_string().into()) {
+        return Vec::new();
+    }
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let session = session.as_raw_pid();
