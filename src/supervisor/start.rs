@@ -30,7 +30,7 @@ impl NotStarted {
     }
 }
 
-/// Starts CMD in a process group of its own, with the terminal if it is ours. Looked for on `PATH`, as execvp(3) does.
+/// Starts CMD in a process group of its own, with the terminal if that is ours to give. Looked for on `PATH`, as execvp(3) does.
 pub(super) fn command(
     program: &OsStr,
     arguments: &[OsString],
@@ -59,7 +59,7 @@ fn spawn_command(program: &OsStr, arguments: &[OsString], change: &EnvironmentCh
     let mut command = Command::new(program);
     changed(command.args(arguments), change).process_group(0);
     let pid = spawned(&mut command)?;
-    terminal::give_to(pid);
+    terminal::begin_with(pid);
     Ok(pid)
 }
 

@@ -221,6 +221,9 @@ fn a_stopped_cmd_gives_the_terminal_back_and_goes_on_with_it() {
     typed("fg\n", "cmd.sh\n");
     typed("typed later\n", "read typed later");
     typed("echo code $((7 + $?))\n", "code 7");
+    // In a pipe it is given the terminal when it reads from it.
+    typed(&format!("{} run -- {} | sed 's/^/piped /'\n", guard.display(), script.display()), "| sed");
+    typed("something\n", "piped read something");
     typed("exit\n", "exit");
     drop(keyboard);
     assert!(within(SOON, || child.try_wait().unwrap().is_some()));
