@@ -182,29 +182,29 @@ impl Supervision {
         match event {
             Event::Signal(signal) => self.ended.is_none().then_some(Action::Forward(signal)),
             Event::CommandStopped(stop) => after_stop(stop),
-            Event::CommandEnded(ending) => self.command_ended(ending, now),
-            Event::WatchEnded { ending, switched_off } => self.watch_ended(ending, switched_off, now),
+            Event::CommandEnded(ending) => Some(self.command_ended(ending, now)),
+            Event::WatchEnded { ending, switched_off } => Some(self.watch_ended(ending, switched_off, now)),
             Event::Looked(server) => self.looked(server, now),
             Event::Tick => self.tick(now),
         }
     }
 
-    fn command_ended(&mut self, ending: Ending, now: Duration) -> Option<Action> {
+    fn command_ended(&mut self, ending: Ending, now: Duration) -> Action {
         self.ended = Some(ending);
         if let Watch::Runs { .. } = self.watch {
             self.watch = Watch::Ends { until: now + WATCH_GRACE };
-            return Some(Action::TerminateWatch);
+            return Action::TerminateWatch;
         }
-        Some(Action::Finish(ending.code()))
+        Action::Finish(ending.code())
     }
 
-    fn watch_ended(&mut self, ending: Option<Ending>, switched_off: bool, now: Duration) -> Option<Action> {
+    fn watch_ended(&mut self, ending: Option<Ending>, switched_off: bool, now: Duration) -> Action {
         if let Some(ending) = self.ended {
-            return Some(Action::Finish(ending.code()));
+            return Action::Finish(ending.code());
         }
         if switched_off && ending == Some(Ending::Exited(0)) {
             self.watch = Watch::Off;
-            return Some(Action::SaySwitchedOff);
+            return Action::SaySwitchedOff;
         }
         if matches!(self.watch, Watch::Runs { since } if now.saturating_sub(since) >= WELL) {
             self.deaths = 0;
@@ -212,7 +212,7 @@ impl Supervision {
         let pause = Duration::from_secs(1 << self.deaths.min(6)).min(LONGEST_PAUSE);
         self.deaths += 1;
         self.watch = Watch::Pauses { until: now + pause };
-        Some(Action::SayPause(ending, pause))
+        Action::SayPause(ending, pause)
     }
 
     fn looked(&mut self, server: Option<Server>, now: Duration) -> Option<Action> {

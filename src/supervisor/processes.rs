@@ -1,4 +1,4 @@
-//! Who started whom, as `/proc/PID/stat` tells (proc_pid_stat(5)).
+//! Who started whom, as `/proc/PID/stat` tells (`proc_pid_stat(5)`).
 //!
 //! Read as text, because in a PID namespace a session or group that lies outside it has the number 0, which is no number
 //! of a process.
