@@ -39,6 +39,8 @@ mod push_settings;
 mod push_state;
 mod push_table;
 mod push_watch;
+#[cfg(debug_assertions)]
+mod setup_crash;
 mod setup_phases;
 mod setup_scene;
 mod setup_shell;
