@@ -90,6 +90,7 @@ pub fn replace(path: &Path, text: &[u8], mode: u32, owner: Option<Owner>) -> io:
     let temporary = path.with_file_name(format!(".{name}.new"));
     let folder = path.parent().unwrap_or(Path::new("/"));
     let written = write_owned(&temporary, text, mode, owner)
+        .inspect(|()| checkpoint::reached("replacement-written"))
         .and_then(|()| fs::rename(&temporary, path))
         .and_then(|()| sync_folder(folder));
     match written {

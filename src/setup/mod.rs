@@ -11,6 +11,7 @@ mod render;
 mod say;
 mod server_config;
 
+use crate::checkpoint;
 use crate::decide::setup::{ENDPOINT, Reason, screen};
 use crate::pgbackrest::version::Version;
 use crate::settings::{CommonSettings, Environment, SetupSettings};
@@ -174,6 +175,7 @@ pub fn prepare(request: &Request) -> Result<Prepared, SetupError> {
     for change in &changes {
         if !change.is_made(place.owner) {
             change.make(place.owner)?;
+            checkpoint::reached("setup-change-made");
             tracing::info!("{} {}", change.done(), change.path().display());
             made += 1;
         }

@@ -70,7 +70,7 @@ impl Place {
         conf.starts_with(data) || real.zip(there).is_some_and(|(data, there)| there.starts_with(data))
     }
 
-    /// How many repositories pgBackRest's files name, without what we would write ourselves into the environment.
+    /// How many repositories pgBackRest's files name. Those that only variables name are nothing that setup could overwrite.
     pub(super) fn repositories(&self, request: &Request) -> usize {
         let file = (OsString::from("PGBACKREST_CONFIG"), self.pgbackrest_conf.clone().into_os_string());
         let named = file_is_named(request).then_some(&file);

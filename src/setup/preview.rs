@@ -33,10 +33,11 @@ fn diff(path: &str, old: Option<&str>, new: Option<&str>) -> String {
     if text.is_empty() { format!("--- {}\n+++ {}\n", name(old), name(new)) } else { text }
 }
 
-/// The text without the values of secret options; one that differs from the `old` text's is marked as new.
+/// The text without the values of secret options, those in comments among them; one that differs from the `old` text's is marked as new.
 fn redacted(text: &str, old: Option<&str>) -> String {
     let line = |line: &str| {
-        let key = line.split_once('=').map(|(key, _)| key.trim()).filter(|key| options::is_secret(key));
+        let option = |key: &str| key.trim_start_matches(|c: char| c == '#' || c.is_whitespace()).trim_end().to_owned();
+        let key = line.split_once('=').map(|(key, _)| key.trim()).filter(|key| options::is_secret(&option(key)));
         let is_new = old.is_some_and(|old| !old.lines().any(|other| other == line));
         let mark = if is_new { "<redacted, new>" } else { "<redacted>" };
         key.map_or_else(|| format!("{line}\n"), |key| format!("{key}={mark}\n"))
@@ -50,8 +51,11 @@ mod tests {
 
     #[test]
     fn a_secret_is_never_shown_and_a_new_one_is_told_from_an_old() {
-        let text =
-            |secret: &str| format!("[global]\nrepo1-s3-key={secret}\nrepo2-cipher-pass = {secret}\nrepo1-path=/a\n");
+        let text = |secret: &str| {
+            format!(
+                "[global]\n# repo1-s3-token={secret}\nrepo1-s3-key={secret}\nrepo2-cipher-pass = {secret}\nrepo1-path=/a\n"
+            )
+        };
         let same = diff("f", Some(&text("old-secret")), Some(&(text("old-secret") + "x=1\n")));
         assert!(same.contains("+x=1") && same.contains(" repo1-s3-key=<redacted>\n"), "{same}");
         let new = diff("f", Some(&text("old-secret")), Some(&text("fresh")));

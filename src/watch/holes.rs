@@ -111,6 +111,7 @@ impl Watcher {
 }
 
 /// The cluster's WAL in one repository.
+#[derive(Clone, Copy)]
 struct Archive<'a> {
     key: u32,
     id: &'a str,

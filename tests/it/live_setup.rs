@@ -148,16 +148,19 @@ fn live_setup_serves_a_volume_through_its_life() {
     assert!(!backup.contains(".pgbackrest_") && volume.pgdata.join(".pgbackrest_guard/ledger").exists(), "{backup}");
     assert!(volume.pgdata.join("pgbackrest-spool/archive/main/out").is_dir());
 
-    // Off, and on again.
+    // Off, and on again: the watcher sees what was written meanwhile and is nowhere.
     let restarted_with = |bucket: &str| {
         let said = volume.setup(false, bucket);
         cluster.restart();
         (said, shown("archive_mode"))
     };
     assert_eq!(restarted_with("").1, "off");
+    cluster.write_wal(3);
     assert!(!volume.pgdata.join(".pgbackrest_backup_state").exists());
     assert_eq!((restarted_with("wal-one").1, settings()), ("on".to_owned(), on()));
     volume.archives(&cluster);
+    let watched = volume.watch_once();
+    assert!(watched.contains("are missing in repository 1: a gap is recorded"), "{watched}");
 
     // Another bucket: the same path there, a stanza and a full backup of its own.
     assert_eq!(restarted_with("wal-two").1, "on");

@@ -45,6 +45,8 @@ mod run_environment;
 mod run_scene;
 mod run_signals;
 mod run_watch;
+#[cfg(debug_assertions)]
+mod setup_crash;
 mod setup_phases;
 mod setup_scene;
 mod setup_shell;

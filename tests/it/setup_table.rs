@@ -231,3 +231,39 @@ fn the_bucket_is_looked_at_first_and_without_it_nothing_else() {
     off.setup(&[]).ended(0);
     assert_eq!(off.read(".pgbackrest_invalid_bucket"), None);
 }
+
+/// The least and the most that setup takes is no more than pgBackRest takes: 31, 32 and 37 are its refusals of options.
+#[test]
+fn pgbackrest_takes_the_extremes() {
+    for (processes, retention) in [("1", "1"), ("999", "9999999")] {
+        let variables = ["WAL_BACKUP_RETENTION_FULL", "WAL_BACKUP_RETENTION_DIFF"].map(|name| (name, retention));
+        let scene = variables.into_iter().fold(Scene::initialised(), |scene, (name, value)| scene.with(name, value));
+        let scene = ["ARCHIVE_PUSH", "ARCHIVE_GET", "BACKUP", "RESTORE"]
+            .iter()
+            .fold(scene, |scene, command| scene.with(&format!("PGBACKREST_{command}_PROCESS_MAX"), processes));
+        scene.setup(&[]).ended(0);
+        let conf = fs::read_to_string(scene.conf()).unwrap();
+        assert_eq!(conf.matches(&format!("process-max={processes}\n")).count(), 4, "{conf}");
+        assert!(conf.contains(&format!("repo1-retention-diff={retention}\n")), "{conf}");
+        let segment = "000000010000000000000001";
+        let push = scene.data().join("pg_wal").join(segment).display().to_string();
+        for call in [
+            &["archive-push", &push][..],
+            &["archive-get", segment, "/nowhere/x"],
+            &["backup"],
+            &["expire"],
+            &["restore"],
+        ] {
+            let mut command = Command::new("pgbackrest");
+            command.env_clear().arg(format!("--config={}", scene.conf().display())).args(call);
+            command.arg(format!("--lock-path={}", scene.path().join("lock").display()));
+            command.args(["--stanza=main", "--io-timeout=0.1", "--log-level-console=off", "--log-level-stderr=warn"]);
+            let output = command.current_dir(scene.data()).output().unwrap();
+            let (code, stderr) = (output.status.code(), String::from_utf8_lossy(&output.stderr));
+            assert!(
+                !matches!(code, None | Some(0 | 31 | 32 | 37)) && !stderr.contains("invalid option"),
+                "{call:?} {code:?} {stderr}"
+            );
+        }
+    }
+}

@@ -89,6 +89,9 @@ fn what_can_not_be_set_up_is_said_and_nothing_is_written() {
     let scene = Scene::initialised();
     fs::remove_file(scene.data().join("global/pg_control")).unwrap();
     unchanged(&scene, "global/pg_control");
+    let odd = Scene::new();
+    odd.setup(&["--pgdata=/nowhere/da\nta"]).ended(1).says("/nowhere/da\\nta is not plain text");
+    assert!(!odd.conf().exists());
     // The same questions are not asked when archiving is off.
     scene.with("WAL_ARCHIVE_BUCKET", "a b").setup(&[]).ended(0);
     Scene::new().without("PGDATA").setup(&[]).ended(2).says("no data directory");
