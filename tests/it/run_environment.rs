@@ -60,7 +60,7 @@ fn junk_never_reaches_cmd_and_its_reason_does() {
         ] {
             let (found, said) = environment_of_cmd(&scene, &[(name, value)]);
             assert_eq!(found, [format!("PGBACKREST_BUCKET_INVALID_REASON={reason}")], "{said}");
-            assert!(said.contains(&format!("{name}")) && said.contains("is refused"), "{said}");
+            assert!(said.contains(name) && said.contains("is refused"), "{said}");
             let sentinel = fs::read_to_string(scene.path("data/.pgbackrest_invalid_bucket")).ok();
             assert_eq!(sentinel, (!is_fresh).then(|| format!("{reason}\n")));
         }
