@@ -119,6 +119,8 @@ fn without_a_data_directory_cmd_runs_and_nothing_is_wrong_unless_archiving_was_w
     let scene = Scene::new(Place::Any);
     let program = Path::new("true");
     assert_eq!(scene.output(program, &[]), (String::new(), Some(0)));
+    let (said, code) = scene.output(program, &[("WAL_GUARD_LOG", "loud"), ("WAL_GUARD_CONFIG", "/nowhere")]);
+    assert!(code == Some(0) && said.contains("WAL_GUARD_LOG='loud'") && said.contains("/nowhere"), "{said}");
     let (said, code) = scene.output(program, &VALID);
     assert!(code == Some(0) && said.contains("setup failed") && said.contains("no data directory"), "{said}");
 }
