@@ -84,6 +84,11 @@ fn set_up(request: &mut setup::Request, volume_was_empty: bool) -> Plan {
         }
         (Ok(_), Archiving::SwitchedOff | Archiving::Invalid { .. })
         | (Err(SetupError::NoDataDirectory), Archiving::Unset) => false,
+        // What there is, is an operator's own.
+        (Err(error), Archiving::Unset) => {
+            tracing::error!("setup failed, there will be no watcher until the next start: {}", log::chain(&error));
+            false
+        }
         (Err(error), _) => {
             tracing::error!("setup failed, archiving is switched off until the next start: {}", log::chain(&error));
             take_away(request);

@@ -124,3 +124,18 @@ fn without_a_data_directory_cmd_runs_and_nothing_is_wrong_unless_archiving_was_w
     let (said, code) = scene.output(program, &VALID);
     assert!(code == Some(0) && said.contains("setup failed") && said.contains("no data directory"), "{said}");
 }
+
+/// Without a bucket setup only takes the sentinel away; that this fails is no reason to touch an operator's archiving.
+#[test]
+fn a_setup_that_fails_leaves_an_operators_own_archiving() {
+    let scene = Scene::new(Place::Any);
+    let data = scene.initialised();
+    scene.lab.folder("data/.pgbackrest_invalid_bucket");
+    scene.lab.write_file("data/.pgbackrest_invalid_bucket/no file", "");
+    scene.lab.folder("data/conf.d");
+    let own = scene.lab.write_file("data/conf.d/pgbackrest.conf", "archive_mode = on\n");
+    let (said, code) = scene.output(Path::new("true"), &[("PGDATA", data.to_str().unwrap())]);
+    assert_eq!((code, said.lines().count()), (Some(0), 1), "{said}");
+    assert!(said.contains("setup failed") && said.contains(".pgbackrest_invalid_bucket"), "{said}");
+    assert!(own.exists());
+}
