@@ -12,7 +12,7 @@ pub(super) const PROGRAM: &str = "pgbackrest-guard";
 
 /// Watches over WAL archiving with pgBackRest
 #[derive(Debug, Parser)]
-#[command(name = PROGRAM, version, disable_help_subcommand = true)]
+#[command(name = PROGRAM, version, propagate_version = true, disable_help_subcommand = true)]
 struct Arguments {
     #[command(subcommand)]
     task: Task,
