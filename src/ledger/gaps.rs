@@ -90,6 +90,15 @@ pub struct Loss {
     pub at: i64,
 }
 
+/// That a person knows of a gap and that it will not be closed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledgement {
+    /// When it was said, in seconds since 1970.
+    pub at: i64,
+    /// Why.
+    pub reason: String,
+}
+
 /// A run of lost segments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
@@ -121,6 +130,9 @@ pub struct Gap {
     /// The label of the backup that sealed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed_by: Option<String>,
+    /// Whether somebody said that it will stay: it is no reason for a verdict then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Acknowledgement>,
 }
 
 impl Gap {
@@ -143,8 +155,8 @@ impl Gap {
     fn joins(&self, later: &Self, size: SegmentSize) -> bool {
         self.is_like(later.first, later.partial)
             && !self.partial
-            && (self.state, self.class, self.cause, &self.sealed_by)
-                == (later.state, later.class, later.cause, &later.sealed_by)
+            && (self.state, self.class, self.cause, &self.sealed_by, &self.acknowledged)
+                == (later.state, later.class, later.cause, &later.sealed_by, &later.acknowledged)
             && self.last.number(size) + 1 == later.first.number(size)
     }
 }
@@ -204,6 +216,7 @@ impl Gaps {
             last_at: loss.at,
             closed_at: None,
             sealed_by: None,
+            acknowledged: None,
         });
         self.tidy(size);
         true
@@ -319,6 +332,8 @@ fn absorb(earlier: &mut Gap, later: Gap) {
     earlier.last_at = earlier.last_at.max(later.last_at);
     earlier.closed_at = earlier.closed_at.max(later.closed_at);
     earlier.s3_code = earlier.s3_code.take().or(later.s3_code);
+    // What nobody has said of the whole counts as unsaid.
+    earlier.acknowledged = earlier.acknowledged.take().filter(|known| later.acknowledged.as_ref() == Some(known));
 }
 
 #[cfg(test)]

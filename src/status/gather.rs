@@ -1,7 +1,7 @@
 //! The report's facts, out of files.
 
 use super::backups::BackupState;
-use super::report::{Archiving, Backups, Catalog, Cluster, GapReport, Push, Report, moment};
+use super::report::{Archiving, Backups, Catalog, Cluster, Extra, GapReport, Push, Report, moment};
 use crate::data_directory::DataDirectory;
 use crate::decide::status::{Facts, LedgerFacts, judge};
 use crate::ledger::Ledger;
@@ -78,6 +78,7 @@ pub fn gather(request: &Request) -> Report {
         },
         backups,
         windows: None,
+        extra: Extra { made_at: moment(request.now), ..Extra::default() },
     }
 }
 

@@ -6,7 +6,7 @@
 mod backups;
 mod gather;
 mod prometheus;
-mod report;
+pub mod report;
 mod text;
 
 pub use gather::{Request, gather};
