@@ -93,20 +93,26 @@ fn worlds() -> impl Strategy<Value = Archive> {
     let backups = vec((1..=3_u32, 0..70_u64, 0..12_u64), 0..5);
     let lost = vec((1..=3_u32, 0..20_u64, 0..3_u64), 0..6);
     let switches = btree_map(2..=3_u32, (1..=2_u32, 0..80_u64), 0..3);
-    (backups, lost, btree_map(1..=3_u32, 0..20_u64, 0..4), switches, prop::option::of((1..=2_u32, 0..8_u64))).prop_map(
-        |(backups, lost, newest, switches, oldest)| Archive {
-            backups: backups.into_iter().map(|(line, start, length)| backup(line, start, start + length)).collect(),
-            lost: lost
-                .into_iter()
-                .map(|(timeline, first, more)| Lost { timeline, first, last: first + more })
-                .collect(),
-            switches: switches
-                .into_iter()
-                .map(|(child, (parent, at))| (child, Switch { parent, lsn: at * QUARTER, at: None }))
-                .collect(),
-            newest,
-            oldest: oldest.map(|(timeline, number)| segment(timeline, number)),
-            ..archive(&[], &[])
+    let oldest = prop::option::of((1..=2_u32, 0..8_u64));
+    (backups, lost, btree_map(1..=3_u32, 0..20_u64, 0..4), switches, oldest).prop_map(
+        |(backups, lost, newest, switches, oldest)| {
+            // No backup begins before its timeline does.
+            let begins = |line: &u32| switches.get(line).map_or(0, |(_, at)| *at);
+            let backups = backups.into_iter().filter(|(line, start, _)| *start >= begins(line));
+            Archive {
+                backups: backups.map(|(line, start, length)| backup(line, start, start + length)).collect(),
+                lost: lost
+                    .into_iter()
+                    .map(|(timeline, first, more)| Lost { timeline, first, last: first + more })
+                    .collect(),
+                switches: switches
+                    .iter()
+                    .map(|(child, (parent, at))| (*child, Switch { parent: *parent, lsn: at * QUARTER, at: None }))
+                    .collect(),
+                newest,
+                oldest: oldest.map(|(timeline, number)| segment(timeline, number)),
+                ..archive(&[], &[])
+            }
         },
     )
 }
@@ -144,6 +150,8 @@ fn reaches(world: &Archive, backup: &Backup, leaf: u32, timeline: u32, byte: u64
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
     #[test]
     fn a_byte_is_in_a_window_exactly_if_some_recovery_reaches_it(world in worlds()) {
         let windows = world.windows();
