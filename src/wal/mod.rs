@@ -6,6 +6,7 @@
 //! it. Beside segments the archiver hands over `.partial` (the last segment of a timeline, at promotion), `.backup`
 //! (backup history) and `.history` (timeline history) files.
 
+pub mod commits;
 mod page;
 
 pub use page::{LongPageHeader, PageHeaderError};
@@ -13,6 +14,20 @@ pub use page::{LongPageHeader, PageHeaderError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
+
+/// A position in the WAL, as PostgreSQL writes it: `0/3000100`.
+#[must_use]
+pub fn shown_lsn(lsn: u64) -> String {
+    format!("{:X}/{:X}", lsn >> 32, lsn & 0xFFFF_FFFF)
+}
+
+/// Reads a position in the WAL.
+#[must_use]
+pub fn parse_lsn(text: &str) -> Option<u64> {
+    let (high, low) = text.trim().split_once('/')?;
+    let half = |digits: &str| u32::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'));
+    Some(u64::from(half(high)?) << 32 | u64::from(half(low)?))
+}
 
 /// A timeline number, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -249,6 +264,16 @@ mod tests {
             let size = SegmentSize::try_from(bytes).unwrap();
             let successor = SegmentName::from_number(last.timeline(), last.number(size) + 1, size).unwrap();
             assert_eq!(successor.to_string(), next);
+        }
+    }
+
+    #[test]
+    fn a_position_is_read_and_written_as_postgresql_does() {
+        for (lsn, text) in [(0, "0/0"), (0x1_0200_0028, "1/2000028"), (u64::MAX, "FFFFFFFF/FFFFFFFF")] {
+            assert_eq!((shown_lsn(lsn).as_str(), parse_lsn(text)), (text, Some(lsn)));
+        }
+        for text in ["", "/", "0", "0/", "1/100000000", "+1/0", "x/0"] {
+            assert_eq!(parse_lsn(text), None, "{text}");
         }
     }
 

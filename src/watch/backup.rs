@@ -177,9 +177,7 @@ fn parse(text: &str) -> Option<Made> {
     let after = |mark: &str| text.lines().rev().find_map(|line| line.split_once(mark)).map(|(_, rest)| rest.trim());
     let label = after("new backup label = ")?.to_owned();
     let (_, lsn) = after("backup start archive = ")?.split_once("lsn = ")?;
-    let (high, low) = lsn.trim().split_once('/')?;
-    let half = |digits: &str| u64::from_str_radix(digits, 16).ok().filter(|half| u32::try_from(*half).is_ok());
-    Some(Made { label, start_lsn: half(high)? << 32 | half(low)?, expire_failed: None })
+    Some(Made { label, start_lsn: crate::wal::parse_lsn(lsn)?, expire_failed: None })
 }
 
 #[cfg(test)]

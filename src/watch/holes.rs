@@ -95,7 +95,7 @@ impl Watcher {
 }
 
 /// The newest segment that PostgreSQL counts as archived; a `.history` measures nothing.
-fn archived(primary: &Primary) -> Option<SegmentName> {
+pub(super) fn archived(primary: &Primary) -> Option<SegmentName> {
     match primary.last_archived_wal.as_deref()?.parse::<WalFile>().ok()? {
         WalFile::Segment(segment) | WalFile::Partial(segment) | WalFile::Backup(segment, _) => Some(segment),
         WalFile::History(_) => None,

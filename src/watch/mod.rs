@@ -6,6 +6,7 @@
 
 mod ask;
 mod backup;
+mod catalog;
 mod holes;
 mod marker;
 mod memory;
@@ -73,6 +74,8 @@ pub struct Watcher {
     said: BTreeMap<&'static str, String>,
     /// Up to which segment the listing has been walked.
     walked: Option<SegmentName>,
+    /// The newest segment in which the newest commit was looked for.
+    noted: Option<SegmentName>,
     wedge: Wedge,
     heal_failures: BTreeMap<String, u32>,
     unhealable: BTreeSet<String>,
@@ -98,6 +101,7 @@ impl Watcher {
             told: false,
             said: BTreeMap::new(),
             walked: None,
+            noted: None,
             wedge: Wedge::default(),
             heal_failures: BTreeMap::new(),
             unhealable: BTreeSet::new(),

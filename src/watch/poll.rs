@@ -53,6 +53,7 @@ impl Watcher {
         let state = self.ledger_state().unwrap_or_default();
         let candidates = self.repairable(&state);
         let seen = self.observe(primary, &state, &candidates);
+        self.note_commit(primary);
         self.look_for_wedge(primary, self.request.data_directory.wal_waits());
         let mut candidates = Some(candidates);
         for action in decide(&seen, &self.memory, &self.schedule()) {
@@ -96,6 +97,7 @@ impl Watcher {
         if self.told {
             return;
         }
+        self.note_catalog(&catalog, stanza.as_ref());
         if !matches!(catalog, Catalog::Inconclusive { .. }) {
             self.note(&[("last_catalog_verify_at", Some(now))]);
         }
@@ -203,6 +205,7 @@ impl Watcher {
         if let Err(error) = self.server.anchor(&mut || is_told(signals, told)) {
             tracing::warn!("no anchor for recovery_target_time: {}", log::chain(&error));
         }
+        self.note_new_backup();
     }
 
     /// Seals the gaps that ended before a backup began.
