@@ -7,7 +7,7 @@
 use crate::durable;
 use crate::ledger::state::Identity;
 use crate::pgbackrest::info::{self, Stanza};
-use crate::wal::{SegmentName, parse_lsn};
+use crate::wal::{Lsn, SegmentName};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -80,7 +80,7 @@ pub struct Entry {
     /// The last segment that it needs.
     pub stop: Option<SegmentName>,
     /// Where it becomes consistent.
-    pub stop_lsn: Option<u64>,
+    pub stop_lsn: Option<Lsn>,
     /// When it began.
     pub started_at: i64,
     /// When it ended.
@@ -231,7 +231,7 @@ impl Entry {
             repository: backup.database.repo_key,
             start: backup.archive.start,
             stop: backup.archive.stop,
-            stop_lsn: backup.lsn.stop.as_deref().and_then(parse_lsn),
+            stop_lsn: backup.lsn.stop,
             started_at: backup.timestamp.start,
             ended_at: backup.timestamp.stop,
             damaged: backup.error == Some(true),
@@ -252,7 +252,7 @@ mod tests {
             repository: 1,
             start: segment,
             stop: segment,
-            stop_lsn: Some(0x0200_0100),
+            stop_lsn: Some(Lsn(0x0200_0100)),
             started_at: 10,
             ended_at: 20,
             damaged: false,
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn an_inconclusive_answer_keeps_what_is_known_and_since_when() {
-        let inconclusive = info::Catalog::Inconclusive { why: "no answer".to_owned(), stanza_missing: false };
+        let inconclusive = info::Catalog::Inconclusive { why: "no answer".to_owned(), doubt: info::Doubt::Dark };
         let mut record = Record { known: Some(Known::default()), ..Record::default() };
         record.note(&inconclusive, None, 7, 100);
         record.note(&inconclusive, None, 7, 200);

@@ -3,12 +3,16 @@
 //! It reads and never writes: not even a lock is taken, so a push never waits for it. What can't be known is `null`,
 //! and what is unknown is never shown as healthy.
 
+mod ask;
 mod backups;
+mod commits;
 mod gather;
 mod prometheus;
 pub mod report;
 mod text;
 
+pub use ask::{Answer, ask};
+pub use commits::newest_commit;
 pub use gather::{Request, gather};
 pub use prometheus::prometheus;
 pub use report::Report;
