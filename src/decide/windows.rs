@@ -94,6 +94,8 @@ pub struct Window {
     pub to_at: Option<i64>,
     /// The backup from which it is restored.
     pub backup: String,
+    /// Whether it goes on from a window of an older timeline.
+    pub continues: bool,
 }
 
 /// One timeline on a recovery's way.
@@ -117,7 +119,7 @@ impl Archive {
             }
         }
         for window in &mut windows {
-            window.to_at = self.newest_commit(window);
+            self.date(window);
         }
         windows.sort_by(|a, b| (a.timeline, a.from, &a.backup).cmp(&(b.timeline, b.from, &b.backup)));
         windows
@@ -170,6 +172,7 @@ impl Archive {
                     from_at: step.enters.map_or(Some(backup.stop_at), |switch| switch.at),
                     to_at: None,
                     backup: backup.label.clone(),
+                    continues: step.enters.is_some(),
                 });
             }
         }
@@ -201,12 +204,17 @@ impl Archive {
         behind.map(|lost| lost.first.max(from)).min().unwrap_or(u64::MAX).min(newest.saturating_add(1))
     }
 
-    /// The time of the newest commit that was seen in a window, and is not before its beginning.
-    fn newest_commit(&self, window: &Window) -> Option<i64> {
+    /// Says up to when a window reaches: up to the newest commit that was seen in it, if a target can lie before that.
+    fn date(&self, window: &mut Window) {
         let inside =
             |commit: &&Commit| commit.timeline == window.timeline && (window.from..window.to).contains(&commit.lsn);
-        let newest = self.commits.iter().filter(inside).map(|commit| commit.at).max()?;
-        (window.from_at.unwrap_or(i64::MIN) <= newest).then_some(newest)
+        let newest = self.commits.iter().filter(inside).map(|commit| commit.at).max();
+        let is_late = newest.is_some_and(|newest| window.from_at.is_some_and(|from| newest < from));
+        if is_late && window.continues {
+            // The history was fetched later than the timeline began.
+            window.from_at = None;
+        }
+        window.to_at = newest.filter(|_| !is_late || window.continues);
     }
 }
 
