@@ -1,9 +1,11 @@
 //! `--repo`: the repository's catalog, asked now. It is judged as `watch` judges it.
 
+use crate::data_directory::DataDirectory;
 use crate::pgbackrest::info::{Catalog, Doubt, Stanza};
 use crate::pgbackrest::output;
 use crate::pgbackrest::run::{self, Ended, Ending, Watch};
 use crate::session::Session;
+use crate::settings::CommonSettings;
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
@@ -26,9 +28,12 @@ pub struct Answer {
 #[derive(Debug, Clone, Copy)]
 struct TooLate;
 
-/// Asks for the backups of the cluster `system_id`.
+/// Asks for the backups of the cluster in the data directory.
 #[must_use]
-pub fn ask(session: &Session, stanza: &str, system_id: Option<u64>) -> Answer {
+pub fn ask(session: &Session, common: &CommonSettings) -> Answer {
+    let stanza = &common.stanza.value;
+    let control = common.pgdata.as_ref().and_then(|pgdata| DataDirectory::new(pgdata.value.clone()).control());
+    let system_id = control.map(|control| control.system_id);
     let (catalog, stanza) = match (info(session, stanza), &session.config, system_id) {
         (Ok(stanza), Some(config), Some(system_id)) => {
             (stanza.catalog(system_id, &config.repositories()), Some(stanza))

@@ -3,17 +3,23 @@
 //! It reads and never writes: not even a lock is taken, so a push never waits for it. What can't be known is `null`,
 //! and what is unknown is never shown as healthy.
 
+mod archiving;
 mod ask;
 mod backups;
+mod catalog;
 mod commits;
 mod gather;
+mod history;
 mod prometheus;
 pub mod report;
+mod server;
 mod text;
+mod windows;
 
 pub use ask::{Answer, ask};
 pub use commits::newest_commit;
 pub use gather::{Request, gather};
 pub use prometheus::prometheus;
 pub use report::Report;
+pub use server::Asking;
 pub use text::text;
