@@ -5,6 +5,7 @@
 
 mod archiving;
 mod ask;
+mod at;
 mod backups;
 mod catalog;
 mod commits;
@@ -17,9 +18,10 @@ mod text;
 mod windows;
 
 pub use ask::{Answer, ask};
+pub use at::{Moment, look_at};
 pub use commits::newest_commit;
 pub use gather::{Request, gather};
 pub use prometheus::prometheus;
 pub use report::Report;
 pub use server::Asking;
-pub use text::text;
+pub use text::{Style, text};
