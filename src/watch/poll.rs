@@ -55,7 +55,7 @@ impl Watcher {
         let state = self.ledger_state().unwrap_or_default();
         let candidates = self.repairable(&state);
         let seen = self.observe(primary, &state, &candidates);
-        self.note_commit(primary);
+        self.note_commits(primary, &state);
         self.look_for_wedge(primary);
         let mut candidates = Some(candidates);
         for action in decide(&seen, &self.memory, &self.schedule()) {

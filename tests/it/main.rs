@@ -26,6 +26,7 @@ mod live_outage;
 mod live_promotion;
 mod live_queue;
 mod live_repositories;
+mod live_status;
 mod live_stop;
 mod live_watch;
 mod live_watch_repairs;
