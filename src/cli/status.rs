@@ -1,14 +1,14 @@
 //! The command line of `pgbackrest-guard status`.
 
 use super::common::CommonArguments;
+use super::forms::{self, FormArguments, Task};
 use super::guard::PROGRAM;
 use crate::exit::Exit;
 use crate::log;
 use crate::session::Session;
 use crate::settings::{self, BackupIntervals, CommonSettings, Environment, PushFlags, PushSettings};
 use crate::status::{Request, gather, text};
-use clap::{Args, ValueEnum};
-use std::io::Write as _;
+use clap::Args;
 use std::path::Path;
 
 /// What is archived, what is lost, and what can be restored
@@ -17,26 +17,17 @@ use std::path::Path;
 /// report could be made; what can't be known is unknown (null in JSON).
 #[derive(Debug, Args)]
 pub(super) struct StatusArguments {
-    /// The form of the report
-    #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
-    output: Output,
+    #[command(flatten)]
+    form: FormArguments,
     #[command(flatten)]
     common: CommonArguments,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Output {
-    /// For people
-    Text,
-    /// One object, for programs
-    Json,
-}
-
-/// Makes the report and prints it.
+/// Makes the report and shows it.
 pub(super) fn run(arguments: StatusArguments) -> Exit {
-    let output = arguments.output;
-    match request(arguments.common) {
-        Ok(request) => print(&request, output),
+    let common = arguments.common;
+    match arguments.form.into_task().and_then(|task| Ok((task, request(common)?))) {
+        Ok((task, request)) => act(request, task),
         Err(what) => {
             super::wrong(PROGRAM, &what);
             Exit::Usage
@@ -65,19 +56,16 @@ fn request(common: CommonArguments) -> Result<Request, String> {
     })
 }
 
-fn print(request: &Request, output: Output) -> Exit {
-    let report = gather(request);
-    let shown = match output {
-        Output::Text => text(&report),
-        Output::Json => match serde_json::to_string_pretty(&report) {
-            Ok(json) => json + "\n",
-            Err(error) => {
-                tracing::error!("can't write the report: {error}");
-                return Exit::Failed;
-            }
-        },
-    };
-    // A reader that has gone away has read enough.
-    let _ = std::io::stdout().write_all(shown.as_bytes());
-    Exit::Success
+fn act(mut request: Request, task: Task) -> Exit {
+    match task {
+        Task::Show(form, to) => forms::show(&gather(&request), form, to, text),
+        Task::Watch(form) => {
+            let next = || {
+                request.now = jiff::Timestamp::now().as_second();
+                gather(&request)
+            };
+            forms::watch(next, form, text)
+        }
+        Task::Acknowledge(id, reason) => forms::acknowledge(&request.common, id, &reason, request.now),
+    }
 }

@@ -3,13 +3,23 @@
 //! It reads and never writes: not even a lock is taken, so a push never waits for it. What can't be known is `null`,
 //! and what is unknown is never shown as healthy.
 
+mod acknowledge;
 mod backups;
+mod gaps;
 mod gather;
+mod html;
+mod nagios;
 mod prometheus;
+mod redraw;
 pub mod report;
 mod text;
 
+pub use acknowledge::{AcknowledgeError, acknowledge};
+pub use gaps::{gaps_json, gaps_text};
 pub use gather::{Request, gather};
+pub use html::html;
+pub use nagios::nagios;
 pub use prometheus::prometheus;
+pub use redraw::{redraw, terminal_rows};
 pub use report::Report;
 pub use text::text;

@@ -15,7 +15,7 @@ pub fn text(report: &Report) -> String {
 }
 
 /// Characters that would steer a terminal become U+FFFD: paths and notes may hold any.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{FFFD}' } else { c }).collect()
 }
 
