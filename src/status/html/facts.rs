@@ -1,6 +1,6 @@
 //! The four answers, archiving, and the cluster.
 
-use super::super::report::{Estimate, Failure, GapReport, Report};
+use super::super::report::{Estimate, Failure, Report};
 use super::markup::{Markup, before, bytes, duration, moment, or_unknown, time, unknown};
 use super::section;
 use jiff::Timestamp;
@@ -54,7 +54,7 @@ fn restorable_from(report: &Report) -> Tile {
         None => NOT_ASKED.to_owned(),
         Some(0) => String::new(),
         Some(1) => "without a hole".to_owned(),
-        Some(count) => format!("in {count} pieces: see the time line"),
+        Some(count) => format!("in {count} stretches: see the time line"),
     };
     let nothing = windows.is_some_and(<[_]>::is_empty);
     let value = if nothing { Some("nothing".to_owned()) } else { oldest.map(minute) };
@@ -66,25 +66,18 @@ fn missing(report: &Report) -> Tile {
     let Some(gaps) = &report.gaps else {
         return Tile { name, value: None, bad: false, note: "the record of losses can't be read".to_owned() };
     };
-    let open = || gaps.iter().filter(|gap| gap.state == "open");
-    let pressing: Vec<&GapReport> = open().filter(|gap| gap.acknowledged.is_none()).collect();
-    let known = open().count() - pressing.len();
-    let segments: u64 = pressing.iter().map(|gap| gap.segments).sum();
-    let value = match segments {
-        0 => "none".to_owned(),
-        1 => "1 segment".to_owned(),
-        count => format!("{count} segments"),
+    let open = |known: bool| gaps.iter().filter(move |gap| gap.state == "open" && gap.acknowledged.is_some() == known);
+    let missing = |known: bool| open(known).map(|gap| gap.segments).sum::<u64>();
+    let in_gaps = |count: usize| if count == 1 { "in 1 open gap".to_owned() } else { format!("in {count} open gaps") };
+    let (pressing, known) = (open(false).count(), open(true).count());
+    let (value, note) = match (pressing, known, gaps.len()) {
+        (0, 0, 0) => ("none".to_owned(), "nothing was ever given up".to_owned()),
+        (0, 0, closed) => ("none".to_owned(), format!("{closed} closed on record")),
+        (0, known, _) => (segments(missing(true)), format!("{}, acknowledged", in_gaps(known))),
+        (pressing, 0, _) => (segments(missing(false)), in_gaps(pressing)),
+        (pressing, known, _) => (segments(missing(false)), format!("{}, {known} more acknowledged", in_gaps(pressing))),
     };
-    let mut note = match (pressing.len(), gaps.len() - open().count()) {
-        (0, 0) => "nothing was ever given up".to_owned(),
-        (0, closed) => format!("{closed} closed on record"),
-        (1, _) => "in 1 open gap".to_owned(),
-        (count, _) => format!("in {count} open gaps"),
-    };
-    if known > 0 {
-        note = format!("{note}, {known} acknowledged");
-    }
-    Tile { name, value: Some(value), bad: segments > 0, note }
+    Tile { name, value: Some(value), bad: pressing > 0, note }
 }
 
 fn newest_full(report: &Report) -> Tile {
@@ -120,14 +113,15 @@ fn yes(yes: Option<bool>) -> Markup {
 /// Archiving now, with what waits against what is allowed.
 pub(super) fn archiving(report: &Report) -> Markup {
     let (archiving, push) = (&report.archiving, &report.push);
-    let files = archiving.backlog_segments.map(|files| format!("{files} files wait"));
+    let files =
+        archiving.backlog_segments.map(|files| if files == 1 { "1 file".to_owned() } else { format!("{files} files") });
     let last = code(archiving.last_archived_wal.as_ref());
     let last =
         if archiving.last_archived_at.is_some() { last.raw(", ").add(&time(archiving.last_archived_at)) } else { last };
     let mut rows = vec![
         ("switched on", yes(archiving.enabled)),
         ("last archived", last),
-        ("waiting", or_unknown(files)),
+        ("files that wait", or_unknown(files)),
         ("free space", limit(archiving.free_bytes, archiving.reserve_bytes, "reserve")),
         ("failed pushes", counts(push.failed_count, push.consecutive_failures)),
         ("given up", or_unknown(push.dropped_count.map(segments))),
@@ -185,13 +179,11 @@ fn meter(report: &Report) -> Markup {
 
 /// What will happen if nothing is archived from now on.
 fn outlook(estimate: Estimate) -> String {
+    let rate = format!("{} of WAL an hour", bytes(estimate.bytes_per_hour));
     let until = |seconds: Option<u64>, what: &str| seconds.map(|seconds| format!("{what} in {}", duration(seconds)));
-    let parts = [
-        Some(format!("{} of WAL an hour", bytes(estimate.bytes_per_hour))),
-        until(estimate.threshold_in, "with nothing archived the threshold is reached"),
-        until(estimate.full_in, "the disk full"),
-    ];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    let limits = [until(estimate.threshold_in, "the threshold"), until(estimate.full_in, "a full disk")];
+    let limits: Vec<String> = limits.into_iter().flatten().collect();
+    if limits.is_empty() { rate } else { format!("{rate}; were nothing archived from now on: {}", limits.join(", ")) }
 }
 
 fn last_failure(failure: &Failure) -> Markup {

@@ -93,5 +93,5 @@ fn section(class: &'static str, heading: &'static str, content: &Markup) -> Mark
 
 /// Two moments, from and to.
 fn span(from: Option<jiff::Timestamp>, to: Option<jiff::Timestamp>) -> Markup {
-    if from == to { time(from) } else { time(from).raw(" to ").add(&time(to)) }
+    if from == to { time(from) } else { time(from).raw("<br/><span class=\"whole\">to ").add(&time(to)).raw("</span>") }
 }

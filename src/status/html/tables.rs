@@ -76,7 +76,7 @@ fn gap(gap: &GapReport) -> Row {
     let files = if gap.segments == 1 {
         code(format!("{}{partial}", gap.first))
     } else {
-        code(&gap.first).raw(" to ").add(&code(&gap.last))
+        code(&gap.first).raw("<br/><span class=\"whole\">to ").add(&code(&gap.last)).raw("</span>")
     };
     let files =
         files.raw("<br/><span class=\"muted\">").text(count).text(", timeline ").text(gap.timeline).raw("</span>");
@@ -98,7 +98,7 @@ fn state(gap: &GapReport) -> Markup {
 
 fn closed(gap: &GapReport) -> Markup {
     let how = match (gap.state, &gap.sealed_by) {
-        ("open", _) => Markup::of("not yet"),
+        ("open", _) => Markup::of("<span class=\"whole\">not yet</span>"),
         ("sealed", Some(label)) => time(gap.closed_at).raw("<br/>by ").add(&code(label)),
         _ => time(gap.closed_at),
     };

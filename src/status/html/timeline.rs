@@ -1,6 +1,6 @@
 //! The time line: one row a timeline, drawn as SVG, with what can be restored, gaps and backups on one scale.
 
-use super::super::report::{GapReport, Report};
+use super::super::report::{GapReport, Report, Window};
 use super::markup::{Markup, moment};
 use super::section;
 use jiff::Timestamp;
@@ -51,8 +51,7 @@ pub(super) fn sentence(report: &Report) -> String {
         (0, _) => "Nothing can be restored.".to_owned(),
         (1, Some((from, to))) => format!("Any moment from {} to {} can be restored.", moment(from), moment(to)),
         (count, Some((from, to))) => {
-            let (from, to) = (moment(from), moment(to));
-            format!("Moments from {from} to {to} can be restored, in {count} pieces: the green ones.")
+            format!("{count} stretches of time between {} and {} can be restored.", moment(from), moment(to))
         }
         (_, None) => "What can be restored is known by its place in the WAL only, not by time.".to_owned(),
     }
@@ -62,7 +61,7 @@ pub(super) fn sentence(report: &Report) -> String {
 pub(super) fn section_of(report: &Report) -> Markup {
     let caption = Markup::of("<p>").text(sentence(report)).raw("</p>\n");
     let drawing = Scale::of(report).map(|scale| drawing(report, &scale)).unwrap_or_default();
-    section("timeline", "Time line", &drawing.add(&caption))
+    section("timeline", "Time line", &caption.add(&drawing))
 }
 
 /// The scale: which seconds since 1970 lie at the left and right ends.
@@ -116,7 +115,12 @@ fn number(value: f64) -> String {
     format!("{value:.1}")
 }
 
-fn rectangle(class: &'static str, (from, to): (f64, f64), y: f64, title: &str) -> Markup {
+/// A bar of the full height.
+fn rectangle(class: &'static str, x: (f64, f64), y: f64, title: &str) -> Markup {
+    bar(class, x, (y, BAR), title)
+}
+
+fn bar(class: &'static str, (from, to): (f64, f64), (y, height): (f64, f64), title: &str) -> Markup {
     let width = (to - from).max(NARROWEST);
     let from = if to - from < NARROWEST { f64::midpoint(from, to) - NARROWEST / 2.0 } else { from };
     Markup::of("<rect class=\"")
@@ -127,7 +131,9 @@ fn rectangle(class: &'static str, (from, to): (f64, f64), y: f64, title: &str) -
         .text(number(y))
         .raw("\" width=\"")
         .text(number(width))
-        .raw("\" height=\"18\" rx=\"3\"><title>")
+        .raw("\" height=\"")
+        .text(height)
+        .raw("\" rx=\"3\"><title>")
         .text(title)
         .raw("</title></rect>\n")
 }
@@ -178,17 +184,42 @@ fn row(report: &Report, scale: &Scale, timeline: u32, top: f64) -> Markup {
     });
     let gaps = report.gaps.iter().flatten().filter(|gap| gap.timeline == timeline && gap.state != "healed");
     let gaps = gaps.filter_map(|gap| self::gap(gap, scale, y));
-    label.add(&track).all(windows).all(gaps).add(&marks(report, scale, timeline, top + 7.0))
+    let marks = marks(report, scale, timeline, top + 7.0);
+    label.add(&track).add(&behind(report, scale, timeline, y)).all(windows).all(gaps).add(&marks)
+}
+
+/// What lies behind each loss and can't be restored for it: up to the next window, or to the report. Thinner than what was
+/// lost itself.
+fn behind(report: &Report, scale: &Scale, timeline: u32, y: f64) -> Markup {
+    let gaps = report.gaps.iter().flatten().filter(|gap| gap.timeline == timeline && gap.state != "healed");
+    let stretches = gaps.filter_map(|gap| {
+        let lost = gap.last_at.or(gap.opened_at)?;
+        let windows = report.windows.as_ref()?.iter().filter(|window| window.timeline == timeline);
+        let covered = |window: &&Window| window.from.zip(window.to).is_some_and(|(from, to)| from <= lost && lost < to);
+        if windows.clone().any(|window| covered(&window)) {
+            return None;
+        }
+        let next = windows.filter_map(|window| window.from).filter(|from| *from > lost).min();
+        let end = next.or(report.extra.made_at)?;
+        let class = kind(gap).0;
+        Some(bar(class, (scale.x(lost), scale.x(end)), (y + 5.0, 8.0), "behind a gap: can't be restored"))
+    });
+    Markup::default().all(stretches)
+}
+
+/// How a gap is drawn and what it is called.
+fn kind(gap: &GapReport) -> (&'static str, &'static str) {
+    match (gap.state, &gap.acknowledged) {
+        ("open", None) => ("gap", "open"),
+        ("open", Some(_)) => ("known", "acknowledged"),
+        _ => ("closed", gap.state),
+    }
 }
 
 fn gap(gap: &GapReport, scale: &Scale, y: f64) -> Option<Markup> {
     let from = gap.opened_at?;
     let to = gap.last_at.unwrap_or(from);
-    let (class, word) = match (gap.state, &gap.acknowledged) {
-        ("open", None) => ("gap", "open"),
-        ("open", Some(_)) => ("known", "acknowledged"),
-        _ => ("closed", gap.state),
-    };
+    let (class, word) = kind(gap);
     let title = format!("gap {}, {word}: {} to {}, lost at {}", gap.id, gap.first, gap.last, moment(from));
     Some(rectangle(class, (scale.x(from), scale.x(to)), y, &title))
 }
@@ -266,9 +297,9 @@ fn legend(report: &Report) -> Markup {
     let entries = [
         (report.windows.as_ref().is_some_and(|windows| !windows.is_empty()), "window", "can be restored"),
         (true, "track", none),
-        (open(false), "gap", "lost, open"),
+        (open(false), "gap", "lost, and what lies behind it"),
         (open(true), "known", "lost, acknowledged"),
-        (gaps().any(|gap| gap.state == "sealed"), "closed", "lost, sealed by a later backup"),
+        (gaps().any(|gap| gap.state == "sealed"), "closed", "lost; a later backup begins anew"),
     ];
     let bars = entries.into_iter().filter(|(occurs, ..)| *occurs).map(|(_, class, words)| {
         Markup::of("<li><svg viewBox=\"0 0 14 14\">").raw(bar).raw(class).raw("\"/></svg>").raw(words).raw("</li>\n")
