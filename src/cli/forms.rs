@@ -124,7 +124,7 @@ fn shown(report: &Report, form: Form, text: impl Fn(&Report) -> String) -> Resul
         Form::Whole(Output::Prometheus) => status::prometheus(report, report.extra.server_answers),
         Form::Whole(Output::Html) => status::html(report),
         Form::GapsText => status::gaps_text(report),
-        Form::GapsJson => status::gaps_json(report),
+        Form::GapsJson => status::gaps_json(report)?,
     })
 }
 

@@ -6,8 +6,8 @@ use super::guard::PROGRAM;
 use crate::exit::Exit;
 use crate::log;
 use crate::session::Session;
-use crate::settings::{self, BackupIntervals, CommonSettings, Environment, PushFlags, PushSettings};
-use crate::status::{Request, gather, text};
+use crate::settings::{self, CommonSettings, Environment, WatchSettings};
+use crate::status::{self, Asking, Request, gather, text};
 use clap::Args;
 use std::path::Path;
 
@@ -19,14 +19,17 @@ use std::path::Path;
 pub(super) struct StatusArguments {
     #[command(flatten)]
     form: FormArguments,
+    /// Ask the repository for its backups now, for at most a minute
+    #[arg(long, conflicts_with_all = ["watch", "acknowledge"])]
+    repo: bool,
     #[command(flatten)]
     common: CommonArguments,
 }
 
 /// Makes the report and shows it.
 pub(super) fn run(arguments: StatusArguments) -> Exit {
-    let common = arguments.common;
-    match arguments.form.into_task().and_then(|task| Ok((task, request(common)?))) {
+    let (common, repo) = (arguments.common, arguments.repo);
+    match arguments.form.into_task().and_then(|task| Ok((task, request(common, repo)?))) {
         Ok((task, request)) => act(request, task),
         Err(what) => {
             super::wrong(PROGRAM, &what);
@@ -35,22 +38,27 @@ pub(super) fn run(arguments: StatusArguments) -> Exit {
     }
 }
 
-fn request(common: CommonArguments) -> Result<Request, String> {
+fn request(common: CommonArguments, repository: bool) -> Result<Request, String> {
     let flags = common.into_unchecked_flags()?;
     let mut sources = settings::sources(flags.config.as_deref(), Environment::of_process());
     let common = CommonSettings::resolve(flags, std::env::current_dir().ok(), &mut sources);
-    let push = PushSettings::resolve(PushFlags::default(), &mut sources);
-    let intervals = BackupIntervals::resolve(&mut sources);
+    let watch = WatchSettings::resolve(&mut sources);
     log::start(PROGRAM, common.log_level.value, common.log_format.value);
     for warning in sources.warnings() {
         tracing::warn!("{}", warning.0);
     }
+    let session = Session::open(&common, sources.environment(), Path::new("/"));
+    let answer = repository.then(|| status::ask(&session, &common));
     Ok(Request {
-        config: Session::open(&common, sources.environment(), Path::new("/")).config,
-        drop_threshold: push.drop_threshold.map(|setting| setting.value),
-        drop_measure: push.drop_measure.value,
-        free_reserve: push.free_reserve.map(|setting| setting.value),
-        intervals,
+        config: session.config,
+        drop_threshold: watch.drop_threshold,
+        drop_measure: watch.drop_measure,
+        free_reserve: watch.free_reserve,
+        overflow: watch.overflow,
+        intervals: watch.intervals,
+        verify: watch.verify,
+        server: Asking::Yes(watch.connection),
+        answer,
         common,
         now: jiff::Timestamp::now().as_second(),
     })

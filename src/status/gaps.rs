@@ -2,7 +2,7 @@
 
 use super::report::{GapReport, Report};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::fmt::Write as _;
 
 /// Every gap for people, open ones first, each group with the newest first; a newline at the end.
@@ -82,19 +82,34 @@ fn or_unknown(at: Option<Timestamp>) -> String {
     at.map_or_else(|| "unknown".to_owned(), |at| at.to_string())
 }
 
-/// Every gap as one JSON object: what the report says of it, and what only this list has.
-#[must_use]
-pub fn gaps_json(report: &Report) -> String {
-    let gaps = report.gaps.as_ref().map(|gaps| gaps.iter().map(with_details).collect::<Vec<_>>());
-    format!("{:#}\n", json!({ "schema": report.schema, "gaps": gaps }))
+/// The list as JSON.
+#[derive(Serialize)]
+struct List<'r> {
+    schema: u32,
+    gaps: Option<Vec<Detailed<'r>>>,
 }
 
-fn with_details(gap: &GapReport) -> Value {
-    let mut value = json!(gap);
-    if let Some(object) = value.as_object_mut() {
-        object.insert("last_at".to_owned(), json!(gap.last_at));
-        object.insert("s3_code".to_owned(), json!(gap.s3_code));
-        object.insert("partial".to_owned(), json!(gap.partial));
-    }
-    value
+/// A gap with what the report's JSON does not have.
+#[derive(Serialize)]
+struct Detailed<'r> {
+    #[serde(flatten)]
+    gap: &'r GapReport,
+    last_at: Option<Timestamp>,
+    s3_code: Option<&'r str>,
+    partial: bool,
+}
+
+/// Every gap as one JSON object: what the report says of it, and what only this list has.
+///
+/// # Errors
+/// Never: these plain types can be written.
+pub fn gaps_json<'r>(report: &'r Report) -> Result<String, serde_json::Error> {
+    let detailed = |gap: &'r GapReport| Detailed {
+        gap,
+        last_at: gap.last_at,
+        s3_code: gap.s3_code.as_deref(),
+        partial: gap.partial,
+    };
+    let gaps = report.gaps.as_ref().map(|gaps| gaps.iter().map(detailed).collect());
+    Ok(serde_json::to_string_pretty(&List { schema: report.schema, gaps })? + "\n")
 }

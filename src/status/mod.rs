@@ -4,17 +4,26 @@
 //! and what is unknown is never shown as healthy.
 
 mod acknowledge;
+mod archiving;
+mod ask;
 mod backups;
+mod catalog;
+mod commits;
 mod gaps;
 mod gather;
+mod history;
 mod html;
 mod nagios;
 mod prometheus;
 mod redraw;
 pub mod report;
+mod server;
 mod text;
+mod windows;
 
 pub use acknowledge::{AcknowledgeError, acknowledge};
+pub use ask::{Answer, ask};
+pub use commits::newest_commit;
 pub use gaps::{gaps_json, gaps_text};
 pub use gather::{Request, gather};
 pub use html::html;
@@ -22,4 +31,5 @@ pub use nagios::nagios;
 pub use prometheus::prometheus;
 pub use redraw::{redraw, terminal_rows};
 pub use report::Report;
+pub use server::Asking;
 pub use text::text;

@@ -4,6 +4,7 @@
 //! and in the fields that are skipped.
 
 use crate::decide::status::Verdict;
+use crate::decide::windows;
 use crate::ledger::gaps::{Acknowledgement, Gap};
 use crate::ledger::state::{LastFailure, State};
 use crate::wal::SegmentSize;
@@ -236,6 +237,17 @@ pub struct Extra {
     pub backups: Option<Vec<BackupReport>>,
     /// What will happen at the present rate of WAL.
     pub estimate: Option<Estimate>,
+    /// What the windows rest on.
+    pub reach: Option<Reach>,
+}
+
+/// The windows as they were reckoned, and the usable backups.
+#[derive(Debug, Clone, Default)]
+pub struct Reach {
+    /// The windows.
+    pub windows: Vec<windows::Window>,
+    /// The backups.
+    pub backups: Vec<windows::Backup>,
 }
 
 /// One backup of the catalog.

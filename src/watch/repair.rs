@@ -6,6 +6,7 @@
 //! only if afterwards the file still has its name and its first page still says that it is itself.
 
 use super::Watcher;
+use crate::checkpoint;
 use crate::durable;
 use crate::ledger::DEFERRED;
 use crate::ledger::state::State;
@@ -124,16 +125,21 @@ impl Watcher {
         let file = candidate.file;
         if candidate.place == Place::Saved {
             self.push_again(&file, &candidate.path, archives)?;
+            checkpoint::reached("repair-pushed");
             self.healed(&file)?;
+            checkpoint::reached("repair-healed");
             fs::remove_file(&candidate.path).map_err(|error| format!("it is stored, but not removed: {error}"))?;
             tracing::info!("{file} is stored: it was kept in {}", folder(&candidate.path).display());
             return Ok(());
         }
         let copy = self.copy_of(&candidate.path, &file)?;
+        checkpoint::reached("repair-copied");
         let pushed = self.push_again(&file, &copy, archives);
         let _ = fs::remove_file(&copy);
         pushed?;
+        checkpoint::reached("repair-pushed");
         self.healed(&file)?;
+        checkpoint::reached("repair-healed");
         tracing::info!("{file} is healed: it was given up and still lay in pg_wal");
         Ok(())
     }

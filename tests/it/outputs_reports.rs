@@ -67,6 +67,7 @@ pub(crate) fn well() -> Report {
                 reserve_in: Some(140_000),
                 full_in: Some(142_000),
             }),
+            ..Extra::default()
         },
         ..Report::unknown()
     }

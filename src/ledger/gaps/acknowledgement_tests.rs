@@ -1,6 +1,6 @@
 //! Acknowledgements: examples, bounds, and a property test against a model that keeps a word for every segment.
 
-use super::super::{CLOSED_KEPT, Cause, Loss, OPEN_KEPT};
+use super::super::{BackupStart, CLOSED_KEPT, Cause, Loss, LossesBefore, OPEN_KEPT};
 use super::*;
 use crate::classify::Class;
 use crate::wal::{SegmentName, Timeline, WalFile};
@@ -27,6 +27,11 @@ fn lose(gaps: &mut Gaps, number: u64) -> bool {
 
 fn heal(gaps: &mut Gaps, number: u64) -> bool {
     gaps.heal(&WalFile::Segment(segment(number)), 1_763_800_009, SIZE)
+}
+
+fn seal(gaps: &mut Gaps, lsn: u64) -> usize {
+    let backup = BackupStart { label: "20261122-100000F".to_owned(), timeline: Timeline(1), lsn };
+    gaps.seal(&backup, LossesBefore::StartedAt(i64::MAX), 10, SIZE)
 }
 
 fn reason(text: &str) -> Reason {
@@ -82,7 +87,7 @@ fn an_acknowledged_gap_is_sealed_like_any_other_and_keeps_its_word() {
     let mut gaps = Gaps::default();
     lose(&mut gaps, 5);
     gaps.acknowledge(1, &reason("known"), 9, SIZE).unwrap();
-    assert_eq!(gaps.seal(u64::MAX, i64::MAX, "20261122-100000F", 10, SIZE), 1);
+    assert_eq!(seal(&mut gaps, u64::MAX), 1);
     let gap = gaps.iter().next().unwrap();
     assert_eq!((gap.state, gap.acknowledged.as_ref().map(|known| known.at)), (GapState::Sealed, Some(9)));
 }
@@ -203,7 +208,7 @@ proptest! {
                     }
                 }
                 Step::Seal(number) => {
-                    gaps.seal(number * SIZE.bytes(), i64::MAX, "20261122-100000F", 10, SIZE);
+                    seal(&mut gaps, number * SIZE.bytes());
                     let open = said(&gaps);
                     let sealed: Vec<u64> = model.keys().copied().filter(|held| !open.contains_key(held)).collect();
                     prop_assert!(sealed.iter().all(|held| *held < number), "{sealed:?} by {number}");
