@@ -1,7 +1,5 @@
 //! What becomes of a report: its form, the file it goes to, a list or a screen that is drawn again.
 
-#![expect(clippy::doc_markdown, reason = "doc comments are the help, where a backtick would be shown")]
-
 use crate::durable;
 use crate::exit::Exit;
 use crate::ledger::gaps::Reason;

@@ -5,6 +5,7 @@
 //! a block of its own.
 
 use crate::pgbackrest::run::Signals;
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 use std::time::Duration;
 
@@ -72,7 +73,7 @@ fn frame(text: &str, rows: usize) -> String {
         out.push_str("\x1b[K\r\n");
     }
     if !fits {
-        out.push_str(&format!("… {} more lines: make the window higher\x1b[K", lines.len() - shown));
+        let _ = write!(out, "… {} more lines: make the window higher\x1b[K", lines.len() - shown);
     }
     out.push_str("\x1b[J");
     out

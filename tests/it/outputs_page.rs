@@ -1,6 +1,6 @@
 //! The page by its structure: well-formed, complete in itself, readable in both schemes.
 
-use crate::outputs_reports::situations;
+use crate::outputs_situations::situations;
 use pgbackrest_guard::status::html;
 use quick_xml::Reader;
 use quick_xml::events::Event;

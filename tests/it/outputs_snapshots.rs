@@ -2,7 +2,8 @@
 //! looked at with `git diff`.
 
 use crate::outputs_exposition::{Families, parse};
-use crate::outputs_reports::{situations, well};
+use crate::outputs_reports::well;
+use crate::outputs_situations::situations;
 use pgbackrest_guard::exit::Exit;
 use pgbackrest_guard::status::{gaps_text, html, nagios, prometheus};
 use serde_json::Value;
