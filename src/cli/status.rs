@@ -1,36 +1,63 @@
 //! The command line of `pgbackrest-guard status`.
 
+#![expect(clippy::doc_markdown, reason = "doc comments are the help, where a backtick would be shown")]
+
 use super::common::CommonArguments;
-use super::forms::{self, FormArguments, Task};
+use super::forms::{self, Form, FormArguments, Output, Task};
 use super::guard::PROGRAM;
 use crate::exit::Exit;
 use crate::log;
 use crate::session::Session;
-use crate::settings::{self, CommonSettings, Environment, WatchSettings};
-use crate::status::{self, Asking, Request, gather, text};
+use crate::settings::{self, CommonSettings, Environment, Sources, WatchSettings};
+use crate::status::{self, Asking, Report, Request, Style, gather, text};
 use clap::Args;
+use jiff::Timestamp;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
+
+/// Columns where there is no terminal that says its own.
+const USUAL_COLUMNS: usize = 80;
 
 /// What is archived, what is lost, and what can be restored
 ///
-/// Reads files only: works with the server down and without the repository, and writes nothing. Exits 0 whenever a
-/// report could be made; what can't be known is unknown (null in JSON).
+/// Reads files and asks the server, if it runs, for at most 2 s; works without either the server or the repository, and
+/// writes nothing. Exits 0 whenever a report could be made; what can't be known is unknown (null in JSON).
 #[derive(Debug, Args)]
 pub(super) struct StatusArguments {
     #[command(flatten)]
     form: FormArguments,
-    /// Ask the repository for its backups now, for at most a minute
-    #[arg(long, conflicts_with_all = ["watch", "acknowledge"])]
-    repo: bool,
+    #[command(flatten)]
+    look: LookArguments,
     #[command(flatten)]
     common: CommonArguments,
 }
 
+/// What is looked at, and how it looks.
+#[derive(Debug, Args)]
+pub(super) struct LookArguments {
+    /// Ask the repository for its backups now, for at most a minute
+    #[arg(long, conflicts_with_all = ["watch", "acknowledge"])]
+    repo: bool,
+    /// Say whether this moment can be restored (2026-11-22 10:00:00+00), exit 0 if so, 1 if not
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with_all = ["gaps", "watch", "to", "acknowledge"])]
+    at: Option<Timestamp>,
+    /// Draw with ASCII only
+    #[arg(long)]
+    ascii: bool,
+}
+
+/// What `status` goes by.
+struct Looking {
+    request: Request,
+    style: Style,
+    at: Option<Timestamp>,
+}
+
 /// Makes the report and shows it.
 pub(super) fn run(arguments: StatusArguments) -> Exit {
-    let (common, repo) = (arguments.common, arguments.repo);
-    match arguments.form.into_task().and_then(|task| Ok((task, request(common, repo)?))) {
-        Ok((task, request)) => act(request, task),
+    let StatusArguments { form, look, common } = arguments;
+    match task(form, &look).and_then(|task| Ok((task, looking(common, &look)?))) {
+        Ok((task, looking)) => act(looking, task),
         Err(what) => {
             super::wrong(PROGRAM, &what);
             Exit::Usage
@@ -38,7 +65,18 @@ pub(super) fn run(arguments: StatusArguments) -> Exit {
     }
 }
 
-fn request(common: CommonArguments, repository: bool) -> Result<Request, String> {
+fn task(form: FormArguments, look: &LookArguments) -> Result<Task, String> {
+    let task = form.into_task()?;
+    let has_form = matches!(task, Task::Show(Form::Whole(Output::Text | Output::Json), _));
+    if look.at.is_some() && !has_form { Err("--at goes with --output=text or json".to_owned()) } else { Ok(task) }
+}
+
+/// A moment with its offset from UTC: without one it would be another moment for each reader.
+fn parse_time(text: &str) -> Result<Timestamp, String> {
+    text.trim().parse().map_err(|_| "no time with an offset, such as '2026-11-22 10:00:00+00'".to_owned())
+}
+
+fn looking(common: CommonArguments, look: &LookArguments) -> Result<Looking, String> {
     let flags = common.into_unchecked_flags()?;
     let mut sources = settings::sources(flags.config.as_deref(), Environment::of_process());
     let common = CommonSettings::resolve(flags, std::env::current_dir().ok(), &mut sources);
@@ -47,9 +85,10 @@ fn request(common: CommonArguments, repository: bool) -> Result<Request, String>
     for warning in sources.warnings() {
         tracing::warn!("{}", warning.0);
     }
+    let style = style(look.ascii, &sources);
     let session = Session::open(&common, sources.environment(), Path::new("/"));
-    let answer = repository.then(|| status::ask(&session, &common));
-    Ok(Request {
+    let answer = look.repo.then(|| status::ask(&session, &common));
+    let request = Request {
         config: session.config,
         drop_threshold: watch.drop_threshold,
         drop_measure: watch.drop_measure,
@@ -60,20 +99,63 @@ fn request(common: CommonArguments, repository: bool) -> Result<Request, String>
         server: Asking::Yes(watch.connection),
         answer,
         common,
-        now: jiff::Timestamp::now().as_second(),
-    })
+        now: Timestamp::now().as_second(),
+    };
+    Ok(Looking { request, style, at: look.at })
 }
 
-fn act(mut request: Request, task: Task) -> Exit {
-    match task {
-        Task::Show(form, to) => forms::show(&gather(&request), form, to, text),
-        Task::Watch(form) => {
+/// The terminal's width, and colours where there is one and nobody refuses them (no-color.org).
+fn style(ascii: bool, sources: &Sources) -> Style {
+    let stdout = std::io::stdout();
+    let environment = sources.environment();
+    let size = rustix::termios::tcgetwinsize(&stdout).map_or(0, |size| usize::from(size.ws_col));
+    let told = environment.get("COLUMNS").and_then(|columns| columns.to_str()?.parse().ok());
+    let columns = told.or(Some(size)).filter(|columns| *columns > 0).unwrap_or(USUAL_COLUMNS);
+    let colour = stdout.is_terminal() && environment.get("NO_COLOR").is_none();
+    let plain = environment.get("TERM").is_some_and(|term| term == "dumb");
+    Style::new(columns, ascii, colour && !plain)
+}
+
+fn act(mut looking: Looking, task: Task) -> Exit {
+    let style = looking.style;
+    match (task, looking.at) {
+        (Task::Show(Form::Whole(output), _), Some(at)) => show_moment(&looking, &gather(&looking.request), at, output),
+        (Task::Show(form, to), _) => forms::show(&gather(&looking.request), form, to, |report| text(report, &style)),
+        (Task::Watch(form), _) => {
             let next = || {
-                request.now = jiff::Timestamp::now().as_second();
-                gather(&request)
+                looking.request.now = Timestamp::now().as_second();
+                gather(&looking.request)
             };
-            forms::watch(next, form, text)
+            forms::watch(next, form, |report| text(report, &style))
         }
-        Task::Acknowledge(id, reason) => forms::acknowledge(&request.common, id, &reason, request.now),
+        (Task::Acknowledge(id, reason), _) => {
+            forms::acknowledge(&looking.request.common, id, &reason, looking.request.now)
+        }
+    }
+}
+
+fn show_moment(looking: &Looking, report: &Report, at: Timestamp, output: Output) -> Exit {
+    let moment = status::look_at(report, at);
+    let shown = match output {
+        Output::Json => print(serde_json::to_string_pretty(&moment)),
+        _ => print(Ok(moment.text(&looking.request.common.stanza.value, report))),
+    };
+    if shown == Exit::Success && moment.restorable != Some(true) { Exit::Failed } else { shown }
+}
+
+fn print(shown: Result<String, serde_json::Error>) -> Exit {
+    match shown {
+        Ok(mut text) => {
+            if !text.ends_with('\n') {
+                text.push('\n');
+            }
+            // A reader that has gone away has read enough.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            Exit::Success
+        }
+        Err(error) => {
+            tracing::error!("can't write the report: {error}");
+            Exit::Failed
+        }
     }
 }

@@ -6,6 +6,7 @@
 mod acknowledge;
 mod archiving;
 mod ask;
+mod at;
 mod backups;
 mod catalog;
 mod commits;
@@ -23,6 +24,7 @@ mod windows;
 
 pub use acknowledge::{AcknowledgeError, acknowledge};
 pub use ask::{Answer, ask};
+pub use at::{Moment, look_at};
 pub use commits::newest_commit;
 pub use gaps::{gaps_json, gaps_text};
 pub use gather::{Request, gather};
@@ -32,4 +34,4 @@ pub use prometheus::prometheus;
 pub use redraw::{redraw, terminal_rows};
 pub use report::Report;
 pub use server::Asking;
-pub use text::text;
+pub use text::{Style, text};
