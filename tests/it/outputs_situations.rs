@@ -235,6 +235,15 @@ fn odd_ones() -> Vec<(&'static str, Report)> {
                 report.archiving.last_archived_at = None;
             }),
         ),
+        (
+            "end not known",
+            but(Verdict::Ok, &[], |report| {
+                report.gaps = Some(vec![sealed(1)]);
+                let first = Window { to: None, ..window(1, "2026-11-23T01:12:00Z", NOW, FULL) };
+                let second = window(1, "2026-11-23T16:20:00Z", "2026-11-24T07:58:41Z", "20261123-160000F");
+                report.windows = Some(vec![first, second]);
+            }),
+        ),
         ("threshold of nothing", but(Verdict::Ok, &[], |report| report.archiving.threshold_bytes = Some(0))),
         (
             "positions without times",

@@ -41,6 +41,7 @@ fn restorable_to(report: &Report) -> Tile {
     let nothing = report.windows.as_ref().is_some_and(Vec::is_empty);
     let note = match newest {
         None => NOT_ASKED.to_owned(),
+        Some(None) if !nothing => "archived, but no commit in it is known".to_owned(),
         Some(newest) => before(newest, report.extra.made_at).unwrap_or_default(),
     };
     let value = if nothing { Some("nothing".to_owned()) } else { newest.flatten().map(minute) };

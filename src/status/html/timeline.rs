@@ -47,13 +47,16 @@ pub(super) fn sentence(report: &Report) -> String {
     };
     let from = windows.iter().filter_map(|window| window.from).min();
     let to = windows.iter().filter_map(|window| window.to).max();
-    match (windows.len(), from.zip(to)) {
-        (0, _) => "Nothing can be restored.".to_owned(),
-        (1, Some((from, to))) => format!("Any moment from {} to {} can be restored.", moment(from), moment(to)),
-        (count, Some((from, to))) => {
+    match (windows.len(), from, to) {
+        (0, _, _) => "Nothing can be restored.".to_owned(),
+        (1, Some(from), Some(to)) => format!("Any moment from {} to {} can be restored.", moment(from), moment(to)),
+        (1, Some(from), None) => {
+            format!("What is archived from {} on can be restored; no commit in it is known.", moment(from))
+        }
+        (count, Some(from), Some(to)) => {
             format!("{count} stretches of time between {} and {} can be restored.", moment(from), moment(to))
         }
-        (_, None) => "What can be restored is known by its place in the WAL only, not by time.".to_owned(),
+        _ => "What can be restored is known by its place in the WAL only, not by time.".to_owned(),
     }
 }
 
@@ -177,15 +180,27 @@ fn row(report: &Report, scale: &Scale, timeline: u32, top: f64) -> Markup {
     let track = if known { "nothing can be restored here" } else { "not known: the repository has not been asked" };
     let track = rectangle("track", (LEFT, RIGHT), y, track);
     let windows = report.windows.iter().flatten().filter(|window| window.timeline == timeline);
-    let windows = windows.filter_map(|window| {
-        let (from, to) = window.from.zip(window.to)?;
-        let title = format!("can be restored: {} to {}, from backup {}", moment(from), moment(to), window.backup);
-        Some(rectangle("window", (scale.x(from), scale.x(to)), y, &title))
-    });
+    let windows = windows.filter_map(|window| self::window(report, window, scale, y));
     let gaps = report.gaps.iter().flatten().filter(|gap| gap.timeline == timeline && gap.state != "healed");
     let gaps = gaps.filter_map(|gap| self::gap(gap, scale, y));
     let marks = marks(report, scale, timeline, top + 7.0);
     label.add(&track).add(&behind(report, scale, timeline, y)).all(windows).all(gaps).add(&marks)
+}
+
+/// A window: from when to when; thinner where no commit tells up to when.
+fn window(report: &Report, window: &Window, scale: &Scale, y: f64) -> Option<Markup> {
+    let from = window.from?;
+    let Some(to) = window.to else {
+        let own = |timeline: u32| timeline == window.timeline;
+        let lost = report.gaps.iter().flatten().filter(|gap| own(gap.timeline) && gap.state != "healed");
+        let next = report.windows.iter().flatten().filter(|next| own(next.timeline)).filter_map(|next| next.from);
+        let ends = lost.filter_map(|gap| gap.opened_at).chain(next).filter(|end| *end > from);
+        let end = ends.chain(report.extra.made_at).min()?;
+        let title = format!("archived from {} on, up to an unknown time; from backup {}", moment(from), window.backup);
+        return Some(bar("window", (scale.x(from), scale.x(end)), (y + 5.0, 8.0), &title));
+    };
+    let title = format!("can be restored: {} to {}, from backup {}", moment(from), moment(to), window.backup);
+    Some(rectangle("window", (scale.x(from), scale.x(to)), y, &title))
 }
 
 /// What lies behind each loss and can't be restored for it: up to the next window, or to the report. Thinner than what was
@@ -293,9 +308,11 @@ fn legend(report: &Report) -> Markup {
     let gaps = || report.gaps.iter().flatten();
     let open = |known: bool| gaps().any(|gap| gap.state == "open" && gap.acknowledged.is_some() == known);
     let none = if report.windows.is_some() { "not restorable" } else { "not known" };
+    let windows = || report.windows.iter().flatten();
     let bar = "<rect width=\"14\" height=\"14\" rx=\"3\" class=\"";
     let entries = [
-        (report.windows.as_ref().is_some_and(|windows| !windows.is_empty()), "window", "can be restored"),
+        (windows().any(|window| window.to.is_some()), "window", "can be restored"),
+        (windows().any(|window| window.to.is_none()), "window", "archived, time unknown (thin)"),
         (true, "track", none),
         (open(false), "gap", "lost, and what lies behind it"),
         (open(true), "known", "lost, acknowledged"),
