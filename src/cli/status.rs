@@ -3,13 +3,14 @@
 #![expect(clippy::doc_markdown, reason = "doc comments are the help, where a backtick would be shown")]
 
 use super::common::CommonArguments;
+use super::forms::{self, Form, FormArguments, Output, Task};
 use super::guard::PROGRAM;
 use crate::exit::Exit;
 use crate::log;
 use crate::session::Session;
 use crate::settings::{self, CommonSettings, Environment, Sources, WatchSettings};
 use crate::status::{self, Asking, Report, Request, Style, gather, text};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::Timestamp;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
@@ -23,9 +24,8 @@ const USUAL_COLUMNS: usize = 80;
 /// writes nothing. Exits 0 whenever a report could be made; what can't be known is unknown (null in JSON).
 #[derive(Debug, Args)]
 pub(super) struct StatusArguments {
-    /// The form of the report
-    #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
-    output: Output,
+    #[command(flatten)]
+    form: FormArguments,
     #[command(flatten)]
     look: LookArguments,
     #[command(flatten)]
@@ -36,22 +36,14 @@ pub(super) struct StatusArguments {
 #[derive(Debug, Args)]
 pub(super) struct LookArguments {
     /// Ask the repository for its backups now, for at most a minute
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["watch", "acknowledge"])]
     repo: bool,
     /// Say whether this moment can be restored (2026-11-22 10:00:00+00), exit 0 if so, 1 if not
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with_all = ["gaps", "watch", "to", "acknowledge"])]
     at: Option<Timestamp>,
     /// Draw with ASCII only
     #[arg(long)]
     ascii: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people
-    Text,
-    /// One object, for programs
-    Json,
 }
 
 /// What `status` goes by.
@@ -61,16 +53,22 @@ struct Looking {
     at: Option<Timestamp>,
 }
 
-/// Makes the report and prints it.
+/// Makes the report and shows it.
 pub(super) fn run(arguments: StatusArguments) -> Exit {
-    let output = arguments.output;
-    match looking(arguments.common, &arguments.look) {
-        Ok(looking) => show(&looking, output),
+    let StatusArguments { form, look, common } = arguments;
+    match task(form, &look).and_then(|task| Ok((task, looking(common, &look)?))) {
+        Ok((task, looking)) => act(looking, task),
         Err(what) => {
             super::wrong(PROGRAM, &what);
             Exit::Usage
         }
     }
+}
+
+fn task(form: FormArguments, look: &LookArguments) -> Result<Task, String> {
+    let task = form.into_task()?;
+    let has_form = matches!(task, Task::Show(Form::Whole(Output::Text | Output::Json), _));
+    if look.at.is_some() && !has_form { Err("--at goes with --output=text or json".to_owned()) } else { Ok(task) }
 }
 
 /// A moment with its offset from UTC: without one it would be another moment for each reader.
@@ -118,22 +116,29 @@ fn style(ascii: bool, sources: &Sources) -> Style {
     Style::new(columns, ascii, colour && !plain)
 }
 
-fn show(looking: &Looking, output: Output) -> Exit {
-    let report = gather(&looking.request);
-    if let Some(at) = looking.at {
-        return show_moment(looking, &report, at, output);
-    }
-    match output {
-        Output::Text => print(Ok(text(&report, &looking.style))),
-        Output::Json => print(serde_json::to_string_pretty(&report)),
+fn act(mut looking: Looking, task: Task) -> Exit {
+    let style = looking.style;
+    match (task, looking.at) {
+        (Task::Show(Form::Whole(output), _), Some(at)) => show_moment(&looking, &gather(&looking.request), at, output),
+        (Task::Show(form, to), _) => forms::show(&gather(&looking.request), form, to, |report| text(report, &style)),
+        (Task::Watch(form), _) => {
+            let next = || {
+                looking.request.now = Timestamp::now().as_second();
+                gather(&looking.request)
+            };
+            forms::watch(next, form, |report| text(report, &style))
+        }
+        (Task::Acknowledge(id, reason), _) => {
+            forms::acknowledge(&looking.request.common, id, &reason, looking.request.now)
+        }
     }
 }
 
 fn show_moment(looking: &Looking, report: &Report, at: Timestamp, output: Output) -> Exit {
     let moment = status::look_at(report, at);
     let shown = match output {
-        Output::Text => print(Ok(moment.text(&looking.request.common.stanza.value, report))),
         Output::Json => print(serde_json::to_string_pretty(&moment)),
+        _ => print(Ok(moment.text(&looking.request.common.stanza.value, report))),
     };
     if shown == Exit::Success && moment.restorable != Some(true) { Exit::Failed } else { shown }
 }

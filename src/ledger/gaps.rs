@@ -5,6 +5,10 @@
 //! one. What closes a gap is proof alone: the repository took the segment after all (healed), or a backup began after
 //! it (sealed). A proof for a segment in the middle splits the gap.
 
+mod acknowledgement;
+
+pub use acknowledgement::{BadReason, NotAcknowledged, Reason};
+
 use crate::classify::Class;
 use crate::wal::{SegmentName, SegmentSize, Timeline, WalFile};
 use serde::{Deserialize, Serialize};
@@ -311,6 +315,7 @@ impl Gaps {
 
     /// Joins what touches, forgets the oldest closed gaps, and bounds the open ones.
     fn tidy(&mut self, size: SegmentSize) {
+        self.bound_acknowledgements();
         self.gaps.sort_by_key(|gap| (gap.partial, gap.first, gap.id));
         let mut joined: Vec<Gap> = Vec::with_capacity(self.gaps.len());
         // By their last segment, so that not each is held against each.
@@ -342,19 +347,22 @@ impl Gaps {
         }
     }
 
-    /// Makes one of the two open gaps of a timeline that lie nearest to each other. False when no two can be.
+    /// Makes one of the two open gaps of a timeline that lie nearest to each other; of acknowledged ones only where there
+    /// are no others, and then nothing is said of the whole. False when no two can be.
     fn merge_nearest(&mut self, size: SegmentSize) -> bool {
         let mut open: Vec<usize> = (0..self.gaps.len()).filter(|at| self.is_open_range(*at)).collect();
         open.sort_by_key(|at| self.gaps.get(*at).map(|gap| gap.first));
         let pairs = open.iter().zip(open.iter().skip(1)).filter_map(|(left, right)| {
             let (earlier, later) = (self.gaps.get(*left)?, self.gaps.get(*right)?);
             let same = earlier.is_like(later.first, later.partial);
-            same.then(|| (later.first.number(size).saturating_sub(earlier.last.number(size)), *left, *right))
+            let known = earlier.acknowledged.is_some() || later.acknowledged.is_some();
+            same.then(|| (known, later.first.number(size).saturating_sub(earlier.last.number(size)), *left, *right))
         });
-        let Some((_, left, right)) = pairs.min() else { return false };
+        let Some((_, _, left, right)) = pairs.min() else { return false };
         let later = self.gaps.get(right).cloned();
         if let (Some(later), Some(earlier)) = (later, self.gaps.get_mut(left)) {
             absorb(earlier, later);
+            earlier.acknowledged = None;
         }
         self.gaps.remove(right);
         true
@@ -383,8 +391,6 @@ fn absorb(earlier: &mut Gap, later: Gap) {
     earlier.last_at = earlier.last_at.max(later.last_at);
     earlier.closed_at = earlier.closed_at.max(later.closed_at);
     earlier.s3_code = earlier.s3_code.take().or(later.s3_code);
-    // What nobody has said of the whole counts as unsaid.
-    earlier.acknowledged = earlier.acknowledged.take().filter(|known| later.acknowledged.as_ref() == Some(known));
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ impl Watcher {
         let ours = state.push.last_failure.as_ref().map(|failure| failure.at);
         Observation {
             now: self.now(),
-            gap: state.gaps.any_open() || self.request.data_directory.gap_marker().exists(),
+            gap: self.gap_needs_a_backup(state),
             repairable: !candidates.is_empty(),
             healable: candidates.iter().any(Candidate::is_in_a_gap),
             last_failure_at: primary.last_failed_at.max(ours),
@@ -86,6 +86,12 @@ impl Watcher {
             // The archiver goes in order: once it has succeeded again, what had failed is archived or given up.
             unproven: self.failures.are_newer_than(self.proven) && primary.last_archived_at > primary.last_failed_at,
         }
+    }
+
+    /// Whether a gap wants a backup of its own. An acknowledged one waits for the next that is taken anyway.
+    fn gap_needs_a_backup(&self, state: &State) -> bool {
+        let marked = self.request.data_directory.gap_marker().exists();
+        state.gaps.any_unacknowledged() || marked && !self.marker_is_acknowledged(state)
     }
 
     fn heartbeat(&mut self) {
