@@ -151,6 +151,19 @@ impl Record {
         self.check = Some(Check { inconclusive_since, ..check });
     }
 
+    /// Forgets that there was no backup: one has been made. False when nothing said so.
+    pub fn forget_absence(&mut self) -> bool {
+        let empty = self.known.as_ref().is_some_and(|known| known.backups.is_empty());
+        let absent = self.check.as_ref().is_some_and(|check| check.found == Found::Absent);
+        if empty {
+            self.known = None;
+        }
+        if absent {
+            self.check = None;
+        }
+        empty || absent
+    }
+
     /// Remembers the newest archived segment. False when it is known already.
     pub fn note_archived(&mut self, segment: SegmentName) -> bool {
         self.archived.replace(segment) != Some(segment)
@@ -292,7 +305,8 @@ mod tests {
         assert_eq!((check.found, check.at, check.inconclusive_since), (Found::Inconclusive, 200, Some(100)));
         assert_eq!((check.detail.as_deref(), record.known.is_some()), (Some("no answer"), true));
         record.note(&info::Catalog::Absent, None, 7, 300);
-        assert_eq!(record.check.map(|check| check.inconclusive_since), Some(None));
+        assert_eq!(record.check.as_ref().map(|check| check.inconclusive_since), Some(None));
+        assert!(record.forget_absence() && !record.forget_absence() && record.check.is_none());
     }
 
     #[test]

@@ -87,9 +87,10 @@ impl Seen {
         (of(true), of(false))
     }
 
-    /// Whether the catalog conclusively holds no backup.
-    pub(super) fn is_absent(&self) -> bool {
-        self.check.as_ref().is_some_and(|check| check.found == Finding::Absent)
+    /// Whether the catalog conclusively held no backup, after the one that ended at `last`.
+    pub(super) fn is_absent_since(&self, last: Option<i64>) -> bool {
+        let absent = self.check.as_ref().filter(|check| check.found == Finding::Absent);
+        absent.is_some_and(|check| last.is_none_or(|last| last <= check.at))
     }
 
     /// For how many seconds no check has been conclusive, and pgBackRest's words.

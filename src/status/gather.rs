@@ -98,6 +98,7 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
     let catalog = catalog::look(found);
     let running = backup_runs(request);
     let backups = stamps.backups(catalog.newest(), request.intervals, running, request.now);
+    let last_full = backups.last_full_at.map(Timestamp::as_second);
     let facts = Facts {
         data_directory: true,
         switched_off: request.common.archiving_off,
@@ -110,7 +111,7 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
         threshold: archiving.threshold_bytes.unwrap_or(u64::MAX),
         free: archiving.free_bytes,
         reserve: archiving.reserve_bytes.unwrap_or(0),
-        has_full: backups.last_full_at.is_some() && !catalog.is_absent(),
+        has_full: last_full.is_some() && !catalog.is_absent_since(last_full),
         late_by: late_by(&backups, request),
         catalog: CatalogFacts {
             trouble: catalog.trouble.clone(),

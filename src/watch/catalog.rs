@@ -27,9 +27,11 @@ impl Watcher {
         }
     }
 
-    /// Asks the catalog after a backup, so that `status` knows of it at once.
+    /// Asks the catalog after a backup, so that `status` knows of it at once; where it is never to be asked, what it was
+    /// seen not to hold is forgotten.
     pub(super) fn note_new_backup(&mut self) {
-        let Some(system_id) = self.system_id else { return };
+        self.change_record(Record::forget_absence);
+        let Some(system_id) = self.system_id.filter(|_| self.request.watch.verify.get() > 0) else { return };
         let (answer, stanza) = self.catalog(system_id);
         self.note_catalog(&answer, stanza.as_ref());
     }

@@ -132,7 +132,9 @@ fn last_failure(out: &mut String, style: &Style, report: &Report) {
     let Some(failure) = &report.push.last_failure else { return };
     let code = failure.s3_code.as_ref().map_or(String::new(), |code| format!(", {code}"));
     row(out, style, "last failure", &format!("{}{}: {}{code}", failure.file, at(failure.at), failure.class));
-    row(out, style, "", &failure.message);
+    if !failure.message.is_empty() {
+        row(out, style, "", &failure.message);
+    }
 }
 
 /// What the rate of WAL means. The guard gives WAL up at the threshold; the disk is full only if it does not.
