@@ -112,6 +112,8 @@ pub struct Record {
     pub check: Option<Check>,
     /// What the last conclusive answer showed.
     pub known: Option<Known>,
+    /// The newest segment that PostgreSQL counted as archived; its own marks go with the segments.
+    pub archived: Option<SegmentName>,
     /// The newest commits of segments, oldest first.
     pub commits: Vec<SeenCommit>,
 }
@@ -147,6 +149,11 @@ impl Record {
         let since = self.check.as_ref().and_then(|before| before.inconclusive_since);
         let inconclusive_since = check.inconclusive_since.map(|now| since.unwrap_or(now));
         self.check = Some(Check { inconclusive_since, ..check });
+    }
+
+    /// Remembers the newest archived segment. False when it is known already.
+    pub fn note_archived(&mut self, segment: SegmentName) -> bool {
+        self.archived.replace(segment) != Some(segment)
     }
 
     /// Remembers the newest commit of a segment. False when it is known already.

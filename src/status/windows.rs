@@ -120,7 +120,8 @@ impl Sources<'_> {
             let known = newest.entry(timeline).or_insert(number);
             *known = number.max(*known);
         };
-        for segment in self.known.archives.iter().filter_map(|(_, newest)| *newest) {
+        let listed = self.known.archives.iter().filter_map(|(_, newest)| *newest);
+        for segment in listed.chain(self.record.and_then(|record| record.archived)) {
             raise(segment.timeline().0, segment.number(size));
         }
         if let Some((timeline, number)) = self.last_archived.and_then(|name| last_whole(name, size)) {

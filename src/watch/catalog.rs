@@ -2,11 +2,18 @@
 
 use super::Watcher;
 use crate::catalog::{Record, SeenCommit};
+use crate::ledger::gaps::Gap;
 use crate::ledger::state::State;
 use crate::pgbackrest::info::{Catalog, Stanza};
 use crate::postgres::Primary;
 use crate::status;
+use crate::wal::SegmentName;
 use std::path::PathBuf;
+
+/// Segments before a gap whose commits are noted: in the last one there may be none.
+const LOOKED_BACK: u64 = 2;
+/// Segments that are remembered as looked at.
+const NOTED: usize = 10_000;
 
 impl Watcher {
     /// Notes an answer of the catalog.
@@ -27,16 +34,36 @@ impl Watcher {
         self.note_catalog(&answer, stanza.as_ref());
     }
 
-    /// Notes the newest commit of the newest archived segment, while it still lies in `pg_wal`.
-    pub(super) fn note_commit(&mut self, primary: &Primary) {
-        let (Some(size), Some(segment)) = (primary.segment_size, super::holes::archived(primary)) else { return };
-        if self.noted == Some(segment) {
+    /// Notes the newest commits up to which something can be restored, while their segments still lie in `pg_wal`: that
+    /// of the newest archived one, and those right before the open gaps.
+    pub(super) fn note_commits(&mut self, primary: &Primary, state: &State) {
+        let Some(size) = primary.segment_size else { return };
+        let before = |gap: &Gap| {
+            let numbers = (1..=LOOKED_BACK).filter_map(|back| gap.first.number(size).checked_sub(back));
+            numbers
+                .filter_map(|number| SegmentName::from_number(gap.first.timeline(), number, size))
+                .collect::<Vec<_>>()
+        };
+        let archived = super::holes::archived(primary);
+        let ends = state.gaps.open().flat_map(before).chain(archived);
+        let new: Vec<SegmentName> = ends.filter(|segment| !self.noted.contains(segment)).collect();
+        if new.is_empty() {
             return;
         }
-        self.noted = Some(segment);
+        if self.noted.len() > NOTED {
+            self.noted.clear();
+        }
+        self.noted.extend(new.iter().copied());
         let pg_wal = self.request.data_directory.pg_wal();
-        let Some(end) = status::newest_commit(&pg_wal, segment, size, primary.system_id) else { return };
-        self.change_record(|record| record.note_commit(SeenCommit { segment, lsn: end.lsn, at: end.before }));
+        let seen = new.into_iter().filter_map(|segment| {
+            let end = status::newest_commit(&pg_wal, segment, size, primary.system_id)?;
+            Some(SeenCommit { segment, lsn: end.lsn, at: end.before })
+        });
+        let seen: Vec<SeenCommit> = seen.collect();
+        self.change_record(|record| {
+            let newer = archived.is_some_and(|segment| record.note_archived(segment));
+            seen.into_iter().filter(|commit| record.note_commit(*commit)).count() > 0 || newer
+        });
     }
 
     /// Changes the record, if `change` says that it did.

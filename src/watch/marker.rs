@@ -22,6 +22,13 @@ impl Watcher {
         }
     }
 
+    /// The same for one in the catalog, which began at `started_at`, in seconds since 1970.
+    pub(super) fn marker_is_older_than(&mut self, started_at: i64) {
+        if self.marked_at().and_then(seconds).is_some_and(|at| at < started_at) {
+            self.remove_marker_without_gap();
+        }
+    }
+
     /// When the marker was written last.
     pub(super) fn marked_at(&self) -> Option<SystemTime> {
         fs::metadata(self.request.data_directory.gap_marker()).and_then(|file| file.modified()).ok()
@@ -42,8 +49,7 @@ impl Watcher {
     /// Whether the ledger's losses explain the marker. One that is newer than all of them is somebody else's sign of a
     /// loss.
     fn marker_is_explained(&self, state: &State) -> bool {
-        let since = self.marked_at().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        let Some(at) = since.and_then(|at| i64::try_from(at.as_secs()).ok()) else { return false };
+        let Some(at) = self.marked_at().and_then(seconds) else { return false };
         let newest = state.gaps.iter().map(|gap| gap.last_at).max();
         newest.is_some_and(|loss| at <= loss.saturating_add(MARKING))
     }
@@ -65,4 +71,8 @@ impl Watcher {
             Err(error) => self.warn("marker", log::chain(&error)),
         }
     }
+}
+
+fn seconds(at: SystemTime) -> Option<i64> {
+    i64::try_from(at.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()
 }

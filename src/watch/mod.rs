@@ -77,8 +77,8 @@ pub struct Watcher {
     said: BTreeMap<&'static str, String>,
     /// Up to which segment the listing has been walked.
     walked: Option<SegmentName>,
-    /// The newest segment in which the newest commit was looked for.
-    noted: Option<SegmentName>,
+    /// The segments in which the newest commit was looked for.
+    noted: BTreeSet<SegmentName>,
     wedge: Wedge,
     started: Instant,
     heal_failures: BTreeMap<String, u32>,
@@ -106,7 +106,7 @@ impl Watcher {
             told: false,
             said: BTreeMap::new(),
             walked: None,
-            noted: None,
+            noted: BTreeSet::new(),
             wedge: Wedge::default(),
             started: Instant::now(),
             heal_failures: BTreeMap::new(),

@@ -55,7 +55,7 @@ impl Watcher {
         let state = self.ledger_state().unwrap_or_default();
         let candidates = self.repairable(&state);
         let seen = self.observe(primary, &state, &candidates);
-        self.note_commit(primary);
+        self.note_commits(primary, &state);
         self.look_for_wedge(primary);
         let mut candidates = Some(candidates);
         for action in decide(&seen, &self.memory, &self.schedule()) {
@@ -83,8 +83,7 @@ impl Watcher {
             healable: candidates.iter().any(Candidate::is_in_a_gap),
             last_failure_at: primary.last_failed_at.max(ours),
             backup_runs: self.backup.is_some(),
-            // The archiver goes in order: once it has succeeded again, what had failed is archived or given up.
-            unproven: self.failures.are_newer_than(self.proven) && primary.last_archived_at > primary.last_failed_at,
+            unproven: self.failures.are_newer_than(self.proven) && primary.caught_up,
         }
     }
 
@@ -126,7 +125,9 @@ impl Watcher {
             AfterCatalog::Adopt(newest) => {
                 self.said.remove("catalog");
                 tracing::info!("no full backup was on record, and the catalog has one: it is adopted");
-                self.note(&[("last_full_at", Some(newest.full)), ("last_diff_at", Some(newest.any))]);
+                // A backup of a clock that was ahead counts as made now: a stamp in the future would count as unset.
+                let (full, any) = (newest.full.min(now), newest.any.min(now));
+                self.note(&[("last_full_at", Some(full)), ("last_diff_at", Some(any))]);
                 if let Some(stanza) = stanza {
                     self.walk(&stanza, primary);
                 }

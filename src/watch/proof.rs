@@ -29,8 +29,7 @@ impl Watcher {
     /// Walks the listing, and seals what a backup in the catalog began after.
     pub(super) fn walk(&mut self, stanza: &Stanza, primary: &Primary) {
         let walk = self.look_for_holes(stanza, primary);
-        let caught_up = primary.last_archived_at > primary.last_failed_at;
-        if self.failures.are_newer_than(self.proven) && caught_up && !self.told {
+        if self.failures.are_newer_than(self.proven) && primary.caught_up && !self.told {
             match walk {
                 Walk::Whole => {
                     tracing::info!("archiving had failed and has caught up: no backup is needed");
@@ -50,9 +49,6 @@ impl Watcher {
 
     /// Whether the catalog already holds what a backup for a gap would be taken for.
     pub(super) fn is_sealed_already(&mut self, primary: &Primary) -> bool {
-        if !self.ledger_state().is_some_and(|state| state.gaps.any_open()) {
-            return false;
-        }
         if let Ok(stanza) = self.info() {
             self.seal_by_catalog(&stanza, primary.system_id);
         }
@@ -67,6 +63,9 @@ impl Watcher {
             if let (true, Some(start)) = (open, start_of(backup)) {
                 self.seal(&start, LossesBefore::StartedAt(backup.timestamp.start));
             }
+        }
+        if let Some(newest) = stanza.good_backups(system_id).map(|backup| backup.timestamp.start).max() {
+            self.marker_is_older_than(newest);
         }
     }
 
