@@ -14,13 +14,10 @@ const USUAL_ROWS: usize = 24;
 /// Between two reports.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// One report: its text, and when it was made.
-pub type Shown = (String, String);
-
-/// Shows what `report` makes until a signal comes or the reader is gone. `rows` is the terminal's height; `None` where
+/// Shows what `report` makes (a text, and when it was made) until a signal comes or the reader is gone. `rows` is the terminal's height; `None` where
 /// there is none.
 pub fn redraw(
-    mut report: impl FnMut() -> Shown,
+    mut report: impl FnMut() -> (String, String),
     out: &mut dyn Write,
     rows: impl Fn() -> Option<usize>,
     signals: &Signals,
@@ -46,7 +43,7 @@ pub fn terminal_rows() -> Option<usize> {
 }
 
 fn draw_all(
-    report: &mut dyn FnMut() -> Shown,
+    report: &mut dyn FnMut() -> (String, String),
     out: &mut dyn Write,
     rows: &dyn Fn() -> Option<usize>,
     signals: &Signals,
@@ -77,7 +74,7 @@ fn frame(text: &str, at: &str, rows: usize) -> String {
     }
     out.push_str(at);
     if shown < lines.len() {
-        let _ = write!(out, "; {} more lines: make the window higher", lines.len() - shown);
+        let _ = write!(out, "; {} more below: make the window higher", lines.len() - shown);
     }
     out.push_str("\x1b[K\x1b[J");
     out
@@ -97,6 +94,6 @@ mod tests {
             assert!(frame.matches('\n').count() < rows.max(1), "{rows}: {frame:?}");
             assert!(frame.starts_with("\x1b[H") && frame.ends_with("\x1b[J"), "{frame:?}");
         }
-        assert!(frame(text, "now", 4).contains("now; 1 more lines"), "{:?}", frame(text, "now", 4));
+        assert!(frame(text, "now", 4).contains("now; 1 more below"), "{:?}", frame(text, "now", 4));
     }
 }

@@ -232,6 +232,6 @@ fn on_a_terminal_a_watched_report_is_drawn_over_itself_and_leaves_no_trace() {
     for frame in all.split("\u{1b}[H").skip(1) {
         let frame = frame.split("\u{1b}[?7h").next().unwrap();
         assert!(frame.contains("CRITICAL") && frame.matches('\n').count() < 12, "{frame:?}");
-        assert!(frame.contains("more lines"), "what does not fit is counted: {frame:?}");
+        assert!(frame.contains("more below"), "what does not fit is counted: {frame:?}");
     }
 }
