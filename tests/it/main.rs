@@ -50,6 +50,8 @@ mod push_table;
 mod push_watch;
 mod standin;
 mod status_files;
+mod status_snapshots;
+mod status_states;
 mod tidy;
 #[cfg(debug_assertions)]
 mod watch_crash;

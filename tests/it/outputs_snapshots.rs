@@ -13,7 +13,7 @@ use std::fs;
 use std::path::PathBuf;
 
 #[track_caller]
-fn is_as_kept(name: &str, text: &str) {
+pub(crate) fn is_as_kept(name: &str, text: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/snapshots").join(name);
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
         fs::write(&path, text).unwrap();

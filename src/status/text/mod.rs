@@ -140,14 +140,13 @@ fn rate(estimate: &Estimate) -> String {
     let seen = duration(estimate.seen_seconds);
     let per_hour = shown(estimate.bytes_per_hour);
     let times = [
-        (estimate.threshold_in, "given up in"),
-        (estimate.reserve_in, "reserve touched in"),
+        (estimate.threshold_in, "threshold in"),
+        (estimate.reserve_in, "reserve in"),
         (estimate.full_in, "disk full in"),
     ];
     let times = times.into_iter().filter_map(|(seconds, what)| Some(format!("{what} {}", duration(seconds?))));
     let times: Vec<String> = times.collect();
-    let then =
-        if times.is_empty() { String::new() } else { format!("; if archiving stopped now: {}", times.join(", ")) };
+    let then = if times.is_empty() { String::new() } else { format!("; with nothing archived: {}", times.join(", ")) };
     format!("{per_hour} an hour, seen over {seen}{then}")
 }
 
