@@ -21,7 +21,8 @@ const USUAL_COLUMNS: usize = 80;
 /// What is archived, what is lost, and what can be restored
 ///
 /// Reads files and asks the server, if it runs, for at most 2 s; works without either the server or the repository, and
-/// writes nothing. Exits 0 whenever a report could be made; what can't be known is unknown (null in JSON).
+/// writes nothing but what --to and --acknowledge ask for. Exits 0 whenever a report could be made; what can't be known is
+/// unknown (null in JSON).
 #[derive(Debug, Args)]
 pub(super) struct StatusArguments {
     #[command(flatten)]

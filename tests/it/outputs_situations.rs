@@ -244,6 +244,7 @@ fn switched() -> Vec<(&'static str, Report)> {
             "standby",
             but(Verdict::Ok, &["this server is a standby"], |report| {
                 report.cluster.in_recovery = Some(true);
+                report.backups = Backups::default();
                 report.archiving.last_archived_wal = None;
                 report.archiving.last_archived_at = None;
             }),
