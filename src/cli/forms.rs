@@ -135,9 +135,14 @@ pub(super) fn watch(mut next: impl FnMut() -> Report, form: Form, text: impl Fn(
             return Exit::Failed;
         }
     };
-    let report = || match form {
-        Form::GapsText => status::gaps_text(&next()),
-        Form::Whole(_) | Form::GapsJson => text(&next()),
+    let report = || {
+        let report = next();
+        let shown = match form {
+            Form::GapsText => status::gaps_text(&report),
+            Form::Whole(_) | Form::GapsJson => text(&report),
+        };
+        let at = report.extra.made_at.map_or_else(String::new, |at| at.to_string());
+        (shown, format!("{at}, again every 2 s, Ctrl-C ends it"))
     };
     status::redraw(report, &mut io::stdout(), status::terminal_rows, &signals);
     Exit::Success

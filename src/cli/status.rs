@@ -8,7 +8,7 @@ use super::guard::PROGRAM;
 use crate::exit::Exit;
 use crate::log;
 use crate::session::Session;
-use crate::settings::{self, CommonSettings, Environment, Sources, WatchSettings};
+use crate::settings::{self, CommonSettings, Environment, WatchSettings};
 use crate::status::{self, Asking, Report, Request, Style, gather, text};
 use clap::Args;
 use jiff::Timestamp;
@@ -21,7 +21,8 @@ const USUAL_COLUMNS: usize = 80;
 /// What is archived, what is lost, and what can be restored
 ///
 /// Reads files and asks the server, if it runs, for at most 2 s; works without either the server or the repository, and
-/// writes nothing. Exits 0 whenever a report could be made; what can't be known is unknown (null in JSON).
+/// writes nothing but what --to and --acknowledge ask for. Exits 0 whenever a report could be made; what can't be known is
+/// unknown (null in JSON).
 #[derive(Debug, Args)]
 pub(super) struct StatusArguments {
     #[command(flatten)]
@@ -49,7 +50,8 @@ pub(super) struct LookArguments {
 /// What `status` goes by.
 struct Looking {
     request: Request,
-    style: Style,
+    environment: Environment,
+    ascii: bool,
     at: Option<Timestamp>,
 }
 
@@ -85,7 +87,6 @@ fn looking(common: CommonArguments, look: &LookArguments) -> Result<Looking, Str
     for warning in sources.warnings() {
         tracing::warn!("{}", warning.0);
     }
-    let style = style(look.ascii, &sources);
     let session = Session::open(&common, sources.environment(), Path::new("/"));
     let answer = look.repo.then(|| status::ask(&session, &common));
     let request = Request {
@@ -101,13 +102,12 @@ fn looking(common: CommonArguments, look: &LookArguments) -> Result<Looking, Str
         common,
         now: Timestamp::now().as_second(),
     };
-    Ok(Looking { request, style, at: look.at })
+    Ok(Looking { request, environment: sources.environment().clone(), ascii: look.ascii, at: look.at })
 }
 
 /// The terminal's width, and colours where there is one and nobody refuses them (no-color.org).
-fn style(ascii: bool, sources: &Sources) -> Style {
+fn style(ascii: bool, environment: &Environment) -> Style {
     let stdout = std::io::stdout();
-    let environment = sources.environment();
     let size = rustix::termios::tcgetwinsize(&stdout).map_or(0, |size| usize::from(size.ws_col));
     let told = environment.get("COLUMNS").and_then(|columns| columns.to_str()?.parse().ok());
     let columns = told.or(Some(size)).filter(|columns| *columns > 0).unwrap_or(USUAL_COLUMNS);
@@ -117,16 +117,23 @@ fn style(ascii: bool, sources: &Sources) -> Style {
 }
 
 fn act(mut looking: Looking, task: Task) -> Exit {
-    let style = looking.style;
+    let ascii = looking.ascii;
     match (task, looking.at) {
         (Task::Show(Form::Whole(output), _), Some(at)) => show_moment(&looking, &gather(&looking.request), at, output),
-        (Task::Show(form, to), _) => forms::show(&gather(&looking.request), form, to, |report| text(report, &style)),
+        (Task::Show(form, to), _) => {
+            let style = match to {
+                None => style(ascii, &looking.environment),
+                Some(_) => Style::new(USUAL_COLUMNS, ascii, false),
+            };
+            forms::show(&gather(&looking.request), form, to, |report| text(report, &style))
+        }
         (Task::Watch(form), _) => {
             let next = || {
                 looking.request.now = Timestamp::now().as_second();
                 gather(&looking.request)
             };
-            forms::watch(next, form, |report| text(report, &style))
+            // Anew each time: the terminal may have another size.
+            forms::watch(next, form, |report| text(report, &style(ascii, &looking.environment)))
         }
         (Task::Acknowledge(id, reason), _) => {
             forms::acknowledge(&looking.request.common, id, &reason, looking.request.now)

@@ -266,7 +266,10 @@ impl Ledger {
 
     fn lock(&self) -> Result<File, LedgerError> {
         let path = self.folder.join(LOCK_NAME);
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+        // Not through a link: root may be here too, in a folder of the server's user.
+        let no_link = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).mode(0o600).custom_flags(no_link).open(path);
         let file = file.map_err(self.failed("lock"))?;
         let started = Instant::now();
         loop {

@@ -14,10 +14,10 @@ const USUAL_ROWS: usize = 24;
 /// Between two reports.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Shows what `report` makes until a signal comes or the reader is gone. `rows` is the terminal's height; `None` where
+/// Shows what `report` makes (a text, and when it was made) until a signal comes or the reader is gone. `rows` is the terminal's height; `None` where
 /// there is none.
 pub fn redraw(
-    mut report: impl FnMut() -> String,
+    mut report: impl FnMut() -> (String, String),
     out: &mut dyn Write,
     rows: impl Fn() -> Option<usize>,
     signals: &Signals,
@@ -43,7 +43,7 @@ pub fn terminal_rows() -> Option<usize> {
 }
 
 fn draw_all(
-    report: &mut dyn FnMut() -> String,
+    report: &mut dyn FnMut() -> (String, String),
     out: &mut dyn Write,
     rows: &dyn Fn() -> Option<usize>,
     signals: &Signals,
@@ -52,8 +52,8 @@ fn draw_all(
         out.write_all(b"\x1b[?1049h\x1b[?25l\x1b[?7l")?;
     }
     loop {
-        let text = report();
-        let block = rows().map_or_else(|| format!("{text}\n"), |rows| frame(&text, rows));
+        let (text, at) = report();
+        let block = rows().map_or_else(|| format!("{text}\n-- {at}\n\n"), |rows| frame(&text, &at, rows));
         out.write_all(block.as_bytes())?;
         out.flush()?;
         if signals.wait(PAUSE) {
@@ -62,20 +62,21 @@ fn draw_all(
     }
 }
 
-/// One screen: from the top left corner, each line cleared to its end, and nothing left of the last one below.
-fn frame(text: &str, rows: usize) -> String {
+/// One screen: from the top left corner, each line cleared to its end, when it was made in the last one, and nothing left
+/// of what was there.
+fn frame(text: &str, at: &str, rows: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    let fits = lines.len() < rows;
-    let shown = if fits { lines.len() } else { rows.saturating_sub(2) };
+    let shown = lines.len().min(rows.saturating_sub(1));
     let mut out = String::from("\x1b[H");
     for line in lines.iter().take(shown) {
         out.push_str(line);
         out.push_str("\x1b[K\r\n");
     }
-    if !fits {
-        let _ = write!(out, "… {} more lines: make the window higher\x1b[K", lines.len() - shown);
+    out.push_str(at);
+    if shown < lines.len() {
+        let _ = write!(out, "; {} more below: make the window higher", lines.len() - shown);
     }
-    out.push_str("\x1b[J");
+    out.push_str("\x1b[K\x1b[J");
     out
 }
 
@@ -86,12 +87,13 @@ mod tests {
     #[test]
     fn a_frame_never_scrolls_and_clears_what_was_there() {
         let text = "OK\none\ntwo\nthree\n";
-        assert_eq!(frame(text, 5), "\x1b[HOK\x1b[K\r\none\x1b[K\r\ntwo\x1b[K\r\nthree\x1b[K\r\n\x1b[J");
+        let whole = "\x1b[HOK\x1b[K\r\none\x1b[K\r\ntwo\x1b[K\r\nthree\x1b[K\r\nnow\x1b[K\x1b[J";
+        assert_eq!(frame(text, "now", 5), whole);
         for rows in 0..8 {
-            let frame = frame(text, rows);
+            let frame = frame(text, "now", rows);
             assert!(frame.matches('\n').count() < rows.max(1), "{rows}: {frame:?}");
             assert!(frame.starts_with("\x1b[H") && frame.ends_with("\x1b[J"), "{frame:?}");
         }
-        assert!(frame(text, 4).contains("… 2 more lines"), "{:?}", frame(text, 4));
+        assert!(frame(text, "now", 4).contains("now; 1 more below"), "{:?}", frame(text, "now", 4));
     }
 }

@@ -1,6 +1,6 @@
 //! The page in a real browser, where there is one: Chromium without a screen, in both colour schemes.
 //!
-//! `make deps` does not install it: it is large, and outputs_page.rs checks the structure everywhere.
+//! `make deps` does not install it: it is large, and `outputs_page.rs` checks the structure everywhere.
 
 use crate::outputs_situations::situations;
 use pgbackrest_guard::status::html;

@@ -60,7 +60,7 @@ fn read_line(line: &str, families: &mut Families) -> Result<Option<String>, Stri
     if family.samples.iter().any(|earlier| earlier.labels == sample.labels) {
         return Err("a series twice".to_owned());
     }
-    if family.kind == "counter" && !(sample.value >= 0.0) {
+    if family.kind == "counter" && (sample.value.is_nan() || sample.value < 0.0) {
         return Err("a counter that is negative or no number".to_owned());
     }
     family.samples.push(sample);
@@ -161,7 +161,7 @@ fn read_quoted(text: &str) -> Result<(String, &str), String> {
     let mut chars = text.char_indices();
     while let Some((at, c)) = chars.next() {
         match (c, if c == '\\' { chars.next().map(|(_, c)| c) } else { None }) {
-            ('"', _) => return Ok((value, &text[at + 1..])),
+            ('"', _) => return Ok((value, text.get(at + 1..).unwrap_or_default())),
             ('\\', Some('n')) => value.push('\n'),
             ('\\', Some(c @ ('\\' | '"'))) => value.push(c),
             ('\\', _) => return Err("an unknown escape".to_owned()),

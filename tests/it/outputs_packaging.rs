@@ -135,7 +135,7 @@ fn alerts_fire_for_what_was_printed_in_each_situation() {
 
 /// What was printed, as series that stay as they are. Moments are moved into the test's clock, which begins at 0.
 fn series(report: &pgbackrest_guard::status::Report) -> Vec<(String, String)> {
-    let made = report.extra.made_at.map_or(0, |made| made.as_second());
+    let made = report.extra.made_at.map_or(0, jiff::Timestamp::as_second);
     let mut series = Vec::new();
     for (name, family) in families(report) {
         for sample in family.samples {
@@ -144,7 +144,7 @@ fn series(report: &pgbackrest_guard::status::Report) -> Vec<(String, String)> {
             let values = if name.ends_with("report_timestamp_seconds") {
                 format!("0+60x{LATER}")
             } else if name.ends_with("_timestamp_seconds") {
-                format!("{}x{LATER}", sample.value as i64 - made + LATER * 60)
+                format!("{}x{LATER}", moved(sample.value, made))
             } else {
                 format!("{}x{LATER}", sample.value)
             };
@@ -152,6 +152,12 @@ fn series(report: &pgbackrest_guard::status::Report) -> Vec<(String, String)> {
         }
     }
     series
+}
+
+/// A moment in the test's clock.
+#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 have 31 bits")]
+fn moved(moment: f64, made: i64) -> f64 {
+    moment - made as f64 + (LATER * 60) as f64
 }
 
 fn test(name: &str, series: &[(String, String)], raised: &[&str]) -> Value {

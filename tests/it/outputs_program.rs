@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// Another user's number.
 const NOBODY: u32 = 65_534;
@@ -55,8 +55,8 @@ fn an_acknowledged_gap_stays_listed_and_leaves_the_verdict_until_more_is_lost() 
     let (list, _) = status(&outcome, &["--gaps"], 0);
     outcome.check(list.contains("Gap 1: open, acknowledged") && list.contains(": load test"), &list);
     let metrics = parse(&status(&outcome, &["--output=prometheus"], 0).0).unwrap();
-    let value = |name: &str| metrics[&format!("pgbackrest_guard_{name}")].samples[0].value as u64;
-    outcome.check((value("open_gaps"), value("acknowledged_gaps")) == (0, 1), "counted apart");
+    let value = |name: &str| metrics[&format!("pgbackrest_guard_{name}")].samples[0].value;
+    outcome.check((value("open_gaps"), value("acknowledged_gaps")) == (0.0, 1.0), "counted apart");
     let outcome = outcome.again().pushes("000000010000000000000007").status(0);
     let more = json(&outcome);
     outcome.check(more["gaps"].as_array().unwrap().len() == 2, "a later loss is a gap of its own");
@@ -164,6 +164,16 @@ fn forms_that_do_not_go_together_are_a_wrong_command_line() {
     }
 }
 
+/// A child that ends with the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Waits until `file` holds `text` so often.
 #[track_caller]
 fn wait_for(file: &Path, text: &str, times: usize) -> String {
@@ -173,7 +183,11 @@ fn wait_for(file: &Path, text: &str, times: usize) -> String {
         if held.matches(text).count() >= times {
             return held;
         }
-        assert!(started.elapsed() < std::time::Duration::from_secs(60), "never {times} times {text:?}: {held:?}");
+        assert!(
+            started.elapsed() < std::time::Duration::from_mins(1),
+            "never {times} times {text:?}, but {} bytes",
+            held.len()
+        );
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
 }
@@ -183,17 +197,14 @@ fn a_watched_report_is_shown_again_until_a_signal_ends_it_with_zero() {
     let outcome = lost("watched");
     for signal in ["TERM", "INT"] {
         let shown = outcome.case.root().join(format!("shown.{signal}"));
-        let mut child = command(&outcome, &["--watch"])
-            .stdin(Stdio::null())
-            .stdout(File::create(&shown).unwrap())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let blocks = wait_for(&shown, "CRITICAL\n", 2);
+        let mut watching = command(&outcome, &["--watch"]);
+        watching.stdin(Stdio::null()).stdout(File::create(&shown).unwrap()).stderr(Stdio::null());
+        let mut child = Ended(watching.spawn().unwrap());
+        let blocks = wait_for(&shown, "CRITICAL ", 2);
         assert!(!blocks.contains('\u{1b}'), "no terminal, no escape: {blocks}");
-        let pid = child.id().to_string();
+        let pid = child.0.id().to_string();
         assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
-        assert_eq!(child.wait().unwrap().code(), Some(0), "{signal}");
+        assert_eq!(child.0.wait().unwrap().code(), Some(0), "{signal}");
     }
 }
 
@@ -211,16 +222,16 @@ fn on_a_terminal_a_watched_report_is_drawn_over_itself_and_leaves_no_trace() {
     let mut script = Command::new("script");
     script.args(["-q", "-f", "-e", "-c", &inner, "/dev/null"]);
     let child = script.stdin(Stdio::null()).stdout(File::create(&shown).unwrap()).stderr(Stdio::null()).spawn();
-    let mut child = child.unwrap();
+    let mut child = Ended(child.unwrap());
     wait_for(&shown, "\u{1b}[H", 2);
     let number = fs::read_to_string(&pid).unwrap();
     assert!(Command::new("kill").args(["-s", "TERM", number.trim()]).status().unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(child.0.wait().unwrap().code(), Some(0));
     let all = fs::read_to_string(&shown).unwrap();
     assert!(all.starts_with("\u{1b}[?1049h") && all.trim_end().ends_with("\u{1b}[?1049l"), "{all:?}");
     for frame in all.split("\u{1b}[H").skip(1) {
         let frame = frame.split("\u{1b}[?7h").next().unwrap();
         assert!(frame.contains("CRITICAL") && frame.matches('\n').count() < 12, "{frame:?}");
-        assert!(frame.contains("more lines"), "what does not fit is counted: {frame:?}");
+        assert!(frame.contains("more below"), "what does not fit is counted: {frame:?}");
     }
 }

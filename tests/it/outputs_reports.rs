@@ -11,7 +11,7 @@ const DIFF: &str = "20261123-010000F_20261124-010000D";
 pub(crate) const MIB: u64 = 1 << 20;
 
 pub(crate) fn at(time: &str) -> Option<Timestamp> {
-    Some(time.parse().unwrap())
+    time.parse().map(Some).unwrap()
 }
 
 /// A cluster of which everything is known and nothing is wrong.

@@ -18,7 +18,10 @@ pub(crate) fn situations() -> Vec<(&'static str, Report)> {
     let mut all = vec![("well", well())];
     all.extend(unknowns());
     all.extend(losses());
+    all.extend(closed_and_known());
     all.extend(troubles());
+    all.extend(about_backups());
+    all.extend(switched());
     all.extend(odd_ones());
     all
 }
@@ -108,6 +111,12 @@ fn losses() -> Vec<(&'static str, Report)> {
                 },
             ),
         ),
+    ]
+}
+
+fn closed_and_known() -> Vec<(&'static str, Report)> {
+    let missing = "5 WAL segments are missing in 1 open gap, the first is 00000001000000040000000B";
+    vec![
         (
             "acknowledged gap",
             but(Verdict::Ok, &["1 open gap is acknowledged"], |report| {
@@ -183,6 +192,11 @@ fn troubles() -> Vec<(&'static str, Report)> {
                 report.archiving.free_bytes = Some(300 * MIB);
             }),
         ),
+    ]
+}
+
+fn about_backups() -> Vec<(&'static str, Report)> {
+    vec![
         (
             "no full backup",
             but(Verdict::Critical, &["no full backup is on record"], |report| {
@@ -211,8 +225,7 @@ fn troubles() -> Vec<(&'static str, Report)> {
     ]
 }
 
-fn odd_ones() -> Vec<(&'static str, Report)> {
-    let hostile = "a | free=0B;;;\n\"<script>alert('x')</script>\" & \u{1b}[31mred\u{0} \u{2028} {label=\"x\"} é 漢";
+fn switched() -> Vec<(&'static str, Report)> {
     vec![
         (
             "archiving off",
@@ -231,10 +244,17 @@ fn odd_ones() -> Vec<(&'static str, Report)> {
             "standby",
             but(Verdict::Ok, &["this server is a standby"], |report| {
                 report.cluster.in_recovery = Some(true);
+                report.backups = Backups::default();
                 report.archiving.last_archived_wal = None;
                 report.archiving.last_archived_at = None;
             }),
         ),
+    ]
+}
+
+fn odd_ones() -> Vec<(&'static str, Report)> {
+    let hostile = "a | free=0B;;;\n\"<script>alert('x')</script>\" & \u{1b}[31mred\u{0} \u{2028} {label=\"x\"} é 漢";
+    vec![
         (
             "end not known",
             but(Verdict::Ok, &[], |report| {

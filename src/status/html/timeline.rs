@@ -307,7 +307,7 @@ fn now(report: &Report, scale: &Scale, height: f64) -> Markup {
 fn legend(report: &Report) -> Markup {
     let gaps = || report.gaps.iter().flatten();
     let open = |known: bool| gaps().any(|gap| gap.state == "open" && gap.acknowledged.is_some() == known);
-    let none = if report.windows.is_some() { "not restorable" } else { "not known" };
+    let none = if report.windows.is_some() { "before the first backup, or not archived yet" } else { "not known" };
     let windows = || report.windows.iter().flatten();
     let bar = "<rect width=\"14\" height=\"14\" rx=\"3\" class=\"";
     let entries = [
