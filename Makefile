@@ -12,7 +12,7 @@ RELEASE = $(TARGET)/dist
 .PHONY: help demo test lint release bench deps
 
 help:
-	@echo 'make demo     show what happens when a repository fails (under a minute after the build)'
+	@echo 'make demo     show what happens when a repository fails (a minute after the build)'
 	@echo 'make test     run all tests'
 	@echo 'make lint     check formatting and clippy'
 	@echo 'make release  build the programs to install, into $(RELEASE)'

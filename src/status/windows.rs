@@ -9,11 +9,12 @@ use super::history;
 use super::report;
 use crate::catalog::{Entry, Known, Record};
 use crate::data_directory::DataDirectory;
+use crate::decide::holes::archived_up_to;
 use crate::decide::windows::{Archive, Backup, Commit, Lost, Switch, Window};
 use crate::ledger::gaps::{CLOSED_KEPT, GapState};
 use crate::ledger::state::State;
 use crate::pgbackrest::config::Config;
-use crate::wal::{Lsn, SegmentName, SegmentSize, WalFile};
+use crate::wal::{Lsn, SegmentName, SegmentSize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -121,11 +122,9 @@ impl Sources<'_> {
             *known = number.max(*known);
         };
         let listed = self.known.archives.iter().filter_map(|(_, newest)| *newest);
-        for segment in listed.chain(self.record.and_then(|record| record.archived)) {
+        let last = self.last_archived.and_then(|name| archived_up_to(&name.parse().ok()?, size));
+        for segment in listed.chain(self.record.and_then(|record| record.archived)).chain(last) {
             raise(segment.timeline().0, segment.number(size));
-        }
-        if let Some((timeline, number)) = self.last_archived.and_then(|name| last_whole(name, size)) {
-            raise(timeline, number);
         }
         for (child, switch) in switches.iter().rev() {
             if newest.contains_key(child)
@@ -186,15 +185,6 @@ impl Sources<'_> {
 fn forgotten_until(state: &State) -> Option<i64> {
     let closed: Vec<i64> = state.gaps.iter().filter_map(|gap| gap.closed_at).collect();
     if closed.len() >= CLOSED_KEPT { closed.into_iter().min() } else { None }
-}
-
-/// The newest whole segment that is archived when this file is: its timeline and number.
-fn last_whole(name: &str, size: SegmentSize) -> Option<(u32, u64)> {
-    match name.parse::<WalFile>().ok()? {
-        WalFile::Segment(segment) => Some((segment.timeline().0, segment.number(size))),
-        WalFile::Partial(segment) => Some((segment.timeline().0, segment.number(size).checked_sub(1)?)),
-        WalFile::Backup(..) | WalFile::History(_) => None,
-    }
 }
 
 /// A window as the report shows it.

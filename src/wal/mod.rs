@@ -19,7 +19,8 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timeline(pub u32);
 
-/// A position in the WAL, as PostgreSQL prints it: two hexadecimal halves, `0/2000028` (pg_lsn.c, `pg_lsn_in_internal`).
+/// A position in the WAL, as PostgreSQL prints it: two hexadecimal halves, `0/2000028` (`pg_lsn_in_internal`,
+/// `pg_lsn.c`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Lsn(pub u64);

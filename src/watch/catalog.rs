@@ -2,6 +2,7 @@
 
 use super::Watcher;
 use crate::catalog::{Record, SeenCommit};
+use crate::decide::holes::archived_up_to;
 use crate::ledger::gaps::Gap;
 use crate::ledger::state::State;
 use crate::pgbackrest::info::{Catalog, Stanza};
@@ -46,7 +47,8 @@ impl Watcher {
                 .filter_map(|number| SegmentName::from_number(gap.first.timeline(), number, size))
                 .collect::<Vec<_>>()
         };
-        let archived = super::holes::archived(primary);
+        let newest = primary.last_archived_wal.as_deref().and_then(|name| name.parse().ok());
+        let archived = newest.and_then(|file| archived_up_to(&file, size));
         let ends = state.gaps.open().flat_map(before).chain(archived);
         let new: Vec<SegmentName> = ends.filter(|segment| !self.noted.contains(segment)).collect();
         if new.is_empty() {

@@ -10,6 +10,7 @@ use super::holes::Walk;
 use crate::checkpoint;
 use crate::decide::watch::PROOFS;
 use crate::ledger::gaps::{BackupStart, LossesBefore};
+use crate::ledger::state::State;
 use crate::log;
 use crate::pgbackrest::info::{Backup, Stanza};
 use crate::postgres::Primary;
@@ -32,7 +33,7 @@ impl Watcher {
         if self.failures.are_newer_than(self.proven) && primary.caught_up && !self.told {
             match walk {
                 Walk::Whole => {
-                    tracing::info!("archiving had failed and has caught up: no backup is needed");
+                    tracing::info!("archiving had failed and has caught up: nothing is missing but what is on record");
                     self.note_proven(self.failures);
                 }
                 Walk::Broken => self.not_proven(1),
@@ -73,10 +74,9 @@ impl Watcher {
     pub(super) fn seal(&mut self, backup: &BackupStart, losses: LossesBefore<'_>) -> usize {
         let now = self.now();
         let Some(ledger) = &self.ledger else { return 0 };
-        if !self
-            .ledger_state()
-            .is_some_and(|state| state.gaps.clone().seal(backup, losses, now, state.segment_size()) > 0)
-        {
+        // Nothing is written where nothing would be sealed.
+        let would_seal = |state: State| state.gaps.clone().seal(backup, losses, now, state.segment_size());
+        if self.ledger_state().map_or(0, would_seal) == 0 {
             return 0;
         }
         let mut sealed = 0;
@@ -87,7 +87,8 @@ impl Watcher {
         match recorded {
             Ok(_) => {
                 checkpoint::reached("gaps-sealed");
-                tracing::info!("{sealed} gaps are sealed by {}", backup.label);
+                let gaps = if sealed == 1 { "1 gap is".to_owned() } else { format!("{sealed} gaps are") };
+                tracing::info!("{gaps} sealed by {}", backup.label);
                 sealed
             }
             Err(error) => {

@@ -87,20 +87,24 @@ impl Watcher {
                 return false;
             }
         };
-        let mut well = true;
+        let (mut well, mut healed) = (true, Vec::new());
         for candidate in candidates {
             if self.is_told() || started.elapsed() > LIMIT {
                 break;
             }
-            if let Err(why) = self.heal(&candidate, &archives)
-                && !self.told
-            {
-                well = false;
-                if !self.goes_on_after(&candidate, &why) {
-                    break;
+            match self.heal(&candidate, &archives) {
+                Ok(()) if candidate.is_in_a_gap() => healed.push(candidate.file),
+                Ok(()) => {}
+                Err(_) if self.told => break,
+                Err(why) => {
+                    well = false;
+                    if !self.goes_on_after(&candidate, &why) {
+                        break;
+                    }
                 }
             }
         }
+        say_healed(&healed);
         well
     }
 
@@ -140,7 +144,7 @@ impl Watcher {
         checkpoint::reached("repair-pushed");
         self.healed(&file)?;
         checkpoint::reached("repair-healed");
-        tracing::info!("{file} is healed: it was given up and still lay in pg_wal");
+        tracing::debug!("{file} is healed");
         Ok(())
     }
 
@@ -230,6 +234,18 @@ impl Watcher {
         size.bytes() == length
             && Some(header.system_id) == self.system_id
             && Some(header.page_address) == segment.number(size).checked_mul(size.bytes())
+    }
+}
+
+/// One line, however many they are.
+fn say_healed(files: &[WalFile]) {
+    match files {
+        [] => {}
+        [one] => tracing::info!("{one} is healed: it was given up and still lay in pg_wal"),
+        [first, .., last] => tracing::info!(
+            "{} files are healed, {first} to {last}: they were given up and still lay in pg_wal",
+            files.len()
+        ),
     }
 }
 

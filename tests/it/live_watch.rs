@@ -118,7 +118,7 @@ fn live_watch_heals_what_still_lies_in_pg_wal_without_a_backup() {
     scene.cluster.wait_archived(after.last().unwrap(), WAIT);
     std::thread::sleep(Duration::from_millis(1100));
     let said = scene.watch_once(&[]);
-    assert!(said.contains("is healed"), "{said}");
+    assert!(said.contains("3 files are healed"), "{said}");
     assert_eq!(scene.states(), [(GapState::Healed, 3)]);
     assert_eq!(scene.backups(), 1);
     assert!(lost.iter().all(|name| scene.backrest.archived(1).contains(name)));
