@@ -43,7 +43,8 @@ const DAY: i64 = 86_400;
 /// What can be restored, in one sentence.
 pub(super) fn sentence(report: &Report) -> String {
     let Some(windows) = &report.windows else {
-        return "What can be restored is unknown here: the repository has not been asked.".to_owned();
+        return "What can be restored is unknown: the catalog was not seen, or the record of losses can't be read."
+            .to_owned();
     };
     let from = windows.iter().filter_map(|window| window.from).min();
     let to = windows.iter().filter_map(|window| window.to).max();
@@ -177,7 +178,7 @@ fn row(report: &Report, scale: &Scale, timeline: u32, top: f64) -> Markup {
         .text(timeline)
         .raw("</text>\n");
     let known = report.windows.is_some();
-    let track = if known { "nothing can be restored here" } else { "not known: the repository has not been asked" };
+    let track = if known { "nothing can be restored here" } else { "not known" };
     let track = rectangle("track", (LEFT, RIGHT), y, track);
     let windows = report.windows.iter().flatten().filter(|window| window.timeline == timeline);
     let windows = windows.filter_map(|window| self::window(report, window, scale, y));
