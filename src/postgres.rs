@@ -100,14 +100,13 @@ pub struct Archiver {
     pub archives: Option<bool>,
 }
 
-/// The timeline of a standby: `pg_control_checkpoint` lags, the end of recovery does not. `archive_command` is hidden from
-/// most roles.
+/// The timeline of a standby: `pg_control_checkpoint` lags, the end of recovery does not.
 const ARCHIVER: &str = "select pg_is_in_recovery(), case when pg_is_in_recovery() \
      then (select greatest(c.timeline_id, r.min_recovery_end_timeline) from pg_control_checkpoint() c, pg_control_recovery() r)::bigint \
      else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint end, \
-     archived_count, failed_count, last_archived_wal, extract(epoch from last_archived_time)::bigint, \
+     archived_count, failed_count, last_archived_wal, floor(extract(epoch from last_archived_time))::bigint, \
      (select case when setting = 'off' then false else (select bool_or(setting <> '') from pg_settings \
-     where name in ('archive_command', 'archive_library')) end from pg_settings where name = 'archive_mode') \
+     where name in ('archive_command', 'archive_library') having bool_or(name = 'archive_command')) end from pg_settings where name = 'archive_mode') \
      from pg_stat_archiver";
 
 const FACTS: &str = "select (select system_identifier from pg_control_system())::text, \

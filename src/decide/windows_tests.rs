@@ -88,6 +88,17 @@ fn a_window_reaches_up_to_the_newest_commit_that_was_seen_in_it() {
     assert_eq!(to_at(&archive), None, "a commit before the backup's end allows no target in the window");
 }
 
+#[test]
+fn a_history_that_was_fetched_later_dates_no_beginning() {
+    let mut archive = archive(&[backup(1, 4, 5)], &[(1, 4), (2, 9)]);
+    archive.switches.insert(2, Switch { parent: 1, lsn: 22 * QUARTER, at: Some(70) });
+    archive.commits = vec![Commit { timeline: 2, lsn: 30 * QUARTER, at: 60 }];
+    let times = |archive: &Archive| archive.windows().iter().map(|one| (one.from_at, one.to_at)).collect::<Vec<_>>();
+    assert_eq!(times(&archive), [(Some(5), None), (None, Some(60))]);
+    archive.commits[0].at = 80;
+    assert_eq!(times(&archive), [(Some(5), None), (Some(70), Some(80))]);
+}
+
 /// A world of three timelines of some twenty segments.
 fn worlds() -> impl Strategy<Value = Archive> {
     let backups = vec((1..=3_u32, 0..70_u64, 0..12_u64), 0..5);
