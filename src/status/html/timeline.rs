@@ -204,7 +204,7 @@ fn window(report: &Report, window: &Window, scale: &Scale, y: f64) -> Option<Mar
     Some(rectangle("window", (scale.x(from), scale.x(to)), y, &title))
 }
 
-/// What lies behind each loss and can't be restored for it: up to the next window, or to the report. Thinner than what was
+/// What can't be restored for each loss: from the window before it to the next one, or to the report. Thinner than what was
 /// lost itself.
 fn behind(report: &Report, scale: &Scale, timeline: u32, y: f64) -> Markup {
     let gaps = report.gaps.iter().flatten().filter(|gap| gap.timeline == timeline && gap.state != "healed");
@@ -215,10 +215,12 @@ fn behind(report: &Report, scale: &Scale, timeline: u32, y: f64) -> Markup {
         if windows.clone().any(|window| covered(&window)) {
             return None;
         }
+        // What was given up late had been written earlier: nothing is there from the window's end on.
+        let begin = windows.clone().filter_map(|window| window.to).filter(|to| *to <= lost).max().unwrap_or(lost);
         let next = windows.filter_map(|window| window.from).filter(|from| *from > lost).min();
         let end = next.or(report.extra.made_at)?;
         let class = kind(gap).0;
-        Some(bar(class, (scale.x(lost), scale.x(end)), (y + 5.0, 8.0), "behind a gap: can't be restored"))
+        Some(bar(class, (scale.x(begin), scale.x(end)), (y + 5.0, 8.0), "behind a gap: can't be restored"))
     });
     Markup::default().all(stretches)
 }
