@@ -218,7 +218,9 @@ fn behind(report: &Report, scale: &Scale, timeline: u32, y: f64) -> Markup {
         // What was given up late had been written earlier: nothing is there from the window's end on.
         let begin = windows.clone().filter_map(|window| window.to).filter(|to| *to <= lost).max().unwrap_or(lost);
         let next = windows.filter_map(|window| window.from).filter(|from| *from > lost).min();
-        let end = next.or(report.extra.made_at)?;
+        // A timeline that was left goes no further.
+        let goes_on = report.cluster.timeline.is_none_or(|current| current == timeline);
+        let end = next.or(report.extra.made_at.filter(|_| goes_on))?;
         let class = kind(gap).0;
         Some(bar(class, (scale.x(begin), scale.x(end)), (y + 5.0, 8.0), "behind a gap: can't be restored"))
     });
