@@ -1,7 +1,5 @@
 //! The command line of `pgbackrest-guard status`.
 
-#![expect(clippy::doc_markdown, reason = "doc comments are the help, where a backtick would be shown")]
-
 use super::common::CommonArguments;
 use super::forms::{self, Form, FormArguments, Output, Task};
 use super::guard::PROGRAM;

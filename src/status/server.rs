@@ -49,8 +49,8 @@ impl Heard {
     }
 
     /// Whether it answers.
-    pub(super) fn answers(&self) -> Option<bool> {
-        Some(matches!(self, Self::Answer(_)))
+    pub(super) fn answers(&self) -> bool {
+        matches!(self, Self::Answer(_))
     }
 
     /// What the verdict rests on.
