@@ -86,7 +86,12 @@ fn looking(common: CommonArguments, look: &LookArguments) -> Result<Looking, Str
         tracing::warn!("{}", warning.0);
     }
     let session = Session::open(&common, sources.environment(), Path::new("/"));
-    let answer = look.repo.then(|| status::ask(&session, &common));
+    let (answer, server) = if look.repo {
+        let (answer, server) = status::ask(&session, &common, &watch.connection);
+        (Some(answer), server)
+    } else {
+        (None, Asking::Yes(watch.connection))
+    };
     let request = Request {
         config: session.config,
         drop_threshold: watch.drop_threshold,
@@ -95,7 +100,7 @@ fn looking(common: CommonArguments, look: &LookArguments) -> Result<Looking, Str
         overflow: watch.overflow,
         intervals: watch.intervals,
         verify: watch.verify,
-        server: Asking::Yes(watch.connection),
+        server,
         answer,
         common,
         now: Timestamp::now().as_second(),
