@@ -1,7 +1,5 @@
 //! The command line of `pgbackrest-guard status`.
 
-#![expect(clippy::doc_markdown, reason = "doc comments are the help, where a backtick would be shown")]
-
 use super::common::CommonArguments;
 use super::forms::{self, Form, FormArguments, Output, Task};
 use super::guard::PROGRAM;
@@ -88,7 +86,12 @@ fn looking(common: CommonArguments, look: &LookArguments) -> Result<Looking, Str
         tracing::warn!("{}", warning.0);
     }
     let session = Session::open(&common, sources.environment(), Path::new("/"));
-    let answer = look.repo.then(|| status::ask(&session, &common));
+    let (answer, server) = if look.repo {
+        let (answer, server) = status::ask(&session, &common, &watch.connection);
+        (Some(answer), server)
+    } else {
+        (None, Asking::Yes(watch.connection))
+    };
     let request = Request {
         config: session.config,
         drop_threshold: watch.drop_threshold,
@@ -97,7 +100,7 @@ fn looking(common: CommonArguments, look: &LookArguments) -> Result<Looking, Str
         overflow: watch.overflow,
         intervals: watch.intervals,
         verify: watch.verify,
-        server: Asking::Yes(watch.connection),
+        server,
         answer,
         common,
         now: Timestamp::now().as_second(),

@@ -1,11 +1,12 @@
 //! `--repo`: the repository's catalog, asked now. It is judged as `watch` judges it.
 
+use super::server::{self, Asking};
 use crate::data_directory::DataDirectory;
 use crate::pgbackrest::info::{Catalog, Doubt, Stanza};
 use crate::pgbackrest::output;
 use crate::pgbackrest::run::{self, Ended, Ending, Watch};
 use crate::session::Session;
-use crate::settings::CommonSettings;
+use crate::settings::{CommonSettings, Connection};
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
@@ -28,9 +29,21 @@ pub struct Answer {
 #[derive(Debug, Clone, Copy)]
 struct TooLate;
 
-/// Asks for the backups of the cluster in the data directory.
+/// Asks the repository for the backups of the cluster in the data directory, and the server meanwhile.
 #[must_use]
-pub fn ask(session: &Session, common: &CommonSettings) -> Answer {
+pub fn ask(session: &Session, common: &CommonSettings, connection: &Connection) -> (Answer, Asking) {
+    let asking = Asking::Yes(connection.clone());
+    let Some(pgdata) = &common.pgdata else { return (repository(session, common), asking) };
+    let directory = DataDirectory::new(pgdata.value.clone());
+    std::thread::scope(|scope| {
+        let server = scope.spawn(|| server::ask(&asking, &directory));
+        let answer = repository(session, common);
+        let heard = server.join().map_or(Asking::No, Asking::Done);
+        (answer, heard)
+    })
+}
+
+fn repository(session: &Session, common: &CommonSettings) -> Answer {
     let stanza = &common.stanza.value;
     let control = common.pgdata.as_ref().and_then(|pgdata| DataDirectory::new(pgdata.value.clone()).control());
     let system_id = control.map(|control| control.system_id);

@@ -132,7 +132,7 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
         windows: catalog.windows(),
         extra: Extra {
             made_at: moment(request.now),
-            server_answers: found.heard.answers(),
+            server_answers: Some(found.heard.answers()),
             backups: catalog.backups(),
             estimate: archiving::estimate(&found.directory, &archiving, request.now),
             reach: catalog.reach,

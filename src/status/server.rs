@@ -17,11 +17,13 @@ pub enum Asking {
     Yes(Connection),
     /// Not: it was found not to answer.
     No,
+    /// Not again: this was heard.
+    Done(Heard),
 }
 
 /// What was heard.
-#[derive(Debug)]
-pub(super) enum Heard {
+#[derive(Debug, Clone)]
+pub enum Heard {
     /// It does not run.
     Down,
     /// It runs and does not answer, for this reason.
@@ -33,6 +35,7 @@ pub(super) enum Heard {
 /// Asks the server of a data directory.
 pub(super) fn ask(asking: &Asking, directory: &DataDirectory) -> Heard {
     match asking {
+        Asking::Done(heard) => heard.clone(),
         _ if !directory.server_runs() => Heard::Down,
         Asking::No => Heard::Silent("PostgreSQL does not answer".to_owned()),
         Asking::Yes(connection) => match Postgres::of(directory, connection).within(LIMIT).archiver() {
@@ -49,8 +52,8 @@ impl Heard {
     }
 
     /// Whether it answers.
-    pub(super) fn answers(&self) -> Option<bool> {
-        Some(matches!(self, Self::Answer(_)))
+    pub(super) fn answers(&self) -> bool {
+        matches!(self, Self::Answer(_))
     }
 
     /// What the verdict rests on.

@@ -156,8 +156,8 @@ impl Sources<'_> {
         let ends = windows.iter().take(LOOKED_AT);
         let seen = ends.filter_map(|window| {
             let after = window.to.div_ceil(archive.size.bytes());
-            let numbers = (after.saturating_sub(LOOKED_BACK)..after).rev();
-            numbers.filter_map(|number| self.commit_in(&pg_wal, archive, window, number, system_id)).next()
+            let mut numbers = (after.saturating_sub(LOOKED_BACK)..after).rev();
+            numbers.find_map(|number| self.commit_in(&pg_wal, archive, window, number, system_id))
         });
         seen.collect()
     }

@@ -122,7 +122,7 @@ fn time_of(record: &[u8]) -> Option<i64> {
         }
     }
     let microseconds = i64::from_ne_bytes(field(record, at)?);
-    Some(microseconds.checked_sub(1)?.div_euclid(1_000_000).checked_add(EPOCH)?)
+    microseconds.checked_sub(1)?.div_euclid(1_000_000).checked_add(EPOCH)
 }
 
 /// The next multiple of 8 (`MAXALIGN`).
@@ -173,11 +173,11 @@ mod tests {
             bytes.extend(page);
         };
         for record in records {
-            while bytes.len() % 8 != 0 {
+            while !bytes.len().is_multiple_of(8) {
                 bytes.push(0);
             }
             for (at, byte) in record.iter().enumerate() {
-                if bytes.len() % PAGE == 0 {
+                if bytes.len().is_multiple_of(PAGE) {
                     header(&mut bytes, if at == 0 { 0 } else { record.len() - at });
                 }
                 bytes.push(*byte);

@@ -32,7 +32,7 @@ fn at(scene: &Scene, cluster: &Cluster, config: &PgBackRest, moment: &str) -> (b
     let output = status(scene, cluster, config, &["--output=json", "--at", moment]);
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     let yes = said["restorable"] == true;
-    assert_eq!(output.status.code(), Some(if yes { 0 } else { 1 }), "{said}");
+    assert_eq!(output.status.code(), Some(i32::from(!yes)), "{said}");
     (yes, said)
 }
 
@@ -84,12 +84,12 @@ fn live_status_says_what_real_restores_show() {
     commit(cluster, 1);
     let inside = clock(cluster);
     commit(cluster, 2);
-    let lost = lose(&scene, 3);
+    let given_up = lose(&scene, 3);
     let in_the_gap = clock(cluster);
     let next = commit(cluster, 4);
     cluster.wait_archived(&next, WAIT);
     let open = report(&scene, cluster, config, &[]);
-    assert_eq!((&open["verdict"], &open["gaps"][0]["first"]), (&"critical".into(), &lost.into()), "{open}");
+    assert_eq!((&open["verdict"], &open["gaps"][0]["first"]), (&"critical".into(), &given_up.into()), "{open}");
     assert_eq!(open["windows"].as_array().unwrap().len(), 1, "{open}");
     // What a checkpoint does to a segment that nobody needs any more.
     std::fs::remove_file(cluster.pg_wal().join(open["gaps"][0]["first"].as_str().unwrap())).unwrap();

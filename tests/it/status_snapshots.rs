@@ -125,7 +125,9 @@ fn collect(path: &str, value: &Value, unknown: &mut BTreeSet<String>, known: &mu
         }
         Value::Array(items) => {
             known.insert(path.to_owned());
-            items.iter().for_each(|item| collect(path, item, unknown, known));
+            for item in items {
+                collect(path, item, unknown, known);
+            }
         }
         _ => drop(known.insert(path.to_owned())),
     }
