@@ -4,6 +4,8 @@ pub mod at;
 pub mod get;
 pub mod holes;
 pub mod push;
+pub mod repository_path;
+pub mod setup;
 pub mod status;
 pub mod watch;
 pub mod wedge;
