@@ -104,6 +104,29 @@ const RAISED: [(&str, &[&str]); 18] = [
 /// When the alerts are looked at, in minutes of the test's own clock: longer than any rule waits.
 const LATER: i64 = 150;
 
+/// Every expression of the dashboard.
+fn dashboard_expressions() -> Vec<String> {
+    let dashboard: Value = serde_json::from_str(&shipped("grafana-dashboard.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let targets = panels.flat_map(|panel| panel["targets"].as_array().unwrap());
+    targets.map(|target| target["expr"].as_str().unwrap().replace("$instance", ".*")).collect()
+}
+
+#[test]
+fn prometheus_reads_the_dashboards_expressions() {
+    if Command::new("promtool").arg("--version").output().is_err() {
+        eprintln!("skipped: no promtool on PATH (apt-get install prometheus)");
+        return;
+    }
+    let rules = dashboard_expressions().into_iter().enumerate();
+    let rules: Vec<Value> = rules.map(|(at, expr)| json!({ "record": format!("panel:{at}"), "expr": expr })).collect();
+    let scene = tempfile::tempdir().unwrap();
+    let file = scene.path().join("rules.yml");
+    fs::write(&file, json!({ "groups": [{ "name": "dashboard", "rules": rules }] }).to_string()).unwrap();
+    let checked = Command::new("promtool").args(["check", "rules"]).arg(&file).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
+
 #[test]
 fn alerts_fire_for_what_was_printed_in_each_situation() {
     if Command::new("promtool").arg("--version").output().is_err() {

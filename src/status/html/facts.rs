@@ -34,7 +34,7 @@ fn minute(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M").to_string()
 }
 
-const NOT_ASKED: &str = "the repository has not been asked";
+const NOT_ASKED: &str = "the catalog was not seen";
 
 fn restorable_to(report: &Report) -> Tile {
     let newest = report.windows.as_ref().map(|windows| windows.iter().filter_map(|window| window.to).max());
@@ -72,7 +72,7 @@ fn missing(report: &Report) -> Tile {
     let in_gaps = |count: usize| if count == 1 { "in 1 open gap".to_owned() } else { format!("in {count} open gaps") };
     let (pressing, known) = (open(false).count(), open(true).count());
     let (value, note) = match (pressing, known, gaps.len()) {
-        (0, 0, 0) => ("none".to_owned(), "nothing was ever given up".to_owned()),
+        (0, 0, 0) => ("none".to_owned(), "no loss is on record".to_owned()),
         (0, 0, closed) => ("none".to_owned(), format!("{closed} closed on record")),
         (0, known, _) => (segments(missing(true)), format!("{}, acknowledged", in_gaps(known))),
         (pressing, 0, _) => (segments(missing(false)), in_gaps(pressing)),

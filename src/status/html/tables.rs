@@ -31,7 +31,7 @@ fn plain(text: impl std::fmt::Display) -> Markup {
 /// What can be restored.
 pub(super) fn windows(report: &Report) -> Markup {
     let content = match report.windows.as_deref() {
-        None => note("Unknown: the repository has not been asked. pgbackrest-guard status --repo asks it."),
+        None => note("Unknown. pgbackrest-guard status --repo asks the repository."),
         Some([]) => note("Nothing can be restored."),
         Some(windows) => {
             let headings = ["From", "Up to", "Length", "Timeline", "WAL positions", "From backup"];

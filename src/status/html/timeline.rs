@@ -43,7 +43,8 @@ const DAY: i64 = 86_400;
 /// What can be restored, in one sentence.
 pub(super) fn sentence(report: &Report) -> String {
     let Some(windows) = &report.windows else {
-        return "What can be restored is unknown here: the repository has not been asked.".to_owned();
+        return "What can be restored is unknown: the catalog was not seen, or the record of losses can't be read."
+            .to_owned();
     };
     let from = windows.iter().filter_map(|window| window.from).min();
     let to = windows.iter().filter_map(|window| window.to).max();
@@ -177,7 +178,7 @@ fn row(report: &Report, scale: &Scale, timeline: u32, top: f64) -> Markup {
         .text(timeline)
         .raw("</text>\n");
     let known = report.windows.is_some();
-    let track = if known { "nothing can be restored here" } else { "not known: the repository has not been asked" };
+    let track = if known { "nothing can be restored here" } else { "not known" };
     let track = rectangle("track", (LEFT, RIGHT), y, track);
     let windows = report.windows.iter().flatten().filter(|window| window.timeline == timeline);
     let windows = windows.filter_map(|window| self::window(report, window, scale, y));
@@ -203,7 +204,7 @@ fn window(report: &Report, window: &Window, scale: &Scale, y: f64) -> Option<Mar
     Some(rectangle("window", (scale.x(from), scale.x(to)), y, &title))
 }
 
-/// What lies behind each loss and can't be restored for it: up to the next window, or to the report. Thinner than what was
+/// What can't be restored for each loss: from the window before it to the next one, or to the report. Thinner than what was
 /// lost itself.
 fn behind(report: &Report, scale: &Scale, timeline: u32, y: f64) -> Markup {
     let gaps = report.gaps.iter().flatten().filter(|gap| gap.timeline == timeline && gap.state != "healed");
@@ -214,10 +215,14 @@ fn behind(report: &Report, scale: &Scale, timeline: u32, y: f64) -> Markup {
         if windows.clone().any(|window| covered(&window)) {
             return None;
         }
+        // What was given up late had been written earlier: nothing is there from the window's end on.
+        let begin = windows.clone().filter_map(|window| window.to).filter(|to| *to <= lost).max().unwrap_or(lost);
         let next = windows.filter_map(|window| window.from).filter(|from| *from > lost).min();
-        let end = next.or(report.extra.made_at)?;
+        // A timeline that was left goes no further.
+        let goes_on = report.cluster.timeline.is_none_or(|current| current == timeline);
+        let end = next.or(report.extra.made_at.filter(|_| goes_on))?;
         let class = kind(gap).0;
-        Some(bar(class, (scale.x(lost), scale.x(end)), (y + 5.0, 8.0), "behind a gap: can't be restored"))
+        Some(bar(class, (scale.x(begin), scale.x(end)), (y + 5.0, 8.0), "behind a gap: can't be restored"))
     });
     Markup::default().all(stretches)
 }
