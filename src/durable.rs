@@ -50,7 +50,7 @@ pub fn publish(path: &Path, text: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// What the system says; what was there is then as it was.
-pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+pub fn publish_durably(path: &Path, text: &[u8]) -> io::Result<()> {
     if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is there and no plain file"));
     }

@@ -100,7 +100,7 @@ pub(super) fn show(report: &Report, form: Form, to: Option<PathBuf>, text: impl 
         }
     };
     if let Some(path) = to {
-        if let Err(error) = durable::replace(&path, shown.as_bytes()) {
+        if let Err(error) = durable::publish_durably(&path, shown.as_bytes()) {
             tracing::error!("can't write the report to {}: {error}; what was there is left as it was", path.display());
             return Exit::Failed;
         }
