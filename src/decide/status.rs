@@ -203,13 +203,10 @@ fn catalog(catalog: &CatalogFacts, reasons: &mut Reasons) {
         reasons.push((Verdict::Unknown, format!("what can be restored is unknown: {trouble}")));
     }
     let patience = catalog.interval.saturating_mul(2);
-    if let Some((seconds, why)) = &catalog.inconclusive_for
-        && *seconds > patience
-        && patience > 0
-    {
+    if let Some((seconds, why)) = &catalog.inconclusive_for {
         let minutes = counted(seconds / 60, "minute", "minutes");
-        let text = format!("no check of the catalog has been conclusive for {minutes}: {why}");
-        reasons.push((Verdict::Warning, text));
+        let verdict = if *seconds > patience && patience > 0 { Verdict::Warning } else { Verdict::Ok };
+        reasons.push((verdict, format!("no check of the catalog has been conclusive for {minutes}: {why}")));
     }
 }
 
@@ -313,9 +310,9 @@ mod tests {
             (Facts { standby: true, late_by: Some(60), ..fresh() }, Verdict::Ok, 1),
             (Facts { standby: true, ledger: read(1, 0), ..fresh() }, Verdict::Critical, 2),
             (Facts { ledger: acknowledged(), gap_marker: true, ..well() }, Verdict::Ok, 1),
-            (Facts { catalog: inconclusive(7_200, 3_600), ..well() }, Verdict::Ok, 0),
+            (Facts { catalog: inconclusive(7_200, 3_600), ..well() }, Verdict::Ok, 1),
             (Facts { catalog: inconclusive(7_201, 3_600), ..well() }, Verdict::Warning, 1),
-            (Facts { catalog: inconclusive(7_201, 0), ..well() }, Verdict::Ok, 0),
+            (Facts { catalog: inconclusive(7_201, 0), ..well() }, Verdict::Ok, 1),
             (
                 Facts { catalog: CatalogFacts { trouble: Some("x".to_owned()), ..CatalogFacts::default() }, ..well() },
                 Verdict::Unknown,

@@ -79,7 +79,9 @@ pub(super) fn draw(out: &mut String, style: &Style, report: &Report, windows: &[
     let columns = style.width() - MARGIN;
     let mut used = BTreeSet::new();
     for timeline in timelines(report, windows) {
-        let spans = spans(report, windows, timeline, (start, end));
+        // Where a second is wider than a column, nothing stays between one that is shown and the next.
+        let step = i64::from(end - start >= i64::try_from(columns).unwrap_or(0));
+        let spans = spans(report, windows, timeline, (start, end), step);
         let cells = cells(&spans, (start, end), columns);
         used.extend(cells.iter().copied());
         let _ = writeln!(out, "  {timeline:<2} {}", painted(&cells, style).trim_end());
@@ -107,7 +109,7 @@ fn timelines(report: &Report, windows: &[Window]) -> BTreeSet<u32> {
 }
 
 /// What is to be said of a timeline.
-fn spans(report: &Report, windows: &[Window], timeline: u32, (start, end): (i64, i64)) -> Vec<Span> {
+fn spans(report: &Report, windows: &[Window], timeline: u32, (start, end): (i64, i64), step: i64) -> Vec<Span> {
     let own: Vec<&Window> = windows.iter().filter(|window| window.timeline == timeline).collect();
     let begin = |window: &Window| window.from.map_or_else(|| begin_by_parent(window, windows), Timestamp::as_second);
     let mut spans = Vec::new();
@@ -123,10 +125,10 @@ fn spans(report: &Report, windows: &[Window], timeline: u32, (start, end): (i64,
             spans.push(Span { from, to, cell: Cell::Restorable });
             let behind = if next.is_some() || is_open(report, timeline) { Cell::Gap } else { Cell::NotYet };
             if next.is_some() || goes_on {
-                spans.push(Span { from: to + 1, to: next.map_or(last, |next| next - 1), cell: behind });
+                spans.push(Span { from: to + step, to: next.map_or(last, |next| next - step), cell: behind });
             }
         } else {
-            spans.push(Span { from, to: next.map_or(last, |next| next - 1), cell: Cell::Unsure });
+            spans.push(Span { from, to: next.map_or(last, |next| next - step), cell: Cell::Unsure });
         }
     }
     spans
