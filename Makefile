@@ -45,7 +45,7 @@ release:
 	cp $(TARGET)/release/pgbackrest-guard-push $(TARGET)/release/pgbackrest-guard-get $(RELEASE)/
 
 bench: deps release
-	PGBACKREST_GUARD_RELEASE=$(abspath $(RELEASE)) $(CARGO) bench --bench speed
+	PGBACKREST_GUARD_RELEASE=$(abspath $(RELEASE)) $(CARGO) bench --bench speed --bench status
 
 # PostgreSQL's programs lie outside PATH on Debian; the tests look for them where Debian puts them.
 deps:
