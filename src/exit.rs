@@ -31,6 +31,8 @@ pub enum Exit {
     /// 0, 1, 2 or 3: what a monitoring plugin says of ok, warning, critical and unknown (Monitoring Plugins Development
     /// Guidelines, "Plugin Return Codes").
     Nagios(Verdict),
+    /// Any code: `run` ends as the program that it was asked to run.
+    Command(u8),
     /// 125: anything else, pgBackRest not starting among it (pgBackRest's `UnknownError`).
     Unknown,
 }
@@ -49,6 +51,7 @@ impl Exit {
             Self::TimedOut => 82,
             Self::Shutdown => 143,
             Self::StopRecovery => 254,
+            Self::Command(code) => code,
             Self::Unknown => 125,
         }
     }
@@ -114,6 +117,8 @@ mod tests {
             (Exit::TimedOut, 82),
             (Exit::Shutdown, 143),
             (Exit::StopRecovery, 254),
+            (Exit::Command(0), 0),
+            (Exit::Command(137), 137),
             (Exit::Unknown, 125),
             (Exit::Nagios(Verdict::Ok), 0),
             (Exit::Nagios(Verdict::Warning), 1),

@@ -5,6 +5,7 @@ mod forms;
 pub mod get;
 pub mod guard;
 pub mod push;
+mod run;
 mod setup;
 mod status;
 mod watch;
