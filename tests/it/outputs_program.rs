@@ -3,6 +3,7 @@
 use crate::outcome::Outcome;
 use crate::outputs_exposition::parse;
 use crate::standin::Case;
+use pgbackrest_guard_lab::{Lab, Signal};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, chown};
@@ -195,16 +196,15 @@ fn wait_for(file: &Path, text: &str, times: usize) -> String {
 #[test]
 fn a_watched_report_is_shown_again_until_a_signal_ends_it_with_zero() {
     let outcome = lost("watched");
-    for signal in ["TERM", "INT"] {
-        let shown = outcome.case.root().join(format!("shown.{signal}"));
+    for (name, signal) in [("term", Signal::TERM), ("int", Signal::INT)] {
+        let shown = outcome.case.root().join(format!("shown.{name}"));
         let mut watching = command(&outcome, &["--watch"]);
         watching.stdin(Stdio::null()).stdout(File::create(&shown).unwrap()).stderr(Stdio::null());
         let mut child = Ended(watching.spawn().unwrap());
         let blocks = wait_for(&shown, "CRITICAL ", 2);
         assert!(!blocks.contains('\u{1b}'), "no terminal, no escape: {blocks}");
-        let pid = child.0.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
-        assert_eq!(child.0.wait().unwrap().code(), Some(0), "{signal}");
+        Lab::signal(i32::try_from(child.0.id()).unwrap(), signal);
+        assert_eq!(child.0.wait().unwrap().code(), Some(0), "{name}");
     }
 }
 
@@ -225,7 +225,7 @@ fn on_a_terminal_a_watched_report_is_drawn_over_itself_and_leaves_no_trace() {
     let mut child = Ended(child.unwrap());
     wait_for(&shown, "\u{1b}[H", 2);
     let number = fs::read_to_string(&pid).unwrap();
-    assert!(Command::new("kill").args(["-s", "TERM", number.trim()]).status().unwrap().success());
+    Lab::signal(number.trim().parse().unwrap(), Signal::TERM);
     assert_eq!(child.0.wait().unwrap().code(), Some(0));
     let all = fs::read_to_string(&shown).unwrap();
     assert!(all.starts_with("\u{1b}[?1049h") && all.trim_end().ends_with("\u{1b}[?1049l"), "{all:?}");
