@@ -1,4 +1,4 @@
-//! `make bench`: `pgbackrest-guard status` with a thousand gap ranges, and beside `pgbackrest info`.
+//! `make bench`: `pgbackrest-guard status` with a thousand gap ranges, and beside `pgbackrest info` on a bucket.
 
 #![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 #![expect(clippy::unwrap_used, reason = "a measurement that can't be made must end the run")]
@@ -12,7 +12,7 @@ use pgbackrest_guard::ledger::gaps::{Cause, Loss};
 use pgbackrest_guard::ledger::state::Identity;
 use pgbackrest_guard::pgbackrest::info::Stanza;
 use pgbackrest_guard::wal::{SegmentName, SegmentSize, Timeline, WalFile};
-use pgbackrest_guard_lab::{Cluster, Lab, PgBackRest, StopMode};
+use pgbackrest_guard_lab::{Cluster, Lab, PgBackRest, S3Server, StopMode};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -28,7 +28,10 @@ const CLOSED: u64 = 600;
 fn main() {
     let lab = Lab::new();
     let builder = Cluster::builder(&lab);
-    let config = PgBackRest::builder(&lab).postgres(&builder).repo_posix(&lab.folder("repo")).write();
+    let s3 = S3Server::start(&lab);
+    s3.create_bucket("wal");
+    s3.add_key("AKIALAB", "secret");
+    let config = PgBackRest::builder(&lab).postgres(&builder).repo_s3(&s3, "wal", "AKIALAB", "secret", "/repo").write();
     let cluster = builder.archive_command(&config.archive_command()).start();
     config.stanza_create();
     config.backup("full");

@@ -28,11 +28,11 @@ pub enum Exit {
     Shutdown,
     /// 254: a recovery must not go on without the file; PostgreSQL stops (xlogarchive.c, `RestoreArchivedFile`).
     StopRecovery,
-    /// Any code: `run` ends as the program that it was asked to run.
-    Command(u8),
     /// 0, 1, 2 or 3: what a monitoring plugin says of ok, warning, critical and unknown (Monitoring Plugins Development
     /// Guidelines, "Plugin Return Codes").
     Nagios(Verdict),
+    /// Any code: `run` ends as the program that it was asked to run.
+    Command(u8),
     /// 125: anything else, pgBackRest not starting among it (pgBackRest's `UnknownError`).
     Unknown,
 }
