@@ -18,15 +18,12 @@ struct Arguments {
     task: Task,
 }
 
+/// Each says in its own file what it does: a comment here would take the place of the whole of that.
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Set up archiving, then run CMD with the watcher beside it
     Run(RunArguments),
-    /// Screen the settings, write pgBackRest's and PostgreSQL's configuration, or take it away
     Setup(SetupArguments),
-    /// What is archived, what is lost, and what can be restored
     Status(StatusArguments),
-    /// Take base backups, check the catalog, heal and seal gaps
     Watch(WatchArguments),
 }
 

@@ -146,8 +146,11 @@ fn owner(pgdata: &Path) -> Option<Owner> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
-    let owner = fs::metadata(pgdata).ok().map(|folder| Owner::of(&folder)).filter(|owner| owner.uid != 0);
-    owner.or_else(|| user_in(&fs::read_to_string("/etc/passwd").unwrap_or_default(), "postgres"))
+    let of = |path: &Path| fs::metadata(path).ok().map(|file| Owner::of(&file)).filter(|owner| owner.uid != 0);
+    let folder = of(pgdata);
+    // An entrypoint may change the folder's user and not its group; what initdb has made in it has the server's own.
+    let made = of(&pgdata.join("PG_VERSION")).filter(|made| folder.is_some_and(|folder| folder.uid == made.uid));
+    made.or(folder).or_else(|| user_in(&fs::read_to_string("/etc/passwd").unwrap_or_default(), "postgres"))
 }
 
 /// A user in the text of `/etc/passwd`.
@@ -168,5 +171,22 @@ mod tests {
             "root:x:0:0::/root:/bin/sh\npostgres2:x:1:2::/:\npostgres:x:101:104:,,,:/var/lib/postgresql:/bin/bash\n";
         assert_eq!(user_in(passwd, "postgres"), Some(Owner { uid: 101, gid: 104 }));
         assert_eq!(user_in(passwd, "nobody"), None);
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test's own files")]
+    fn the_group_is_that_of_what_initdb_has_made() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: only root gives files away");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let give = |path: &Path, gid| std::os::unix::fs::chown(path, Some(70_000), Some(gid)).unwrap();
+        give(folder.path(), 0);
+        assert_eq!(owner(folder.path()), Some(Owner { uid: 70_000, gid: 0 }));
+        let version = folder.path().join("PG_VERSION");
+        fs::write(&version, "15\n").unwrap();
+        give(&version, 70_001);
+        assert_eq!(owner(folder.path()), Some(Owner { uid: 70_000, gid: 70_001 }));
     }
 }

@@ -102,7 +102,10 @@ impl Watcher {
             }
         });
         if let Err(error) = &recorded {
-            tracing::error!("{}; missing segments are not recorded", crate::log::chain(error));
+            tracing::error!(
+                "{}; missing segments are not recorded, the next check of the catalog looks again",
+                crate::log::chain(error)
+            );
         } else if found > 0 {
             tracing::error!("{found} WAL segments are missing in repository {key}: a gap is recorded");
             let text = format!("{}: {found} segments are missing in repository {key}\n", jiff::Timestamp::now());

@@ -202,7 +202,8 @@ impl Watcher {
             Ok(made) => self.backup_made(&backup, &made),
             Err(why) => {
                 self.memory.backup_failed_at = Some(self.now());
-                tracing::error!("backup --type={} failed: {why}", backup.kind.as_str());
+                let wait = backoff(&self.memory, &self.schedule());
+                tracing::error!("backup --type={} failed: {why}; tried again in {wait} s", backup.kind.as_str());
             }
         }
         true
@@ -221,7 +222,9 @@ impl Watcher {
         checkpoint::reached("backup-noted");
         tracing::info!("backup --type={} completed: {}", made.kind(), made.start.label);
         if let Some(why) = &made.expire_failed {
-            tracing::warn!("expire failed, the backup is good: {why}");
+            tracing::warn!(
+                "expire failed, the backup is good: {why}; what should have expired stays until the next backup"
+            );
         }
         let sealed = self.seal(&made.start, LossesBefore::OnRecord(&backup.before.gaps));
         // A gap that a backup does not seal is not sealed by the next one at once.
@@ -230,7 +233,7 @@ impl Watcher {
         self.marker_is_covered(backup);
         let (signals, told) = (&self.signals, &mut self.told);
         if let Err(error) = self.server.anchor(&mut || is_told(signals, told)) {
-            tracing::warn!("no anchor for recovery_target_time: {}", log::chain(&error));
+            tracing::warn!("no anchor for recovery_target_time: {}; nothing needs to be done", log::chain(&error));
         }
         self.note_new_backup();
     }

@@ -92,7 +92,7 @@ impl Watcher {
                 sealed
             }
             Err(error) => {
-                tracing::error!("{}; no gap is sealed", log::chain(&error));
+                tracing::error!("{}; no gap is sealed, the next check of the catalog tries again", log::chain(&error));
                 0
             }
         }

@@ -31,7 +31,10 @@ impl Watcher {
                 signal(&worker, Signal::TERM);
             }
             Some(Remedy::Kill(worker)) => {
-                tracing::warn!("pgBackRest's async process {} has not ended: killed", worker.pid);
+                tracing::warn!(
+                    "pgBackRest's async process {} has not ended: killed; what it had to push is pushed again",
+                    worker.pid
+                );
                 signal(&worker, Signal::KILL);
             }
             None => {}
