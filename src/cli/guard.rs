@@ -3,7 +3,7 @@
 use super::status::StatusArguments;
 use super::watch::WatchArguments;
 use crate::exit::{self, Exit};
-use clap::{Parser, Subcommand};
+use clap::{Command, CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
 
 pub(super) const PROGRAM: &str = "pgbackrest-guard";
@@ -22,6 +22,12 @@ enum Task {
     Status(StatusArguments),
     /// Take base backups, check the catalog, heal and seal gaps
     Watch(WatchArguments),
+}
+
+/// The command line, for the manual and the shells' completions.
+#[must_use]
+pub fn command() -> Command {
+    Arguments::command()
 }
 
 /// Runs the program.

@@ -11,7 +11,7 @@ use crate::pgbackrest::run::Signals;
 use crate::push::{Context, Request, push};
 use crate::settings::{self, CommonSettings, DropMeasure, Environment, Mebibytes, PushFlags, PushSettings, Seconds};
 use crate::wal::{NotAWalFile, WalFile};
-use clap::Parser;
+use clap::{Command, CommandFactory as _, Parser};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -51,6 +51,12 @@ struct Arguments {
     no_fast_path: bool,
     #[command(flatten)]
     common: CommonArguments,
+}
+
+/// The command line, for the manual and the shells' completions.
+#[must_use]
+pub fn command() -> Command {
+    Arguments::command()
 }
 
 /// Runs the program: arguments, settings, push, exit code.

@@ -30,6 +30,7 @@ mod live_stop;
 mod live_watch;
 mod live_watch_repairs;
 mod outcome;
+mod package;
 mod push_classes;
 mod push_giving_up;
 mod push_settings;
