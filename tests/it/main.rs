@@ -10,11 +10,13 @@
 #[cfg(debug_assertions)]
 mod crash;
 mod docs;
+mod docs_blocks;
 mod full_disk;
 mod get_calls;
 mod get_standin;
 mod get_table;
 mod live;
+mod live_docs;
 mod live_get;
 mod live_get_ends;
 mod live_get_others;
