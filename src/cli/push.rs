@@ -106,9 +106,12 @@ fn run(arguments: Arguments, signals: std::io::Result<Signals>) -> Result<Exit, 
         .pgdata
         .clone()
         .ok_or("no data directory: PGDATA names none with a PG_VERSION, and the working directory is none either")?;
-    let Ok(signals) = signals else {
-        tracing::error!("can't handle signals; PostgreSQL will try again");
-        return Ok(Exit::Unknown);
+    let signals = match signals {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::error!("can't handle signals: {error}; {file} is not stored, PostgreSQL keeps it and will try again");
+            return Ok(Exit::Unknown);
+        }
     };
     let request = Request {
         common,

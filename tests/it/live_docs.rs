@@ -59,7 +59,7 @@ impl Stage {
         s3.add_key(KEY, "secret");
         let postgres = Cluster::builder(&lab);
         let backrest = PgBackRest::builder(&lab).repo_s3(&s3, "wal", KEY, "secret", "/repo").postgres(&postgres);
-        let backrest = backrest.option("global", "io-timeout", "1").write();
+        let backrest = backrest.option("global", "io-timeout", "1").option("global", "repo1-bundle", "y").write();
         let bindings = Self::bindings(&lab, &postgres.pgdata(), &backrest);
         let path = format!("{}:{}:{}", bin.display(), programs().display(), std::env::var("PATH").unwrap());
         let (port, data) = (postgres.port().to_string(), postgres.pgdata().display().to_string());
@@ -151,6 +151,10 @@ impl Stage {
             ("read-write", _) => self.s3.set_policy(KEY, Policy::ReadWrite),
             ("outage", _) => self.outage = Some(self.s3.inject(Fault::status(503, "SlowDown"))),
             ("outage-ends", _) => self.s3.remove(self.outage.take().expect("an outage")),
+            ("stop-file", _) => drop(self.run("sh", &["-eu"], "pgbackrest --stanza=main stop")),
+            ("empty-bucket", _) => self.s3.create_bucket("wal"),
+            // As long as the grace time, which is a second here.
+            ("quiet", _) => std::thread::sleep(Duration::from_secs(3)),
             ("row", _) => drop(self.postgres.sql("CREATE TABLE t AS SELECT 1 AS n")),
             _ => panic!("the laboratory can't {what}"),
         }
@@ -171,8 +175,11 @@ fn programs() -> PathBuf {
     folders.max_by_key(version).unwrap().join("bin")
 }
 
-/// Whether a line holds the parts of a text in their order.
+/// Whether a line is the text; where the text has a …, whether the line holds its parts in their order.
 fn is_like(line: &str, text: &str) -> bool {
+    if !text.contains('…') {
+        return line.trim() == text;
+    }
     let mut rest = line;
     text.split('…').map(str::trim).all(|part| match rest.split_once(part) {
         Some((_, behind)) => {
@@ -190,6 +197,11 @@ fn play((page, name): (&str, &str)) {
 #[test]
 fn the_quick_start() {
     play(("quick-start.md", "quick-start"));
+}
+
+#[test]
+fn the_runbook() {
+    play(("runbook.md", "runbook"));
 }
 
 #[test]
