@@ -20,7 +20,7 @@ ARCHIVE = pgbackrest-guard-$(VERSION)-$(MACHINE)
 .PHONY: help demo test lint release dist package package-test bench deps
 
 help:
-	@echo 'make demo     show what happens when a repository fails (under a minute after the build)'
+	@echo 'make demo     show what happens when a repository fails (a minute after the build)'
 	@echo 'make test     run all tests'
 	@echo 'make lint     check formatting and clippy'
 	@echo 'make release  build the programs to install, into $(RELEASE)'

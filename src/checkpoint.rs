@@ -16,10 +16,22 @@ pub const NAMES: &[&str] = &[
     "marker-written",
 ];
 
+/// The checkpoints of the watcher, in the order in which it passes them.
+pub const OF_WATCH: &[&str] = &[
+    "repair-copied",
+    "repair-pushed",
+    "repair-healed",
+    "backup-begun",
+    "backup-made",
+    "backup-noted",
+    "gaps-sealed",
+    "marker-removed",
+];
+
 /// Dies here by SIGKILL when a test asked for it.
 #[cfg(debug_assertions)]
 pub fn reached(name: &str) {
-    debug_assert!(NAMES.contains(&name), "{name} is not listed");
+    debug_assert!(NAMES.contains(&name) || OF_WATCH.contains(&name), "{name} is not listed");
     #[expect(clippy::disallowed_methods, reason = "a test's switch, no setting")]
     let asked = std::env::var_os("WAL_GUARD_TEST_KILL_AT");
     if asked.is_some_and(|asked| asked == name) {
@@ -30,3 +42,17 @@ pub fn reached(name: &str) {
 /// Dies here by SIGKILL when a test asked for it; not in a release build.
 #[cfg(not(debug_assertions))]
 pub fn reached(_name: &str) {}
+
+/// How long a process may stand still: what a test says in `WAL_GUARD_TEST_PATIENCE_SECONDS`, in a debug build.
+#[must_use]
+pub fn patience(usual: std::time::Duration) -> std::time::Duration {
+    #[cfg(debug_assertions)]
+    {
+        #[expect(clippy::disallowed_methods, reason = "a test's switch, no setting")]
+        let asked = std::env::var("WAL_GUARD_TEST_PATIENCE_SECONDS");
+        if let Some(seconds) = asked.ok().and_then(|asked| asked.parse().ok()) {
+            return std::time::Duration::from_secs(seconds);
+        }
+    }
+    usual
+}

@@ -64,6 +64,9 @@ pub struct Primary {
     pub last_failed_at: Option<i64>,
     /// `pg_stat_archiver`: when the counters began.
     pub stats_reset: Option<i64>,
+    /// Whether a push has succeeded since the last one failed. The archiver goes in order: what had failed is archived
+    /// then, or given up.
+    pub caught_up: bool,
 }
 
 /// Where the server is, and as whom to ask.
@@ -80,7 +83,8 @@ pub struct Postgres {
 const FACTS: &str = "select (select system_identifier from pg_control_system())::text, \
      (select setting::bigint from pg_settings where name = 'wal_segment_size'), \
      archived_count, failed_count, last_archived_wal, extract(epoch from last_archived_time)::bigint, \
-     extract(epoch from last_failed_time)::bigint, extract(epoch from stats_reset)::bigint from pg_stat_archiver";
+     extract(epoch from last_failed_time)::bigint, extract(epoch from stats_reset)::bigint, \
+     coalesce(last_archived_time > last_failed_time, last_failed_time is null) from pg_stat_archiver";
 
 impl Postgres {
     /// The server of a data directory: where its pid file says, unless the settings say otherwise.
@@ -122,6 +126,7 @@ impl Postgres {
                 last_archived_at: row.get(5),
                 last_failed_at: row.get(6),
                 stats_reset: row.get(7),
+                caught_up: row.get(8),
             }))
         })
     }

@@ -28,6 +28,12 @@ impl Listing {
         Self(listing)
     }
 
+    /// Whether it shows a segment.
+    #[must_use]
+    pub fn holds(&self, segment: SegmentName, size: SegmentSize) -> bool {
+        self.0.get(&segment.timeline().0).is_some_and(|numbers| numbers.contains(&segment.number(size)))
+    }
+
     /// The segments that are missing from `from` on. On the timeline of `archived`, the newest that PostgreSQL counts as
     /// archived, they must reach up to it; on an older one, up to the newest that is listed.
     #[must_use]

@@ -5,3 +5,4 @@ pub mod holes;
 pub mod push;
 pub mod status;
 pub mod watch;
+pub mod wedge;

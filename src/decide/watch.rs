@@ -4,7 +4,10 @@
 //! what lies behind one can't be restored; then the calendar. Times are seconds since 1970; one in the future comes from
 //! a clock that was set back, and counts as unset.
 
-use crate::pgbackrest::info::{Catalog, Newest};
+use crate::pgbackrest::info::{Catalog, Doubt, Newest};
+
+/// So often it is tried to show that nothing is missing before a backup makes it needless.
+pub const PROOFS: u32 = 3;
 
 /// How often things happen, in seconds; 0 means never for intervals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +43,14 @@ pub struct Memory {
     pub inconclusive_at: Option<i64>,
     /// When a repair last failed.
     pub repair_failed_at: Option<i64>,
+    /// Whether the catalog's last answer came from no repository that can be read.
+    pub dark: bool,
+    /// When it last could not be shown that nothing is missing.
+    pub unproven_at: Option<i64>,
+    /// How often in a row that could not be shown.
+    pub unproven_count: u32,
+    /// When a backup for a gap last ended without sealing any.
+    pub unsealed_at: Option<i64>,
 }
 
 /// What is to be seen now, on a primary that answers.
@@ -58,6 +69,28 @@ pub struct Observation {
     pub last_failure_at: Option<i64>,
     /// Whether a backup runs.
     pub backup_runs: bool,
+    /// Whether pushes have failed since it was last shown that nothing is missing, and have succeeded since.
+    pub unproven: bool,
+}
+
+/// `pg_stat_archiver`'s failures, and when its counters began.
+///
+/// They begin anew after a crash and after `pg_stat_reset_shared` (pgstat.c, PostgreSQL 15).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Failures {
+    /// How many there were.
+    pub count: i64,
+    /// Since when, in seconds since 1970.
+    pub since: Option<i64>,
+}
+
+impl Failures {
+    /// Whether there have been any since `proven`.
+    #[must_use]
+    pub fn are_newer_than(self, proven: Self) -> bool {
+        let began_anew = self.count < proven.count || self.since != proven.since && proven.since.is_some();
+        self.count > if began_anew { 0 } else { proven.count }
+    }
 }
 
 /// The kind of a backup.
@@ -87,6 +120,8 @@ pub enum Reason {
     NoFull,
     /// A gap can't be healed.
     Gap,
+    /// Pushes have failed, and it can't be shown that nothing is missing.
+    Unproven,
     /// It is time.
     Due,
 }
@@ -99,6 +134,8 @@ pub enum Action {
     Heartbeat,
     /// Ask the catalog, then [`after_catalog`].
     AskCatalog,
+    /// Show by the repository's listing that nothing is missing.
+    ProveContinuity,
     /// Push again what can be.
     Repair,
     /// Take a backup.
@@ -119,14 +156,17 @@ pub fn decide(seen: &Observation, memory: &Memory, schedule: &Schedule) -> Vec<A
     let verify_due = schedule.verify > 0 && waited(memory.last_verify_at, schedule.verify);
     // Without a full, asking ends in a backup: one that has just failed is waited out first.
     let first_due = !has_full && !seen.backup_runs && waited(memory.backup_failed_at, backoff);
+    let quiet = waited(seen.last_failure_at, schedule.grace);
     if (first_due || has_full && verify_due) && waited(memory.inconclusive_at, backoff) {
         actions.push(Action::AskCatalog);
+    } else if has_full && seen.unproven && quiet && waited(memory.unproven_at, backoff) {
+        actions.push(Action::ProveContinuity);
     }
-    let quiet = waited(seen.last_failure_at, schedule.grace);
     if seen.repairable && quiet && waited(memory.repair_failed_at, backoff) {
         actions.push(Action::Repair);
     }
-    if has_full && !seen.backup_runs && waited(memory.backup_failed_at, backoff) {
+    // Where no repository can be read, none can be written.
+    if has_full && !memory.dark && !seen.backup_runs && waited(memory.backup_failed_at, backoff) {
         actions.extend(backup(seen, memory, schedule, quiet));
     }
     actions
@@ -136,9 +176,12 @@ pub fn decide(seen: &Observation, memory: &Memory, schedule: &Schedule) -> Vec<A
 fn backup(seen: &Observation, memory: &Memory, schedule: &Schedule, quiet: bool) -> Option<Action> {
     let past = |at: Option<i64>| at.filter(|at| *at <= seen.now);
     let due = |at: Option<i64>, interval: u64| interval > 0 && past(at).is_some_and(|at| age(seen.now, at) >= interval);
-    if seen.gap && quiet && !seen.healable {
-        let kind = if schedule.gap_diff { Kind::Diff } else { Kind::Full };
+    let kind = if schedule.gap_diff { Kind::Diff } else { Kind::Full };
+    let of_use = past(memory.unsealed_at).is_none_or(|at| age(seen.now, at) >= backoff(memory, schedule));
+    if seen.gap && quiet && !seen.healable && of_use {
         Some(Action::Backup(kind, Reason::Gap))
+    } else if seen.unproven && quiet && memory.unproven_count >= PROOFS {
+        Some(Action::Backup(kind, Reason::Unproven))
     } else if due(memory.last_full_at, schedule.full) {
         Some(Action::Backup(Kind::Full, Reason::Due))
     } else if due(past(memory.last_diff_at).max(memory.last_full_at), schedule.diff) {
@@ -183,7 +226,7 @@ pub fn after_catalog(catalog: &Catalog, has_full: bool, archive_lock_held: bool)
         Catalog::Present(_) if has_full => AfterCatalog::Confirmed,
         Catalog::Present(newest) => AfterCatalog::Adopt(*newest),
         Catalog::Absent => AfterCatalog::TakeFull { cleared: has_full },
-        Catalog::Inconclusive { stanza_missing: true, .. } if !has_full && !archive_lock_held => {
+        Catalog::Inconclusive { doubt: Doubt::StanzaMissing, .. } if !has_full && !archive_lock_held => {
             AfterCatalog::CreateStanza
         }
         Catalog::Inconclusive { .. } => AfterCatalog::BackOff,
@@ -191,112 +234,5 @@ pub fn after_catalog(catalog: &Catalog, has_full: bool, archive_lock_held: bool)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const NOW: i64 = 1_000_000;
-    const SCHEDULE: Schedule = Schedule {
-        full: 604_800,
-        diff: 86_400,
-        verify: 3_600,
-        grace: 300,
-        backoff: None,
-        gap_diff: false,
-        heartbeat: false,
-    };
-
-    fn well() -> Memory {
-        let just = Some(NOW - 10);
-        Memory { last_full_at: just, last_diff_at: just, last_verify_at: just, ..Memory::default() }
-    }
-
-    fn seen() -> Observation {
-        Observation { now: NOW, ..Observation::default() }
-    }
-
-    fn actions(seen: Observation, memory: Memory) -> Vec<Action> {
-        decide(&seen, &memory, &SCHEDULE)
-    }
-
-    #[test]
-    fn nothing_is_done_when_all_is_well() {
-        assert_eq!(actions(seen(), well()), []);
-        let heartbeat = Schedule { heartbeat: true, ..SCHEDULE };
-        assert_eq!(decide(&seen(), &well(), &heartbeat), [Action::Heartbeat]);
-    }
-
-    #[test]
-    fn without_a_full_the_catalog_is_asked_before_anything_else() {
-        assert_eq!(actions(seen(), Memory::default()), [Action::AskCatalog]);
-        let future = Memory { last_full_at: Some(NOW + 5), ..well() };
-        assert_eq!(actions(seen(), future), [Action::AskCatalog]);
-        let recently = |ago| Memory { inconclusive_at: Some(NOW - ago), ..Memory::default() };
-        assert_eq!(actions(seen(), recently(29)), []);
-        assert_eq!(actions(seen(), recently(30)), [Action::AskCatalog]);
-        let failed = |ago| Memory { backup_failed_at: Some(NOW - ago), ..Memory::default() };
-        assert_eq!(actions(seen(), failed(29)), []);
-        assert_eq!(actions(seen(), failed(30)), [Action::AskCatalog]);
-        assert_eq!(actions(Observation { backup_runs: true, ..seen() }, Memory::default()), []);
-    }
-
-    #[test]
-    fn the_catalog_is_asked_every_hour_and_never_with_an_interval_of_nothing() {
-        let due = Memory { last_verify_at: Some(NOW - 3_600), ..well() };
-        assert_eq!(actions(seen(), due), [Action::AskCatalog]);
-        assert_eq!(decide(&seen(), &due, &Schedule { verify: 0, ..SCHEDULE }), []);
-        assert_eq!(actions(seen(), Memory { inconclusive_at: Some(NOW - 599), ..due }), []);
-    }
-
-    #[test]
-    fn a_gap_is_healed_where_that_is_possible_else_sealed_once_failures_are_quiet() {
-        let gap = Observation { gap: true, ..seen() };
-        assert_eq!(actions(gap, well()), [Action::Backup(Kind::Full, Reason::Gap)]);
-        assert_eq!(actions(Observation { repairable: true, healable: true, ..gap }, well()), [Action::Repair]);
-        let beside = Observation { repairable: true, ..gap };
-        assert_eq!(actions(beside, well()), [Action::Repair, Action::Backup(Kind::Full, Reason::Gap)]);
-        assert_eq!(actions(Observation { last_failure_at: Some(NOW - 299), ..gap }, well()), []);
-        assert_eq!(actions(Observation { backup_runs: true, ..gap }, well()), []);
-        assert_eq!(actions(gap, Memory { backup_failed_at: Some(NOW - 599), ..well() }), []);
-        let diff = Schedule { gap_diff: true, ..SCHEDULE };
-        assert_eq!(decide(&gap, &well(), &diff), [Action::Backup(Kind::Diff, Reason::Gap)]);
-    }
-
-    #[test]
-    fn the_calendar_wants_a_full_before_a_diff() {
-        let aged = |full, diff| Memory { last_full_at: Some(NOW - full), last_diff_at: Some(NOW - diff), ..well() };
-        assert_eq!(actions(seen(), aged(604_800, 86_400)), [Action::Backup(Kind::Full, Reason::Due)]);
-        assert_eq!(actions(seen(), aged(604_799, 86_400)), [Action::Backup(Kind::Diff, Reason::Due)]);
-        assert_eq!(actions(seen(), aged(86_399, 500_000)), []);
-        assert_eq!(
-            decide(&seen(), &aged(9_000_000, 9_000_000), &Schedule { full: 0, diff: 0, verify: 0, ..SCHEDULE }),
-            []
-        );
-    }
-
-    #[test]
-    fn only_absent_clears_the_record_and_only_without_one_is_a_stanza_created() {
-        let newest = Newest { full: 1, any: 2 };
-        let missing = Catalog::Inconclusive { why: String::new(), stanza_missing: true };
-        let dark = Catalog::Inconclusive { why: String::new(), stanza_missing: false };
-        assert_eq!(after_catalog(&Catalog::Present(newest), true, false), AfterCatalog::Confirmed);
-        assert_eq!(after_catalog(&Catalog::Present(newest), false, false), AfterCatalog::Adopt(newest));
-        assert_eq!(after_catalog(&Catalog::Absent, true, false), AfterCatalog::TakeFull { cleared: true });
-        assert_eq!(after_catalog(&missing, false, false), AfterCatalog::CreateStanza);
-        for (catalog, has_full, lock) in [(&missing, true, false), (&missing, false, true), (&dark, false, false)] {
-            assert_eq!(after_catalog(catalog, has_full, lock), AfterCatalog::BackOff);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn never_more_than_one_backup_and_none_while_one_runs(
-            gap: bool, repairable: bool, healable: bool, backup_runs: bool, full in -5_000_000..10_i64, diff in -5_000_000..10_i64,
-        ) {
-            let memory = Memory { last_full_at: Some(NOW + full), last_diff_at: Some(NOW + diff), ..well() };
-            let actions = actions(Observation { gap, repairable, healable, backup_runs, ..seen() }, memory);
-            let backups = actions.iter().filter(|action| matches!(action, Action::Backup(..))).count();
-            prop_assert!(backups <= usize::from(!backup_runs));
-        }
-    }
-}
+#[path = "watch_tests.rs"]
+mod tests;

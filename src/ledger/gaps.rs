@@ -6,8 +6,10 @@
 //! it (sealed). A proof for a segment in the middle splits the gap.
 
 use crate::classify::Class;
-use crate::wal::{SegmentName, SegmentSize, WalFile};
+use crate::wal::{SegmentName, SegmentSize, Timeline, WalFile};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 /// Closed gaps that are kept for the record; older ones are forgotten.
 pub const CLOSED_KEPT: usize = 1_000;
@@ -135,6 +137,17 @@ impl Gap {
             && (self.first.number(size)..=self.last.number(size)).contains(&segment.number(size))
     }
 
+    /// Whether a restore of the backup needs nothing of it. On an older timeline nothing is needed, wherever that one
+    /// went: the backup's own checkpoint lies behind the switch (xlog.c, `do_pg_backup_start`).
+    fn ended_before(&self, backup: &BackupStart, size: SegmentSize) -> bool {
+        let end = (self.last.number(size) + 1).saturating_mul(size.bytes());
+        match self.first.timeline().cmp(&backup.timeline) {
+            Ordering::Less => true,
+            Ordering::Equal => end <= backup.lsn,
+            Ordering::Greater => false,
+        }
+    }
+
     fn is_like(&self, segment: SegmentName, partial: bool) -> bool {
         self.partial == partial && self.first.timeline() == segment.timeline()
     }
@@ -146,6 +159,40 @@ impl Gap {
             && (self.state, self.class, self.cause, &self.sealed_by)
                 == (later.state, later.class, later.cause, &later.sealed_by)
             && self.last.number(size) + 1 == later.first.number(size)
+    }
+}
+
+/// Where a backup begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupStart {
+    /// Its label.
+    pub label: String,
+    /// The timeline on which it was taken.
+    pub timeline: Timeline,
+    /// Its start, as a position in the WAL.
+    pub lsn: u64,
+}
+
+/// Which losses are older than a backup. One that was recorded while it ran is not.
+#[derive(Debug, Clone, Copy)]
+pub enum LossesBefore<'a> {
+    /// Those that were on record when it began, whatever the clock says.
+    OnRecord(&'a Gaps),
+    /// Those of an earlier time than when it began, in seconds since 1970; and what was found missing, whenever that
+    /// was: it had been archived at its place in the WAL, and it is the place that counts.
+    StartedAt(i64),
+}
+
+impl LossesBefore<'_> {
+    fn hold(self, gap: &Gap, size: SegmentSize) -> bool {
+        match self {
+            Self::OnRecord(gaps) => gaps.open().any(|known| {
+                known.holds(gap.first, gap.partial, size)
+                    && known.holds(gap.last, gap.partial, size)
+                    && known.last_at == gap.last_at
+            }),
+            Self::StartedAt(at) => gap.last_at < at || gap.cause == Cause::FoundMissing,
+        }
     }
 }
 
@@ -229,19 +276,16 @@ impl Gaps {
         true
     }
 
-    /// Seals every open gap that ended before a backup's start: its last segment ends at or before `start_lsn`, and its
-    /// newest loss is older than `started_at`, in seconds since 1970. How many that were.
-    pub fn seal(&mut self, start_lsn: u64, started_at: i64, label: &str, at: i64, size: SegmentSize) -> usize {
-        let ended = |gap: &Gap| {
-            let end = (gap.last.number(size) + 1).saturating_mul(size.bytes());
-            gap.state == GapState::Open && end <= start_lsn && gap.last_at < started_at
-        };
+    /// Seals every open gap that ended before a backup began. How many that were.
+    pub fn seal(&mut self, backup: &BackupStart, losses: LossesBefore<'_>, at: i64, size: SegmentSize) -> usize {
         let mut sealed = 0;
-        for gap in self.gaps.iter_mut().filter(|gap| ended(gap)) {
-            gap.state = GapState::Sealed;
-            gap.closed_at = Some(at);
-            gap.sealed_by = Some(label.to_owned());
-            sealed += 1;
+        for gap in &mut self.gaps {
+            if gap.state == GapState::Open && gap.ended_before(backup, size) && losses.hold(gap, size) {
+                gap.state = GapState::Sealed;
+                gap.closed_at = Some(at);
+                gap.sealed_by = Some(backup.label.clone());
+                sealed += 1;
+            }
         }
         self.tidy(size);
         sealed
@@ -256,11 +300,18 @@ impl Gaps {
     fn tidy(&mut self, size: SegmentSize) {
         self.gaps.sort_by_key(|gap| (gap.partial, gap.first, gap.id));
         let mut joined: Vec<Gap> = Vec::with_capacity(self.gaps.len());
+        // By their last segment, so that not each is held against each.
+        let mut ends: BTreeMap<(Timeline, u64), Vec<usize>> = BTreeMap::new();
         for gap in self.gaps.drain(..) {
-            match joined.iter().rposition(|earlier| earlier.joins(&gap, size)).and_then(|at| joined.get_mut(at)) {
+            let end = (gap.last.timeline(), gap.last.number(size));
+            let before = gap.first.number(size).checked_sub(1).and_then(|number| ends.get(&(end.0, number)));
+            let touches = |at: &&usize| joined.get(**at).is_some_and(|earlier| earlier.joins(&gap, size));
+            let place = before.and_then(|places| places.iter().rev().find(touches)).copied();
+            match place.and_then(|at| joined.get_mut(at)) {
                 Some(earlier) => absorb(earlier, gap),
                 None => joined.push(gap),
             }
+            ends.entry(end).or_default().push(place.unwrap_or(joined.len() - 1));
         }
         self.gaps = joined;
         while self.open().count() > OPEN_KEPT && self.merge_nearest(size) {}

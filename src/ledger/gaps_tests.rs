@@ -81,18 +81,54 @@ fn healing_in_the_middle_splits_a_gap_and_healing_all_of_it_keeps_its_id() {
     assert_eq!(gaps.iter().next().map(|gap| (gap.id, gap.closed_at)), Some((1, Some(6))));
 }
 
+fn backup(timeline: u32, lsn: u64) -> BackupStart {
+    BackupStart { label: "20261122-100000F".to_owned(), timeline: Timeline(timeline), lsn }
+}
+
 #[test]
 fn a_backup_seals_what_ended_before_it_and_nothing_else() {
     let mut gaps = lost([1, 2, 5, 6, 7, 9]);
     gaps.record(&Loss { at: 5_000, ..loss(1, 3) }, SIZE);
     // It begins inside segment 7, long after the first losses, but before the newest.
-    let start = 7 * SIZE.bytes() + 40;
-    assert_eq!(gaps.seal(start, 4_000, "20261122-100000F", 6_000, SIZE), 0);
-    assert_eq!(gaps.seal(8 * SIZE.bytes() + 40, 4_000, "20261122-100000F", 6_000, SIZE), 1);
+    let seal = |gaps: &mut Gaps, lsn, at| gaps.seal(&backup(1, lsn), LossesBefore::StartedAt(at), 6_000, SIZE);
+    assert_eq!(seal(&mut gaps, 7 * SIZE.bytes() + 40, 4_000), 0);
+    assert_eq!(seal(&mut gaps, 8 * SIZE.bytes() + 40, 4_000), 1);
     assert_eq!(ranges(&gaps, GapState::Open), [(1, 3), (9, 9)]);
     assert_eq!(ranges(&gaps, GapState::Sealed), [(5, 7)]);
-    assert_eq!(gaps.seal(u64::MAX, 5_001, "20261123-100000F", 7_000, SIZE), 2);
+    assert_eq!(seal(&mut gaps, u64::MAX, 5_001), 2);
     assert!(!gaps.any_open());
+}
+
+#[test]
+fn what_was_on_record_when_a_backup_began_is_older_than_it_whatever_the_clock_says() {
+    let mut gaps = lost([1, 2]);
+    gaps.record(&Loss { at: i64::MAX, ..loss(1, 5) }, SIZE);
+    let known = gaps.clone();
+    gaps.record(&Loss { at: 0, ..loss(1, 6) }, SIZE);
+    gaps.record(&Loss { at: 0, ..loss(1, 9) }, SIZE);
+    // The gap that grew meanwhile stays, like the new one: which part is newer is not told.
+    assert_eq!(gaps.seal(&backup(1, u64::MAX), LossesBefore::OnRecord(&known), 6_000, SIZE), 1);
+    assert_eq!(ranges(&gaps, GapState::Open), [(5, 6), (9, 9)]);
+    let known = gaps.clone();
+    assert_eq!(gaps.seal(&backup(1, u64::MAX), LossesBefore::OnRecord(&known), 6_000, SIZE), 2);
+}
+
+#[test]
+fn a_timeline_that_was_left_is_needed_by_no_backup_on_a_later_one() {
+    let mut gaps = lost([1, 2]);
+    gaps.record(&loss(2, 3), SIZE);
+    gaps.record(&loss(3, 1), SIZE);
+    let known = gaps.clone();
+    assert_eq!(gaps.seal(&backup(2, SIZE.bytes()), LossesBefore::OnRecord(&known), 6_000, SIZE), 1);
+    assert_eq!(ranges(&gaps, GapState::Open), [(1, 1), (3, 3)]);
+}
+
+#[test]
+fn what_was_found_missing_counts_by_its_place() {
+    let mut gaps = Gaps::default();
+    gaps.record(&Loss { cause: Cause::FoundMissing, at: 9_000, ..loss(1, 4) }, SIZE);
+    assert_eq!(gaps.seal(&backup(1, 4 * SIZE.bytes()), LossesBefore::StartedAt(10), 6_000, SIZE), 0);
+    assert_eq!(gaps.seal(&backup(1, 5 * SIZE.bytes()), LossesBefore::StartedAt(10), 6_000, SIZE), 1);
 }
 
 #[test]

@@ -158,6 +158,15 @@ impl Ledger {
         Ok(if state.gaps.any_open() { None } else { Some(act()) })
     }
 
+    /// Does something under the lock, which all programs of a cluster share.
+    ///
+    /// # Errors
+    /// When the ledger can't be locked.
+    pub fn exclusively<T>(&self, act: impl FnOnce() -> T) -> Result<T, LedgerError> {
+        let _lock = self.lock()?;
+        Ok(act())
+    }
+
     /// The ledger's state directory.
     #[must_use]
     pub fn folder(&self) -> &Path {

@@ -5,7 +5,7 @@
 //! error's text as the message. With a wrong cipher passphrase the answer may be no JSON at all, with exit 0. The
 //! stanza's own status code mixes the repositories' and is not used.
 
-use crate::wal::SegmentName;
+use crate::wal::{Lsn, SegmentName};
 use serde::Deserialize;
 use std::fmt;
 
@@ -105,6 +105,20 @@ pub struct Backup {
     /// The WAL that it needs.
     #[serde(default)]
     pub archive: WalRange,
+    /// Where it begins and ends in the WAL.
+    #[serde(default)]
+    pub lsn: LsnRange,
+}
+
+/// Where a backup begins and ends, as positions in the WAL (`0/2000028`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct LsnRange {
+    /// The beginning.
+    #[serde(default)]
+    pub start: Option<Lsn>,
+    /// The end.
+    #[serde(default)]
+    pub stop: Option<Lsn>,
 }
 
 /// When a backup began and ended, in seconds since 1970.
@@ -136,9 +150,20 @@ pub enum Catalog {
     Inconclusive {
         /// Why, in pgBackRest's words where it has some.
         why: String,
-        /// Whether all that is wrong is that the stanza does not exist.
-        stanza_missing: bool,
+        /// What kind of answer it was.
+        doubt: Doubt,
     },
+}
+
+/// Why an answer is not conclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// Repositories can be read, and none has the stanza.
+    StanzaMissing,
+    /// A repository can be read, and holds no full backup of this cluster without error.
+    NoneGood,
+    /// No repository could be read.
+    Dark,
 }
 
 /// The newest backups of this cluster: when they ended, in seconds since 1970.
@@ -176,16 +201,8 @@ impl Stanza {
     /// What it says of the full backups of the cluster `system_id`, given the repositories that are configured.
     #[must_use]
     pub fn catalog(&self, system_id: u64, expected: &[u32]) -> Catalog {
-        let readable = |key: u32| self.repo.iter().any(|repo| repo.key == key && repo.status.code == OK);
-        let ours = |key: &DatabaseKey| {
-            let same = |db: &&Database| db.id == key.id && db.repo_key == key.repo_key && db.system_id == system_id;
-            self.db.iter().any(|db| same(&db))
-        };
-        let good = |backup: &&Backup| {
-            readable(backup.database.repo_key) && ours(&backup.database) && backup.error != Some(true)
-        };
         let newest = |full: bool| {
-            let of_kind = self.backup.iter().filter(good).filter(|backup| !full || backup.kind == "full");
+            let of_kind = self.good_backups(system_id).filter(|backup| !full || backup.kind == "full");
             of_kind.map(|backup| backup.timestamp.stop).max()
         };
         if let (Some(full), Some(any)) = (newest(true), newest(false)) {
@@ -197,10 +214,14 @@ impl Stanza {
         if asked && all(&[NO_VALID_BACKUPS]) && self.repo.iter().all(|repo| repo.status.code == NO_VALID_BACKUPS) {
             return Catalog::Absent;
         }
-        Catalog::Inconclusive {
-            why: self.why(),
-            stanza_missing: asked && all(&[MISSING_STANZA_PATH, NO_VALID_BACKUPS]),
-        }
+        let doubt = if asked && all(&[MISSING_STANZA_PATH, NO_VALID_BACKUPS]) {
+            Doubt::StanzaMissing
+        } else if self.repo.iter().any(|repo| self.is_readable(repo.key)) {
+            Doubt::NoneGood
+        } else {
+            Doubt::Dark
+        };
+        Catalog::Inconclusive { why: self.why(), doubt }
     }
 
     /// Each repository's words.
@@ -232,6 +253,33 @@ impl Stanza {
             }
             _ => None,
         }
+    }
+
+    /// The backups of the cluster `system_id` that can be read and are without error, by their end.
+    pub fn good_backups(&self, system_id: u64) -> impl Iterator<Item = &Backup> {
+        self.backup.iter().filter(move |backup| self.is_good(backup, system_id))
+    }
+
+    /// The newest segment that a repository lists of the cluster's WAL.
+    #[must_use]
+    pub fn newest_segment(&self, system_id: u64, repo_key: u32) -> Option<SegmentName> {
+        let id = self.archive_id(system_id, repo_key)?;
+        self.archive.iter().find(|archive| archive.id == id && archive.database.repo_key == repo_key)?.max
+    }
+
+    /// Whether a repository can be read.
+    #[must_use]
+    pub fn is_readable(&self, repo_key: u32) -> bool {
+        let known = self.repo.iter().find(|repo| repo.key == repo_key);
+        known.is_some_and(|repo| [OK, NO_VALID_BACKUPS].contains(&repo.status.code))
+    }
+
+    /// Whether a backup is of the cluster `system_id`, without error, and in a repository that can be read.
+    fn is_good(&self, backup: &Backup, system_id: u64) -> bool {
+        let key = backup.database;
+        let readable = self.repo.iter().any(|repo| repo.key == key.repo_key && repo.status.code == OK);
+        let is_it = |db: &Database| (db.id, db.repo_key, db.system_id) == (key.id, key.repo_key, system_id);
+        readable && self.db.iter().any(is_it) && backup.error != Some(true)
     }
 
     /// The folder of this cluster's WAL in a repository, as `15-1`.
@@ -306,10 +354,11 @@ mod tests {
         for other in [0, 1, 3, 4, 5, 6, 99] {
             assert!(matches!(both(2, other), Catalog::Inconclusive { .. }), "{other}");
         }
-        assert!(matches!(both(1, 2), Catalog::Inconclusive { stanza_missing: true, .. }));
-        assert!(matches!(both(1, 99), Catalog::Inconclusive { stanza_missing: false, .. }));
+        assert!(matches!(both(1, 2), Catalog::Inconclusive { doubt: Doubt::StanzaMissing, .. }));
+        assert!(matches!(both(1, 99), Catalog::Inconclusive { doubt: Doubt::Dark, .. }));
+        assert!(matches!(both(2, 99), Catalog::Inconclusive { doubt: Doubt::NoneGood, .. }));
         assert!(matches!(answer(&repo(1, 2), "").catalog(OURS, &[1, 2]), Catalog::Inconclusive { .. }));
-        assert!(matches!(answer("", "").catalog(OURS, &[]), Catalog::Inconclusive { stanza_missing: false, .. }));
+        assert!(matches!(answer("", "").catalog(OURS, &[]), Catalog::Inconclusive { doubt: Doubt::Dark, .. }));
     }
 
     #[test]

@@ -18,6 +18,50 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timeline(pub u32);
 
+/// A position in the WAL, as PostgreSQL prints it: two hexadecimal halves, `0/2000028` (`pg_lsn_in_internal`,
+/// `pg_lsn.c`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Lsn(pub u64);
+
+/// Text that is no position.
+#[derive(Debug, thiserror::Error)]
+#[error("'{0}' is no position in the WAL")]
+pub struct NotAnLsn(String);
+
+impl FromStr for Lsn {
+    type Err = NotAnLsn;
+
+    fn from_str(text: &str) -> Result<Self, NotAnLsn> {
+        let half = |digits: &str| {
+            let plain = (1..=8).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+            u64::from_str_radix(digits, 16).ok().filter(|_| plain)
+        };
+        let halves = text.split_once('/').and_then(|(high, low)| Some((half(high)?, half(low)?)));
+        halves.map(|(high, low)| Self(high << 32 | low)).ok_or_else(|| NotAnLsn(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Lsn {
+    type Error = NotAnLsn;
+
+    fn try_from(text: String) -> Result<Self, NotAnLsn> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Lsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:X}/{:X}", self.0 >> 32, self.0 & u64::from(u32::MAX))
+    }
+}
+
+impl From<Lsn> for String {
+    fn from(lsn: Lsn) -> Self {
+        lsn.to_string()
+    }
+}
+
 /// Bytes in one WAL segment of a cluster: a power of two from 1 MiB to 1 GiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]

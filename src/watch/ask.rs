@@ -2,7 +2,7 @@
 
 use super::Watcher;
 use crate::decide::holes::MOST_NAMES;
-use crate::pgbackrest::info::{Catalog, Stanza};
+use crate::pgbackrest::info::{Catalog, Doubt, Stanza};
 use crate::pgbackrest::output;
 use crate::pgbackrest::run::{self, Ended, Ending, Watch};
 use crate::wal::WalFile;
@@ -21,6 +21,17 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// Characters of pgBackRest's message in a line.
 const MESSAGE_LENGTH: usize = 500;
 
+/// Why there is no listing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoListing {
+    /// It can't be had now.
+    #[error("{0}")]
+    Failed(String),
+    /// It never can be.
+    #[error("it is longer than {MOST_NAMES} names")]
+    TooLong,
+}
+
 /// Why a call was ended.
 #[derive(Debug, Clone, Copy)]
 enum Stop {
@@ -30,16 +41,13 @@ enum Stop {
 
 impl Watcher {
     /// A listing of a repository's folder, whole.
-    pub(super) fn list(&mut self, arguments: &[&OsStr]) -> Result<String, String> {
+    pub(super) fn list(&mut self, arguments: &[&OsStr]) -> Result<String, NoListing> {
         let ended = self.call(arguments, ASK_LIMIT);
         if !matches!(ended.ending, Ending::Exited(0)) {
-            return Err(self.why(&ended));
+            return Err(NoListing::Failed(self.why(&ended)));
         }
         let text = String::from_utf8_lossy(&ended.stdout).into_owned();
-        if text.lines().count() >= MOST_NAMES || ended.cut {
-            return Err(format!("it is longer than {MOST_NAMES} names"));
-        }
-        Ok(text)
+        if text.lines().count() >= MOST_NAMES || ended.cut { Err(NoListing::TooLong) } else { Ok(text) }
     }
 
     /// Asks the catalog for this cluster's full backups.
@@ -134,9 +142,9 @@ impl Watcher {
 
     fn redacted(&self, catalog: Catalog) -> Catalog {
         match catalog {
-            Catalog::Inconclusive { why, stanza_missing } => {
+            Catalog::Inconclusive { why, doubt } => {
                 let why = self.session.redactor.redact(why.as_bytes()).one_line(MESSAGE_LENGTH);
-                Catalog::Inconclusive { why, stanza_missing }
+                Catalog::Inconclusive { why, doubt }
             }
             other => other,
         }
@@ -144,5 +152,5 @@ impl Watcher {
 }
 
 fn inconclusive(why: String) -> Catalog {
-    Catalog::Inconclusive { why, stanza_missing: false }
+    Catalog::Inconclusive { why, doubt: Doubt::Dark }
 }

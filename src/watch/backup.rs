@@ -6,19 +6,21 @@
 //! backup.c, 2.45 to 2.59: `backup start archive = …, lsn = …`, `new backup label = …`): it makes a full one where no
 //! other kind is possible.
 
-use crate::decide::watch::Kind;
+use crate::decide::watch::{Failures, Kind, Reason};
+use crate::ledger::gaps::{BackupStart, Gaps};
 use crate::pgbackrest::call::Verbosity;
 use crate::pgbackrest::output;
 use crate::pgbackrest::progress;
 use crate::pgbackrest::run::{self, Ended, Ending, Watch};
 use crate::session::Session;
+use crate::wal::{Lsn, SegmentName};
 use std::ffi::OsStr;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How often a running backup is looked at.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -32,20 +34,31 @@ const MESSAGE_LENGTH: usize = 500;
 pub(super) struct Backup {
     /// What was asked for.
     pub(super) kind: Kind,
-    /// When it was begun, in seconds since 1970.
-    pub(super) started_at: i64,
+    /// What was when it was begun: it can be a proof only of that.
+    pub(super) before: Before,
     result: Receiver<Result<Made, String>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// What was when a backup was begun.
+#[derive(Debug)]
+pub(super) struct Before {
+    /// Why it was begun.
+    pub(super) reason: Reason,
+    /// The gaps on record.
+    pub(super) gaps: Gaps,
+    /// When the gap marker was written.
+    pub(super) marked_at: Option<SystemTime>,
+    /// PostgreSQL's failures.
+    pub(super) failures: Failures,
+}
+
 /// A backup that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Made {
-    /// Its label.
-    pub(super) label: String,
-    /// Where it begins, as a position in the WAL.
-    pub(super) start_lsn: u64,
+    /// Its label, and where it begins.
+    pub(super) start: BackupStart,
     /// What `expire` said, where it failed.
     pub(super) expire_failed: Option<String>,
 }
@@ -53,7 +66,7 @@ pub(super) struct Made {
 impl Made {
     /// Its kind, which its label ends in.
     pub(super) fn kind(&self) -> &'static str {
-        match self.label.chars().last() {
+        match self.start.label.chars().last() {
             Some('F') => "full",
             Some('D') => "diff",
             _ => "incr",
@@ -70,14 +83,14 @@ enum Stop {
 
 impl Backup {
     /// Begins a backup. `stall` of zero: it may stand still for ever.
-    pub(super) fn start(session: &Arc<Session>, kind: Kind, stall: Duration, started_at: i64) -> Self {
+    pub(super) fn start(session: &Arc<Session>, kind: Kind, stall: Duration, before: Before) -> Self {
         let (sender, result) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let (session, told) = (Arc::clone(session), Arc::clone(&stop));
         let thread = thread::spawn(move || {
             let _ = sender.send(make(&session, kind, stall, &told));
         });
-        Self { kind, started_at, result, stop, thread: Some(thread) }
+        Self { kind, before, result, stop, thread: Some(thread) }
     }
 
     /// Its result, once it has ended.
@@ -176,10 +189,10 @@ impl Progress {
 fn parse(text: &str) -> Option<Made> {
     let after = |mark: &str| text.lines().rev().find_map(|line| line.split_once(mark)).map(|(_, rest)| rest.trim());
     let label = after("new backup label = ")?.to_owned();
-    let (_, lsn) = after("backup start archive = ")?.split_once("lsn = ")?;
-    let (high, low) = lsn.trim().split_once('/')?;
-    let half = |digits: &str| u64::from_str_radix(digits, 16).ok().filter(|half| u32::try_from(*half).is_ok());
-    Some(Made { label, start_lsn: half(high)? << 32 | half(low)?, expire_failed: None })
+    let (segment, lsn) = after("backup start archive = ")?.split_once(", lsn = ")?;
+    let (segment, lsn): (SegmentName, Lsn) = (segment.trim().parse().ok()?, lsn.trim().parse().ok()?);
+    let start = BackupStart { label, timeline: segment.timeline(), lsn: lsn.0 };
+    Some(Made { start, expire_failed: None })
 }
 
 #[cfg(test)]
@@ -189,11 +202,11 @@ mod tests {
     #[test]
     fn label_kind_and_start_are_read_from_pgbackrests_lines() {
         let text = "INFO: execute non-exclusive backup start\n\
-                    INFO: backup start archive = 000000010000000000000002, lsn = 1/2000028\n\
+                    INFO: backup start archive = 000000030000000100000002, lsn = 1/2000028\n\
                     INFO: new backup label = 20261122-100000F_20261122-110000D\nINFO: full backup size = 1MB\n";
         let made = parse(text).unwrap();
-        assert_eq!((made.label.as_str(), made.kind()), ("20261122-100000F_20261122-110000D", "diff"));
-        assert_eq!(made.start_lsn, 0x1_0200_0028);
+        assert_eq!((made.start.label.as_str(), made.kind()), ("20261122-100000F_20261122-110000D", "diff"));
+        assert_eq!((made.start.timeline.0, made.start.lsn), (3, 0x1_0200_0028));
         assert_eq!(parse("INFO: new backup label = 20261122-100000F\n"), None);
     }
 }

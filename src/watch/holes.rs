@@ -4,6 +4,7 @@
 //! segment to the newest that PostgreSQL counts as archived; later walks begin where the last one ended.
 
 use super::Watcher;
+use super::ask::NoListing;
 use crate::classify::Class;
 use crate::decide::holes::Listing;
 use crate::ledger::gaps::{Cause, Loss};
@@ -12,54 +13,69 @@ use crate::postgres::Primary;
 use crate::wal::{SegmentName, SegmentSize, WalFile};
 use std::ffi::OsStr;
 
+/// What a walk has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Walk {
+    /// Every repository's listing, up to what PostgreSQL counts as archived; what is missing is on record.
+    Whole,
+    /// Not all of them; another time perhaps.
+    Broken,
+    /// A listing is too long, now and later.
+    TooLong,
+}
+
 impl Watcher {
     /// Walks every repository's listing. What is found missing is recorded, unless the ledger knows it already.
-    pub(super) fn look_for_holes(&mut self, stanza: &Stanza, primary: &Primary) {
-        let (Some(size), Some(archived)) = (primary.segment_size, archived(primary)) else { return };
-        let keys: Vec<u32> = stanza.repo.iter().map(|repo| repo.key).collect();
-        let mut checked = true;
-        for key in keys {
-            let archive = stanza.archive_id(primary.system_id, key).map(str::to_owned);
-            let start = stanza.must_list_from(primary.system_id, key);
-            let (Some(archive), Some(start)) = (archive, start) else { continue };
-            let from = self.walked.map_or(start, |walked| walked.max(start));
-            if self.told {
-                return;
+    pub(super) fn look_for_holes(&mut self, stanza: &Stanza, primary: &Primary) -> Walk {
+        let (Some(size), Some(archived)) = (primary.segment_size, archived(primary)) else { return Walk::Broken };
+        let mut walk = Walk::Whole;
+        for key in stanza.repo.iter().map(|repo| repo.key) {
+            if self.told || !stanza.is_readable(key) {
+                walk = Walk::Broken;
+                continue;
             }
-            checked &= match self.listing(key, &archive, from, archived, size) {
-                Some(listing) => self.record_missing(&listing.missing(from, archived, size), key, size),
-                None => false,
+            let start = stanza.must_list_from(primary.system_id, key);
+            let (Some(id), Some(start)) = (stanza.archive_id(primary.system_id, key), start) else { continue };
+            let from = self.walked.map_or(start, |walked| walked.max(start));
+            let newest = stanza.newest_segment(primary.system_id, key);
+            walk = match self.listing(Archive { key, id, newest }, from, archived, size) {
+                Ok(listing) if self.record_missing(&listing.missing(from, archived, size), key, size) => walk,
+                Ok(_) => Walk::Broken,
+                Err(why) => {
+                    self.warn("listing", format!("the listing of repository {key} can't be walked: {why}"));
+                    if matches!(why, NoListing::TooLong) { Walk::TooLong } else { Walk::Broken }
+                }
             };
         }
-        if checked {
+        if walk == Walk::Whole {
             self.walked = Some(archived);
         }
+        walk
     }
 
     fn listing(
         &mut self,
-        key: u32,
-        archive: &str,
+        archive: Archive<'_>,
         from: SegmentName,
         to: SegmentName,
         size: SegmentSize,
-    ) -> Option<Listing> {
-        let repo = format!("--repo={key}");
-        let folder = format!("archive/{}/{archive}", self.request.common.stanza.value);
-        let (first, last) = (from.to_string(), to.to_string());
-        let (first, last) = (first.get(..16)?, last.get(..16)?);
+    ) -> Result<Listing, NoListing> {
+        let repo = format!("--repo={}", archive.key);
+        let folder = format!("archive/{}/{}", self.request.common.stanza.value, archive.id);
+        let (first, last) = (log_folder(from), log_folder(to));
         // Most walks end in the folder in which they begin.
-        let text = if first == last {
-            self.list(&["repo-ls", &repo, &format!("{folder}/{first}")].map(OsStr::new))
+        let is_one = first == last;
+        let text = if is_one {
+            self.list(&["repo-ls", &repo, &format!("{folder}/{first}")].map(OsStr::new))?
         } else {
-            self.list(&["repo-ls", &repo, "--recurse", &folder].map(OsStr::new))
+            self.list(&["repo-ls", &repo, "--recurse", &folder].map(OsStr::new))?
         };
-        match text {
-            Ok(text) => Some(Listing::parse(&text, size)),
-            Err(why) => {
-                self.warn("listing", format!("the listing of repository {key} can't be walked: {why}"));
-                None
+        let listing = Listing::parse(&text, size);
+        match archive.newest {
+            Some(newest) if (!is_one || log_folder(newest) == first) && !listing.holds(newest, size) => {
+                Err(NoListing::Failed(format!("it does not show {newest}, which pgbackrest info names")))
             }
+            _ => Ok(listing),
         }
     }
 
@@ -92,6 +108,20 @@ impl Watcher {
         }
         recorded.is_ok()
     }
+}
+
+/// The cluster's WAL in one repository.
+#[derive(Clone, Copy)]
+struct Archive<'a> {
+    key: u32,
+    id: &'a str,
+    /// The newest segment, by `info`: a listing without it contradicts itself, and nothing is concluded from it.
+    newest: Option<SegmentName>,
+}
+
+/// The folder of a segment in the archive: its name's first 16 digits.
+fn log_folder(segment: SegmentName) -> String {
+    segment.to_string().chars().take(16).collect()
 }
 
 /// The newest segment that PostgreSQL counts as archived; a `.history` measures nothing.

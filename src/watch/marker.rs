@@ -5,31 +5,38 @@
 
 use super::Watcher;
 use super::backup::Backup;
+use crate::checkpoint;
 use crate::log;
 use std::fs;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// How long push may take from the record of a loss to the marker, in seconds.
 const MARKING: i64 = 60;
 
 impl Watcher {
-    /// A marker that no ledger explains is covered by a backup that began after it.
+    /// A marker that no ledger explains is covered by a backup that began after it was written.
     pub(super) fn marker_is_covered(&mut self, backup: &Backup) {
-        if self.marked_at().is_some_and(|at| at < backup.started_at) {
+        if self.marked_at().is_some_and(|at| Some(at) == backup.before.marked_at) {
             self.remove_marker_without_gap();
         }
     }
 
-    /// When the marker was written last, in seconds since 1970.
-    fn marked_at(&self) -> Option<i64> {
-        let written = fs::metadata(self.request.data_directory.gap_marker()).and_then(|file| file.modified()).ok()?;
-        i64::try_from(written.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()
+    /// The same for one in the catalog, which began at `started_at`, in seconds since 1970.
+    pub(super) fn marker_is_older_than(&mut self, started_at: i64) {
+        if self.marked_at().and_then(seconds).is_some_and(|at| at < started_at) {
+            self.remove_marker_without_gap();
+        }
+    }
+
+    /// When the marker was written last.
+    pub(super) fn marked_at(&self) -> Option<SystemTime> {
+        fs::metadata(self.request.data_directory.gap_marker()).and_then(|file| file.modified()).ok()
     }
 
     /// Removes the marker when the losses in the ledger explain it, and none is open any more. One that is newer than
     /// all of them is somebody else's sign of a loss.
     pub(super) fn clear_marker(&mut self) {
-        let Some(at) = self.marked_at() else { return };
+        let Some(at) = self.marked_at().and_then(seconds) else { return };
         let newest = self.ledger_state().and_then(|state| state.gaps.iter().map(|gap| gap.last_at).max());
         if newest.is_some_and(|loss| at <= loss.saturating_add(MARKING)) {
             self.remove_marker_without_gap();
@@ -42,7 +49,10 @@ impl Watcher {
         let Some(ledger) = &self.ledger else { return };
         let removed = ledger.unless_open(|| fs::remove_file(&marker));
         match removed {
-            Ok(Some(Ok(()))) => tracing::info!("cleared gap marker"),
+            Ok(Some(Ok(()))) => {
+                checkpoint::reached("marker-removed");
+                tracing::info!("cleared gap marker");
+            }
             Ok(Some(Err(error))) if error.kind() != std::io::ErrorKind::NotFound => {
                 self.warn("marker", format!("can't remove {}: {error}", marker.display()));
             }
@@ -50,4 +60,8 @@ impl Watcher {
             Err(error) => self.warn("marker", log::chain(&error)),
         }
     }
+}
+
+fn seconds(at: SystemTime) -> Option<i64> {
+    i64::try_from(at.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()
 }

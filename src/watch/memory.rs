@@ -4,15 +4,18 @@
 
 use super::Watcher;
 use super::state_file::StateFile;
-use crate::decide::watch::Memory;
+use crate::decide::watch::{Failures, Memory};
 use crate::ledger::Ledger;
 use crate::ledger::state::State;
 use crate::postgres::Primary;
 
 /// The key of the cluster and the repository that the stamps are about.
 const FINGERPRINT: &str = "guard_identity";
+/// The key of when `last_full_failed_count` began to be counted.
+const STATS_RESET: &str = "guard_stats_reset";
 /// What is remembered of a cluster in a repository.
-const KEYS: [&str; 4] = ["last_full_at", "last_diff_at", "last_full_failed_count", "last_catalog_verify_at"];
+const KEYS: [&str; 5] =
+    ["last_full_at", "last_diff_at", "last_full_failed_count", STATS_RESET, "last_catalog_verify_at"];
 
 impl Watcher {
     /// The ledger's newest state.
@@ -23,7 +26,8 @@ impl Watcher {
     /// Takes over what the state file says. False when it can't be read.
     pub(super) fn remember(&mut self, primary: &Primary) -> bool {
         self.system_id = Some(primary.system_id);
-        self.failed_count = i64::try_from(primary.failed_count).ok();
+        self.failures =
+            Failures { count: i64::try_from(primary.failed_count).unwrap_or(i64::MAX), since: primary.stats_reset };
         match self.state_file() {
             Ok(file) => {
                 self.forget_what_is_foreign(&file);
@@ -38,6 +42,8 @@ impl Watcher {
                 self.memory.last_full_at = past("last_full_at");
                 self.memory.last_diff_at = past("last_diff_at");
                 self.memory.last_verify_at = past("last_catalog_verify_at");
+                let count = file.number("last_full_failed_count").unwrap_or(0);
+                self.proven = Failures { count, since: file.number(STATS_RESET) };
                 true
             }
             Err(error) => {
@@ -66,9 +72,21 @@ impl Watcher {
         }
     }
 
+    /// It is shown that nothing is missing although pushes had failed so often.
+    pub(super) fn note_proven(&mut self, failures: Failures) {
+        (self.memory.unproven_at, self.memory.unproven_count) = (None, 0);
+        self.proven = failures;
+        self.note(&[("last_full_failed_count", Some(failures.count)), (STATS_RESET, failures.since)]);
+    }
+
     /// Writes stamps into the state file and remembers them.
     pub(super) fn note(&mut self, stamps: &[(&str, Option<i64>)]) {
-        let written = self.state_file().and_then(|mut file| file.set(stamps));
+        let write = || self.state_file().and_then(|mut file| file.set(stamps)).map_err(|error| error.to_string());
+        // Under the ledger's lock: two watchers may share the file.
+        let written = match &self.ledger {
+            Some(ledger) => ledger.exclusively(write).unwrap_or_else(|error| Err(crate::log::chain(&error))),
+            None => write(),
+        };
         match written {
             Ok(()) => drop(self.said.remove("state file")),
             Err(error) => self.warn("state file", format!(".pgbackrest_backup_state can't be written: {error}")),

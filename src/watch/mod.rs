@@ -11,12 +11,14 @@ mod marker;
 mod memory;
 mod metrics;
 mod poll;
+mod proof;
 mod repair;
 mod state_file;
 mod wedge;
 
 use crate::data_directory::DataDirectory;
-use crate::decide::watch::{Memory, Schedule};
+use crate::decide::watch::{Failures, Memory, Schedule};
+use crate::decide::wedge::Wedge;
 use crate::exit::Exit;
 use crate::ledger::{Ledger, LedgerError};
 use crate::pgbackrest::identity;
@@ -31,7 +33,6 @@ use state_file::StateFile;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use wedge::Wedge;
 
 /// While a backup runs, its end is looked for this often.
 const BACKUP_CHECK: Duration = Duration::from_secs(1);
@@ -65,8 +66,10 @@ pub struct Watcher {
     backup: Option<Backup>,
     /// The cluster that the primary says it is.
     system_id: Option<u64>,
-    /// `pg_stat_archiver`'s count of failures.
-    failed_count: Option<i64>,
+    /// PostgreSQL's failures as of this poll.
+    failures: Failures,
+    /// Those of them in spite of which nothing is missing.
+    proven: Failures,
     /// Whether we were told to end.
     told: bool,
     /// The last line on each subject, to say it only when it changes.
@@ -74,6 +77,7 @@ pub struct Watcher {
     /// Up to which segment the listing has been walked.
     walked: Option<SegmentName>,
     wedge: Wedge,
+    started: Instant,
     heal_failures: BTreeMap<String, u32>,
     unhealable: BTreeSet<String>,
     /// When leftovers of killed programs were last looked for.
@@ -94,11 +98,13 @@ impl Watcher {
             memory: Memory::default(),
             backup: None,
             system_id: None,
-            failed_count: None,
+            failures: Failures::default(),
+            proven: Failures::default(),
             told: false,
             said: BTreeMap::new(),
             walked: None,
             wedge: Wedge::default(),
+            started: Instant::now(),
             heal_failures: BTreeMap::new(),
             unhealable: BTreeSet::new(),
             swept: None,

@@ -1,12 +1,14 @@
 //! One poll: observe, decide, act.
 
 use super::Watcher;
-use super::backup::{Backup, Made};
+use super::backup::{Backup, Before, Made};
 use super::repair::Candidate;
+use crate::checkpoint;
 use crate::decide::watch::{Action, AfterCatalog, Kind, Observation, Reason, after_catalog, backoff, decide};
+use crate::ledger::gaps::LossesBefore;
 use crate::ledger::state::State;
 use crate::log;
-use crate::pgbackrest::info::Catalog;
+use crate::pgbackrest::info::{Catalog, Doubt};
 use crate::pgbackrest::locks;
 use crate::pgbackrest::run::Signals;
 use crate::postgres::{Primary, Server};
@@ -53,7 +55,7 @@ impl Watcher {
         let state = self.ledger_state().unwrap_or_default();
         let candidates = self.repairable(&state);
         let seen = self.observe(primary, &state, &candidates);
-        self.look_for_wedge(primary, self.request.data_directory.wal_waits());
+        self.look_for_wedge(primary);
         let mut candidates = Some(candidates);
         for action in decide(&seen, &self.memory, &self.schedule()) {
             if self.is_told() {
@@ -62,7 +64,9 @@ impl Watcher {
             match action {
                 Action::Heartbeat => self.heartbeat(),
                 Action::AskCatalog => self.ask_catalog(primary),
+                Action::ProveContinuity => self.prove_continuity(primary),
                 Action::Repair => self.repair_now(candidates.take().unwrap_or_default(), primary),
+                Action::Backup(_, Reason::Gap) if self.is_sealed_already(primary) => {}
                 Action::Backup(kind, reason) => self.start_backup(kind, reason),
             }
         }
@@ -78,6 +82,7 @@ impl Watcher {
             healable: candidates.iter().any(Candidate::is_in_a_gap),
             last_failure_at: primary.last_failed_at.max(ours),
             backup_runs: self.backup.is_some(),
+            unproven: self.failures.are_newer_than(self.proven) && primary.caught_up,
         }
     }
 
@@ -100,17 +105,24 @@ impl Watcher {
             self.note(&[("last_catalog_verify_at", Some(now))]);
         }
         self.memory.inconclusive_at = None;
+        let doubt = if let Catalog::Inconclusive { doubt, .. } = &catalog { Some(*doubt) } else { None };
+        self.memory.dark = matches!(doubt, Some(Doubt::Dark | Doubt::StanzaMissing));
         match after_catalog(&catalog, has_full, self.archive_lock_is_held()) {
             AfterCatalog::Confirmed => {
                 self.say("catalog", "catalog verified: full backup present".to_owned());
                 if let Some(stanza) = stanza {
-                    self.look_for_holes(&stanza, primary);
+                    self.walk(&stanza, primary);
                 }
             }
             AfterCatalog::Adopt(newest) => {
                 self.said.remove("catalog");
                 tracing::info!("no full backup was on record, and the catalog has one: it is adopted");
-                self.note(&[("last_full_at", Some(newest.full)), ("last_diff_at", Some(newest.any))]);
+                // A backup of a clock that was ahead counts as made now: a stamp in the future would count as unset.
+                let (full, any) = (newest.full.min(now), newest.any.min(now));
+                self.note(&[("last_full_at", Some(full)), ("last_diff_at", Some(any))]);
+                if let Some(stanza) = stanza {
+                    self.walk(&stanza, primary);
+                }
             }
             AfterCatalog::TakeFull { cleared } => {
                 self.said.remove("catalog");
@@ -135,6 +147,7 @@ impl Watcher {
         match self.create_stanza() {
             Ok(()) => {
                 tracing::info!("stanza-create completed");
+                self.memory.dark = false;
                 self.take_first_full();
             }
             Err(why) => {
@@ -155,7 +168,7 @@ impl Watcher {
     }
 
     fn start_backup(&mut self, kind: Kind, reason: Reason) {
-        if self.backup.is_some() || self.told {
+        if self.backup.is_some() || self.told || self.memory.dark {
             return;
         }
         if self.lock_is_held("backup", "backup") || self.lock_is_held("backup", "expire") {
@@ -167,7 +180,10 @@ impl Watcher {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(&line)]);
         tracing::info!("{line}");
         let stall = self.request.watch.stall.duration();
-        self.backup = Some(Backup::start(&self.session, kind, stall, self.now()));
+        let gaps = self.ledger_state().map(|state| state.gaps).unwrap_or_default();
+        let before = Before { reason, gaps, marked_at: self.marked_at(), failures: self.failures };
+        self.backup = Some(Backup::start(&self.session, kind, stall, before));
+        checkpoint::reached("backup-begun");
     }
 
     /// Takes up the result of a backup that has ended. False when none has.
@@ -185,39 +201,28 @@ impl Watcher {
     }
 
     fn backup_made(&mut self, backup: &Backup, made: &Made) {
+        checkpoint::reached("backup-made");
         let now = self.now();
         self.memory.backup_failed_at = None;
         let mut stamps = vec![("last_diff_at", Some(now))];
         if made.kind() == "full" {
             stamps.push(("last_full_at", Some(now)));
-            stamps.push(("last_full_failed_count", self.failed_count));
         }
         self.note(&stamps);
-        tracing::info!("backup --type={} completed: {}", made.kind(), made.label);
+        self.note_proven(backup.before.failures);
+        checkpoint::reached("backup-noted");
+        tracing::info!("backup --type={} completed: {}", made.kind(), made.start.label);
         if let Some(why) = &made.expire_failed {
             tracing::warn!("expire failed, the backup is good: {why}");
         }
-        self.seal(made.start_lsn, backup.started_at, &made.label);
+        let sealed = self.seal(&made.start, LossesBefore::OnRecord(&backup.before.gaps));
+        // A gap that a backup does not seal is not sealed by the next one at once.
+        let in_vain = backup.before.reason == Reason::Gap && backup.before.gaps.any_open() && sealed == 0;
+        self.memory.unsealed_at = in_vain.then_some(now);
         self.marker_is_covered(backup);
         let (signals, told) = (&self.signals, &mut self.told);
         if let Err(error) = self.server.anchor(&mut || is_told(signals, told)) {
             tracing::warn!("no anchor for recovery_target_time: {}", log::chain(&error));
-        }
-    }
-
-    /// Seals the gaps that ended before a backup began.
-    fn seal(&mut self, start_lsn: u64, started_at: i64, label: &str) {
-        let now = self.now();
-        let mut sealed = 0;
-        let Some(ledger) = &self.ledger else { return };
-        let recorded = ledger.update(|state| {
-            let size = state.segment_size();
-            sealed = state.gaps.seal(start_lsn, started_at, label, now, size);
-        });
-        match recorded {
-            Ok(_) if sealed > 0 => tracing::info!("{sealed} gaps are sealed by {label}"),
-            Ok(_) => {}
-            Err(error) => tracing::error!("{}; no gap is sealed", log::chain(&error)),
         }
     }
 
@@ -235,7 +240,7 @@ impl Watcher {
         self.lock_path().is_some_and(|path| locks::held_since(&path, stanza, kind, word).is_some())
     }
 
-    fn lock_path(&self) -> Option<PathBuf> {
+    pub(super) fn lock_path(&self) -> Option<PathBuf> {
         self.session.config.as_ref().map(|config| config.lock_path("archive-push"))
     }
 }
@@ -249,6 +254,7 @@ fn words(reason: Reason) -> &'static str {
     match reason {
         Reason::NoFull => "there is no full backup",
         Reason::Gap => "a gap can't be healed",
+        Reason::Unproven => "pushes have failed, and it can't be shown that nothing is missing",
         Reason::Due => "it is due",
     }
 }

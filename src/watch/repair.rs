@@ -6,6 +6,7 @@
 //! only if afterwards the file still has its name and its first page still says that it is itself.
 
 use super::Watcher;
+use crate::checkpoint;
 use crate::durable;
 use crate::ledger::DEFERRED;
 use crate::ledger::state::State;
@@ -86,20 +87,24 @@ impl Watcher {
                 return false;
             }
         };
-        let mut well = true;
+        let (mut well, mut healed) = (true, Vec::new());
         for candidate in candidates {
             if self.is_told() || started.elapsed() > LIMIT {
                 break;
             }
-            if let Err(why) = self.heal(&candidate, &archives)
-                && !self.told
-            {
-                well = false;
-                if !self.goes_on_after(&candidate, &why) {
-                    break;
+            match self.heal(&candidate, &archives) {
+                Ok(()) if candidate.is_in_a_gap() => healed.push(candidate.file),
+                Ok(()) => {}
+                Err(_) if self.told => break,
+                Err(why) => {
+                    well = false;
+                    if !self.goes_on_after(&candidate, &why) {
+                        break;
+                    }
                 }
             }
         }
+        say_healed(&healed);
         well
     }
 
@@ -124,17 +129,22 @@ impl Watcher {
         let file = candidate.file;
         if candidate.place == Place::Saved {
             self.push_again(&file, &candidate.path, archives)?;
+            checkpoint::reached("repair-pushed");
             self.healed(&file)?;
+            checkpoint::reached("repair-healed");
             fs::remove_file(&candidate.path).map_err(|error| format!("it is stored, but not removed: {error}"))?;
             tracing::info!("{file} is stored: it was kept in {}", folder(&candidate.path).display());
             return Ok(());
         }
         let copy = self.copy_of(&candidate.path, &file)?;
+        checkpoint::reached("repair-copied");
         let pushed = self.push_again(&file, &copy, archives);
         let _ = fs::remove_file(&copy);
         pushed?;
+        checkpoint::reached("repair-pushed");
         self.healed(&file)?;
-        tracing::info!("{file} is healed: it was given up and still lay in pg_wal");
+        checkpoint::reached("repair-healed");
+        tracing::debug!("{file} is healed");
         Ok(())
     }
 
@@ -224,6 +234,18 @@ impl Watcher {
         size.bytes() == length
             && Some(header.system_id) == self.system_id
             && Some(header.page_address) == segment.number(size).checked_mul(size.bytes())
+    }
+}
+
+/// One line, however many they are.
+fn say_healed(files: &[WalFile]) {
+    match files {
+        [] => {}
+        [one] => tracing::info!("{one} is healed: it was given up and still lay in pg_wal"),
+        [first, .., last] => tracing::info!(
+            "{} files are healed, {first} to {last}: they were given up and still lay in pg_wal",
+            files.len()
+        ),
     }
 }
 

@@ -17,7 +17,7 @@ struct Outage {
 
 /// Restores a backup twice and takes the store away at the same place.
 pub(crate) fn outage_in_mid_recovery(stage: &mut Stage) {
-    stage.heading("6. A backup is restored, and the store is lost in the middle of the recovery");
+    stage.heading("8. A backup is restored, and the store is lost in the middle of the recovery");
     stage.backrest.backup("full");
     let rows_before = stage.rows();
     let row = "INSERT INTO t VALUES (2);\nSELECT pg_walfile_name(pg_switch_wal());\n";

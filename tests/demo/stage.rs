@@ -34,9 +34,12 @@ impl Stage {
         let s3 = S3Server::start(&lab);
         s3.create_bucket("wal");
         s3.add_key(KEY, SECRET);
-        let postgres = Cluster::builder(&lab);
+        // No checkpoint of its own accord: the demo says when PostgreSQL recycles segments.
+        let postgres = Cluster::builder(&lab).setting("max_wal_size", "1GB");
         let builder = PgBackRest::builder(&lab).postgres(&postgres);
         let builder = builder.repo_s3(&s3, "wal", KEY, SECRET, "/repo").archive_async(true);
+        // A thousand small files are then one request.
+        let builder = builder.option("global", "repo1-bundle", "y");
         let backrest = builder.write();
         let command = format!("{} --pgbackrest-config={} %p", push.display(), backrest.config_file().display());
         println!("\narchive_command = 'pgbackrest-guard-push %p'");
@@ -168,6 +171,28 @@ impl Stage {
         }
     }
 
+    /// One poll of the watcher; prints what it says.
+    pub(crate) fn watch(&self) {
+        println!("\n  $ pgbackrest-guard watch --once");
+        let mut command = self.lab.command(&self.guard);
+        command.args(["watch", "--once", "--pgdata"]).arg(self.cluster.pgdata());
+        command.arg("--pgbackrest-config").arg(self.backrest.config_file());
+        command.env("WAL_BACKUP_GAP_RESOLVED_GRACE_SECONDS", "0");
+        let said = command.output().map(|output| String::from_utf8_lossy(&output.stderr).into_owned());
+        let said = said.unwrap_or_else(|error| format!("pgbackrest-guard can't be started: {error}"));
+        said.lines().for_each(|line| println!("  | {}", cropped(line)));
+    }
+
+    /// How many backups the repository holds.
+    pub(crate) fn backups(&self) -> usize {
+        self.backrest.info().stdout.matches("\"label\"").count()
+    }
+
+    /// Whether the marker of a gap lies in the data directory.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.cluster.pgdata().join(".pgbackrest_gap_pending").exists()
+    }
+
     /// Prints the first line of the server's log that is asked for.
     pub(crate) fn show_log(&self, what: &str, wanted: impl Fn(&str) -> bool) {
         let log = self.cluster.log();
@@ -183,6 +208,7 @@ pub(crate) struct Status(Value);
 /// A gap, as far as the demo looks at it.
 pub(crate) struct Gap {
     pub(crate) class: String,
+    pub(crate) state: String,
     first: String,
     last: String,
 }
@@ -202,7 +228,13 @@ impl Status {
     pub(crate) fn gaps(&self) -> Vec<Gap> {
         let text = |gap: &Value, key: &str| gap.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let gaps = self.0.get("gaps").and_then(Value::as_array).into_iter().flatten();
-        gaps.map(|gap| Gap { class: text(gap, "class"), first: text(gap, "first"), last: text(gap, "last") }).collect()
+        let of = |gap: &Value| Gap {
+            class: text(gap, "class"),
+            state: text(gap, "state"),
+            first: text(gap, "first"),
+            last: text(gap, "last"),
+        };
+        gaps.map(of).collect()
     }
 
     /// Whether a segment is on record as lost.

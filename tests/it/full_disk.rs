@@ -14,7 +14,7 @@ const REFUSED: &str = "ERROR: [049]: unable to connect to 'h:443': [111] Connect
 const MIB: u64 = 1 << 20;
 
 /// A mounted tmpfs, unmounted again whatever happens.
-struct Disk(PathBuf);
+pub(crate) struct Disk(PathBuf);
 
 impl Drop for Disk {
     fn drop(&mut self) {
@@ -25,7 +25,7 @@ impl Drop for Disk {
 
 impl Disk {
     /// Mounts a tmpfs of so many MiB; `None`, and a line, without the right to.
-    fn mount(folder: &Path, mebibytes: u64) -> Option<Self> {
+    pub(crate) fn mount(folder: &Path, mebibytes: u64) -> Option<Self> {
         let options = format!("size={mebibytes}m,mode=0700");
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder).stderr(Stdio::null());
@@ -37,7 +37,7 @@ impl Disk {
     }
 
     /// Writes until there is no room for another byte.
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let mut filler = File::create(self.0.join("filler")).unwrap();
         for size in [1 << 20, 4096, 1] {
             let block = vec![b'x'; size];
@@ -45,6 +45,11 @@ impl Disk {
         }
         assert!(fs::write(self.0.join("probe"), "x").is_err(), "the disk must be full");
         let _ = fs::remove_file(self.0.join("probe"));
+    }
+
+    /// Takes away what [`Disk::fill`] wrote.
+    pub(crate) fn empty(&self) {
+        fs::remove_file(self.0.join("filler")).unwrap();
     }
 }
 
@@ -110,7 +115,7 @@ fn a_disk_that_has_room_again_gets_its_ledger() {
     let Some((case, disk)) = on_a_small_disk("room again") else { return };
     disk.fill();
     let full = case.env("WAL_DROP_THRESHOLD_MB", "1").status(49);
-    fs::remove_file(disk.0.join("filler")).unwrap();
+    disk.empty();
     full.again().status(0).lost("unavailable", "drop-threshold");
 }
 

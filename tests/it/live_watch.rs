@@ -2,12 +2,13 @@
 
 use pgbackrest_guard::ledger::Ledger;
 use pgbackrest_guard::ledger::gaps::GapState;
-use pgbackrest_guard_lab::{Cluster, Lab, PgBackRest, S3Server};
+use pgbackrest_guard_lab::{Cluster, ClusterBuilder, Lab, PgBackRest, PgBackRestBuilder, S3Server};
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 pub(crate) const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+pub(crate) const SECRET: &str = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY";
 pub(crate) const WAIT: Duration = Duration::from_mins(1);
 
 pub(crate) struct Scene {
@@ -20,15 +21,24 @@ pub(crate) struct Scene {
 
 /// A cluster that archives through the guard; no stanza yet.
 pub(crate) fn scene() -> Scene {
+    scene_with(|backrest| backrest, |postgres| postgres)
+}
+
+/// The same, with pgBackRest and PostgreSQL set up further.
+pub(crate) fn scene_with(
+    backrest: impl FnOnce(PgBackRestBuilder) -> PgBackRestBuilder,
+    postgres: impl FnOnce(ClusterBuilder) -> ClusterBuilder,
+) -> Scene {
+    let (with_backrest, with_postgres) = (backrest, postgres);
     let lab = Lab::new();
     let s3 = S3Server::start(&lab);
     s3.create_bucket("wal");
-    s3.add_key(KEY, "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY");
-    let builder = Cluster::builder(&lab);
-    let backrest = PgBackRest::builder(&lab)
-        .postgres(&builder)
-        .repo_s3(&s3, "wal", KEY, "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY", "/repo")
-        .write();
+    s3.add_key(KEY, SECRET);
+    let builder = with_postgres(Cluster::builder(&lab));
+    let backrest = PgBackRest::builder(&lab).postgres(&builder).repo_s3(&s3, "wal", KEY, SECRET, "/repo");
+    // Without it each of a thousand small files is a request.
+    let backrest = backrest.option("global", "repo1-bundle", "y");
+    let backrest = with_backrest(backrest).write();
     let push = lab.copy_program(env!("CARGO_BIN_EXE_pgbackrest-guard-push"));
     let guard = lab.copy_program(env!("CARGO_BIN_EXE_pgbackrest-guard"));
     let command = format!("PGBACKREST_CONFIG={} {} %p", backrest.config_file().display(), push.display());
@@ -42,14 +52,21 @@ impl Scene {
         self.watch_once_at(&self.cluster, variables)
     }
 
-    /// The same at another cluster.
-    pub(crate) fn watch_once_at(&self, cluster: &Cluster, variables: &[(&str, &str)]) -> String {
+    /// The watcher of a cluster, not started.
+    pub(crate) fn watcher(&self, cluster: &Cluster, variables: &[(&str, &str)]) -> Command {
         let mut command = self.lab.command(&self.guard);
-        command.args(["watch", "--once", "--pgdata"]).arg(cluster.pgdata());
+        command.args(["watch", "--pgdata"]).arg(cluster.pgdata());
         command.env("PGBACKREST_CONFIG", self.backrest.config_file());
         command.env("WAL_BACKUP_GAP_RESOLVED_GRACE_SECONDS", "0");
         command.env("PGUSER", cluster.sql("select current_user").trim());
         command.envs(variables.iter().copied());
+        command
+    }
+
+    /// The same at another cluster.
+    pub(crate) fn watch_once_at(&self, cluster: &Cluster, variables: &[(&str, &str)]) -> String {
+        let mut command = self.watcher(cluster, variables);
+        let command = command.arg("--once");
         let Output { status, stdout, stderr } = command.output().unwrap();
         let said = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
         assert!(status.success(), "{status}: {said}");
@@ -101,7 +118,7 @@ fn live_watch_heals_what_still_lies_in_pg_wal_without_a_backup() {
     scene.cluster.wait_archived(after.last().unwrap(), WAIT);
     std::thread::sleep(Duration::from_millis(1100));
     let said = scene.watch_once(&[]);
-    assert!(said.contains("is healed"), "{said}");
+    assert!(said.contains("3 files are healed"), "{said}");
     assert_eq!(scene.states(), [(GapState::Healed, 3)]);
     assert_eq!(scene.backups(), 1);
     assert!(lost.iter().all(|name| scene.backrest.archived(1).contains(name)));

@@ -6,7 +6,7 @@ use pgbackrest_guard::ledger::state::Identity;
 use pgbackrest_guard_lab::{Cluster, Lab, Signal};
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Long enough for anything that should be quick, on a busy machine.
@@ -29,7 +29,11 @@ pub(crate) struct Scene {
 
 /// A primary that archives nothing, and a stand-in that answers nothing.
 pub(crate) fn scene() -> Scene {
-    let lab = Lab::new();
+    scene_in(Lab::new())
+}
+
+/// The same in a laboratory that is already furnished.
+pub(crate) fn scene_in(lab: Lab) -> Scene {
     let cluster = Cluster::builder(&lab).no_archiving().start();
     let guard = lab.copy_program(env!("CARGO_BIN_EXE_pgbackrest-guard"));
     let root = lab.folder("standin");
@@ -137,6 +141,29 @@ impl Scene {
         self.lab.give(&folder);
     }
 
+    /// `backup` makes one that starts at `lsn`, and from then on `info` lists it; before, an old full that seals nothing.
+    pub(crate) fn backups_are_listed(&self, lsn: &str) -> &Self {
+        let made = self.root.join("answer/made").display().to_string();
+        let backup = |at: &str, lsn: &str| {
+            format!(
+                "{{\"label\":\"20261123-010000F\",\"type\":\"full\",\"database\":{{\"id\":1,\"repo-key\":1}},\"error\":false,\
+                 \"timestamp\":{{\"start\":{at},\"stop\":{at}}},\"lsn\":{{\"start\":\"{lsn}\",\"stop\":\"{lsn}\"}},\
+                 \"archive\":{{\"start\":\"000000010000000000000001\",\"stop\":null}}}}"
+            )
+        };
+        let json = |backup: &str| {
+            let id = self.cluster.system_identifier();
+            format!(
+                "[{{\"name\":\"main\",\"archive\":[{{\"database\":{{\"id\":1,\"repo-key\":1}},\"id\":\"15-1\",\"max\":null}}],\
+                 \"backup\":[{backup}],\"db\":[{{\"id\":1,\"repo-key\":1,\"system-id\":{id}}}],\
+                 \"repo\":[{{\"key\":1,\"status\":{{\"code\":0,\"message\":\"ok\"}}}}]}}]"
+            )
+        };
+        let (new, old) = (json(&backup(&format!("$(cat '{made}')"), lsn)), json(&backup("2000", "0/28")));
+        self.on("info", &format!("if [ -s '{made}' ]; then cat <<END\n{new}\nEND\nelse echo '{old}'; fi\n"));
+        self.backup(&format!("date +%s >'{made}'"), "20261123-010000F", lsn)
+    }
+
     /// The gaps' states.
     pub(crate) fn gaps(&self) -> Vec<GapState> {
         let state = Ledger::peek(&self.cluster.pgdata().join(".pgbackrest_guard")).unwrap().unwrap();
@@ -174,12 +201,14 @@ impl Scene {
         said
     }
 
+    /// One poll, however it ends.
+    pub(crate) fn once_or_killed(&self, variables: &[(&str, &str)]) -> Output {
+        self.command(variables).arg("--once").output().unwrap()
+    }
+
     /// A watcher that goes on.
     pub(crate) fn start(&self, variables: &[(&str, &str)]) -> Running {
-        let log = self.lab.path().join("watch.log");
-        let file = File::create(&log).unwrap();
-        let child = self.command(variables).stdout(Stdio::null()).stderr(file).spawn().unwrap();
-        Running { child, log }
+        Running::start(&self.lab, &mut self.command(variables))
     }
 }
 
@@ -190,6 +219,14 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Starts it, its log in the laboratory.
+    pub(crate) fn start(lab: &Lab, command: &mut Command) -> Self {
+        let log = lab.path().join("watch.log");
+        let file = File::create(&log).unwrap();
+        let child = command.stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        Self { child, log }
+    }
+
     /// Its pid.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()

@@ -129,7 +129,8 @@ fn live_a_loss_and_a_marker_during_a_backup_stay() {
     std::thread::sleep(Duration::from_millis(1100));
     let said = scene.backup("", FULL, FAR).once(&[]);
     assert!(said.contains("cleared gap marker") && !scene.marker().exists(), "{said}");
-    let watcher = scene.backup("sleep 4", FULL, FAR).stamps("last_full_at=5\nlast_catalog_verify_at=5\n").start(&[]);
+    scene.info(0, Some("false")).backup("sleep 4", FULL, FAR).stamps("last_full_at=5\nlast_catalog_verify_at=5\n");
+    let watcher = scene.start(&[]);
     watcher.wait_for("running pgbackrest backup");
     std::thread::sleep(Duration::from_millis(1500));
     scene.lose("000000010000000000000001", now());

@@ -1,0 +1,153 @@
+//! The watcher's decisions: a table, and what holds for all of them.
+
+use super::*;
+use proptest::prelude::*;
+
+const NOW: i64 = 1_000_000;
+const SCHEDULE: Schedule = Schedule {
+    full: 604_800,
+    diff: 86_400,
+    verify: 3_600,
+    grace: 300,
+    backoff: None,
+    gap_diff: false,
+    heartbeat: false,
+};
+
+fn well() -> Memory {
+    let just = Some(NOW - 10);
+    Memory { last_full_at: just, last_diff_at: just, last_verify_at: just, ..Memory::default() }
+}
+
+fn seen() -> Observation {
+    Observation { now: NOW, ..Observation::default() }
+}
+
+fn actions(seen: Observation, memory: Memory) -> Vec<Action> {
+    decide(&seen, &memory, &SCHEDULE)
+}
+
+#[test]
+fn nothing_is_done_when_all_is_well() {
+    assert_eq!(actions(seen(), well()), []);
+    let heartbeat = Schedule { heartbeat: true, ..SCHEDULE };
+    assert_eq!(decide(&seen(), &well(), &heartbeat), [Action::Heartbeat]);
+}
+
+#[test]
+fn without_a_full_the_catalog_is_asked_before_anything_else() {
+    assert_eq!(actions(seen(), Memory::default()), [Action::AskCatalog]);
+    let future = Memory { last_full_at: Some(NOW + 5), ..well() };
+    assert_eq!(actions(seen(), future), [Action::AskCatalog]);
+    let recently = |ago| Memory { inconclusive_at: Some(NOW - ago), ..Memory::default() };
+    assert_eq!(actions(seen(), recently(29)), []);
+    assert_eq!(actions(seen(), recently(30)), [Action::AskCatalog]);
+    let failed = |ago| Memory { backup_failed_at: Some(NOW - ago), ..Memory::default() };
+    assert_eq!(actions(seen(), failed(29)), []);
+    assert_eq!(actions(seen(), failed(30)), [Action::AskCatalog]);
+    assert_eq!(actions(Observation { backup_runs: true, ..seen() }, Memory::default()), []);
+}
+
+#[test]
+fn the_catalog_is_asked_every_hour_and_never_with_an_interval_of_nothing() {
+    let due = Memory { last_verify_at: Some(NOW - 3_600), ..well() };
+    assert_eq!(actions(seen(), due), [Action::AskCatalog]);
+    assert_eq!(decide(&seen(), &due, &Schedule { verify: 0, ..SCHEDULE }), []);
+    assert_eq!(actions(seen(), Memory { inconclusive_at: Some(NOW - 599), ..due }), []);
+}
+
+#[test]
+fn a_gap_is_healed_where_that_is_possible_else_sealed_once_failures_are_quiet() {
+    let gap = Observation { gap: true, ..seen() };
+    assert_eq!(actions(gap, well()), [Action::Backup(Kind::Full, Reason::Gap)]);
+    assert_eq!(actions(Observation { repairable: true, healable: true, ..gap }, well()), [Action::Repair]);
+    let beside = Observation { repairable: true, ..gap };
+    assert_eq!(actions(beside, well()), [Action::Repair, Action::Backup(Kind::Full, Reason::Gap)]);
+    assert_eq!(actions(Observation { last_failure_at: Some(NOW - 299), ..gap }, well()), []);
+    assert_eq!(actions(Observation { backup_runs: true, ..gap }, well()), []);
+    assert_eq!(actions(gap, Memory { backup_failed_at: Some(NOW - 599), ..well() }), []);
+    let diff = Schedule { gap_diff: true, ..SCHEDULE };
+    assert_eq!(decide(&gap, &well(), &diff), [Action::Backup(Kind::Diff, Reason::Gap)]);
+}
+
+#[test]
+fn a_gap_that_a_backup_did_not_seal_waits_for_the_next_one() {
+    let gap = Observation { gap: true, ..seen() };
+    assert_eq!(actions(gap, Memory { unsealed_at: Some(NOW - 599), ..well() }), []);
+    let waited = Memory { unsealed_at: Some(NOW - 600), ..well() };
+    assert_eq!(actions(gap, waited), [Action::Backup(Kind::Full, Reason::Gap)]);
+}
+
+#[test]
+fn no_backup_is_begun_where_no_repository_can_be_read() {
+    let aged = Memory { last_full_at: Some(NOW - 604_800), ..well() };
+    assert_eq!(actions(seen(), aged), [Action::Backup(Kind::Full, Reason::Due)]);
+    for gap in [false, true] {
+        assert_eq!(actions(Observation { gap, ..seen() }, Memory { dark: true, ..aged }), []);
+    }
+}
+
+#[test]
+fn failures_need_a_proof_and_a_backup_only_where_there_is_none_to_be_had() {
+    let unproven = Observation { unproven: true, ..seen() };
+    assert_eq!(actions(unproven, well()), [Action::ProveContinuity]);
+    assert_eq!(actions(Observation { last_failure_at: Some(NOW - 299), ..unproven }, well()), []);
+    let tried = |ago, count| Memory { unproven_at: Some(NOW - ago), unproven_count: count, ..well() };
+    assert_eq!(actions(unproven, tried(599, 2)), []);
+    assert_eq!(actions(unproven, tried(600, 2)), [Action::ProveContinuity]);
+    assert_eq!(actions(unproven, tried(1, PROOFS)), [Action::Backup(Kind::Full, Reason::Unproven)]);
+    assert_eq!(actions(seen(), tried(1, PROOFS)), []);
+    // The check of the catalog walks the listing too.
+    let due = Memory { last_verify_at: None, ..well() };
+    assert_eq!(actions(unproven, due), [Action::AskCatalog]);
+}
+
+#[test]
+fn a_count_that_began_anew_is_newer_from_one_on() {
+    let failures = |count, since| Failures { count, since };
+    let proven = failures(500, Some(7));
+    assert!(!failures(500, Some(7)).are_newer_than(proven));
+    assert!(failures(501, Some(7)).are_newer_than(proven));
+    // A crash, or pg_stat_reset_shared('archiver').
+    assert!(!failures(0, Some(9)).are_newer_than(proven));
+    assert!(failures(40, Some(9)).are_newer_than(proven) && failures(500, Some(9)).are_newer_than(proven));
+    assert!(failures(40, None).are_newer_than(failures(500, None)));
+    // The scripts' state says nothing of when.
+    assert!(!failures(500, Some(9)).are_newer_than(failures(500, None)));
+    assert!(failures(1, None).are_newer_than(Failures::default()));
+}
+
+#[test]
+fn the_calendar_wants_a_full_before_a_diff() {
+    let aged = |full, diff| Memory { last_full_at: Some(NOW - full), last_diff_at: Some(NOW - diff), ..well() };
+    assert_eq!(actions(seen(), aged(604_800, 86_400)), [Action::Backup(Kind::Full, Reason::Due)]);
+    assert_eq!(actions(seen(), aged(604_799, 86_400)), [Action::Backup(Kind::Diff, Reason::Due)]);
+    assert_eq!(actions(seen(), aged(86_399, 500_000)), []);
+    assert_eq!(decide(&seen(), &aged(9_000_000, 9_000_000), &Schedule { full: 0, diff: 0, verify: 0, ..SCHEDULE }), []);
+}
+
+#[test]
+fn only_absent_clears_the_record_and_only_without_one_is_a_stanza_created() {
+    let newest = Newest { full: 1, any: 2 };
+    let missing = Catalog::Inconclusive { why: String::new(), doubt: Doubt::StanzaMissing };
+    let dark = Catalog::Inconclusive { why: String::new(), doubt: Doubt::Dark };
+    assert_eq!(after_catalog(&Catalog::Present(newest), true, false), AfterCatalog::Confirmed);
+    assert_eq!(after_catalog(&Catalog::Present(newest), false, false), AfterCatalog::Adopt(newest));
+    assert_eq!(after_catalog(&Catalog::Absent, true, false), AfterCatalog::TakeFull { cleared: true });
+    assert_eq!(after_catalog(&missing, false, false), AfterCatalog::CreateStanza);
+    for (catalog, has_full, lock) in [(&missing, true, false), (&missing, false, true), (&dark, false, false)] {
+        assert_eq!(after_catalog(catalog, has_full, lock), AfterCatalog::BackOff);
+    }
+}
+
+proptest! {
+    #[test]
+    fn never_more_than_one_backup_and_none_while_one_runs(
+        gap: bool, repairable: bool, healable: bool, backup_runs: bool, unproven: bool, dark: bool, count in 0..5_u32, full in -5_000_000..10_i64, diff in -5_000_000..10_i64,
+    ) {
+        let memory = Memory { last_full_at: Some(NOW + full), last_diff_at: Some(NOW + diff), dark, unproven_count: count, ..well() };
+        let actions = actions(Observation { gap, repairable, healable, backup_runs, unproven, ..seen() }, memory);
+        let backups = actions.iter().filter(|action| matches!(action, Action::Backup(..))).count();
+        prop_assert!(backups <= usize::from(!backup_runs && !dark));
+    }
+}
