@@ -109,7 +109,9 @@ fn run(arguments: Arguments, signals: std::io::Result<Signals>) -> Result<Exit, 
     let signals = match signals {
         Ok(signals) => signals,
         Err(error) => {
-            tracing::error!("can't handle signals: {error}; {file} is not stored, PostgreSQL keeps it and will try again");
+            tracing::error!(
+                "can't handle signals: {error}; {file} is not stored, PostgreSQL keeps it and will try again"
+            );
             return Ok(Exit::Unknown);
         }
     };

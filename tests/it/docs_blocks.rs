@@ -96,7 +96,10 @@ fn every_block_that_can_be_run_is_run_or_says_why_not() {
                 let call = format!("(\"{name}\", \"{scene}\")");
                 assert!(known.contains(&call), "docs/{name}: no test plays the scene {scene}");
             } else if ["", "sh", "bash", "shell", "console", "sql"].contains(&language.as_str()) {
-                assert!(why.is_some_and(|why| why.len() > 10), "docs/{name}: neither run nor excused: ```{language}\n{text}");
+                assert!(
+                    why.is_some_and(|why| why.len() > 10),
+                    "docs/{name}: neither run nor excused: ```{language}\n{text}"
+                );
             }
         }
     }

@@ -94,6 +94,7 @@ impl Stage {
             ("/etc/pgbackrest-guard.toml", in_lab("pgbackrest-guard.toml")),
             ("/etc/pgbackrest.conf", show(backrest.config_file())),
             ("/var/lib/postgresql/15/main", show(pgdata.to_owned())),
+            ("/var/lib/postgresql/data", show(pgdata.to_owned())),
             ("/var/lib/postgresql/drill", in_lab("drill")),
             ("/var/spool/pgbackrest", show(backrest.spool_path())),
             ("/var/run/postgresql", show(lab.path().to_owned())),
@@ -155,9 +156,33 @@ impl Stage {
             ("empty-bucket", _) => self.s3.create_bucket("wal"),
             // As long as the grace time, which is a second here.
             ("quiet", _) => std::thread::sleep(Duration::from_secs(3)),
+            ("scripts", _) => self.become_a_volume_of_the_scripts(),
             ("row", _) => drop(self.postgres.sql("CREATE TABLE t AS SELECT 1 AS n")),
             _ => panic!("the laboratory can't {what}"),
         }
+    }
+
+    /// What the shell scripts leave in a data directory, and the variables that they are given.
+    fn become_a_volume_of_the_scripts(&self) {
+        let endpoint = format!("{}:{}", self.s3.host(), self.s3.port());
+        let authority = self.s3.ca_file().display().to_string();
+        let variables = [
+            ("WAL_ARCHIVE_BUCKET", "wal"),
+            ("WAL_ARCHIVE_ENDPOINT", endpoint.as_str()),
+            ("WAL_ARCHIVE_REGION", "us-east-1"),
+            ("WAL_ARCHIVE_KEY", KEY),
+            ("WAL_ARCHIVE_SECRET", "secret"),
+            ("PGBACKREST_REPO1_STORAGE_CA_FILE", &authority),
+        ];
+        variables.iter().for_each(|(name, value)| self.lab.export(name, value));
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let pgdata = self.postgres.pgdata();
+        self.lab.write_file(pgdata.join(".pgbackrest_repo_path"), "/repo\n");
+        self.lab.write_file(pgdata.join(".pgbackrest_backup_state"), format!("last_full_at={now}\n"));
+        self.lab.folder(pgdata.strip_prefix(self.lab.path()).unwrap().join("conf.d"));
+        let wrapper = "archive_command = '/usr/local/bin/pgbackrest-wrapper %p'\n";
+        self.lab.write_file(pgdata.join("conf.d/pgbackrest.conf"), wrapper);
+        self.postgres.sql("ALTER SYSTEM RESET archive_command");
     }
 
     /// A reload wakes an archiver that waits before it tries again.
@@ -202,6 +227,11 @@ fn the_quick_start() {
 #[test]
 fn the_runbook() {
     play(("runbook.md", "runbook"));
+}
+
+#[test]
+fn the_move_from_the_scripts() {
+    play(("moving-from-postgres-ssl.md", "moving"));
 }
 
 #[test]
