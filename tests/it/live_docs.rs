@@ -64,10 +64,15 @@ impl Stage {
         let path = format!("{}:{}:{}", bin.display(), programs().display(), std::env::var("PATH").unwrap());
         let (port, data) = (postgres.port().to_string(), postgres.pgdata().display().to_string());
         let (folder, config) = (lab.path().display().to_string(), backrest.config_file().display().to_string());
+        let (locks, authority) = (backrest.lock_path().display().to_string(), s3.ca_file().display().to_string());
         let variables = [
             ("PATH", path.as_str()),
             ("LAB", &folder),
             ("PGBACKREST_CONFIG", &config),
+            // For the configuration that setup writes in place of the laboratory's.
+            ("PGBACKREST_LOCK_PATH", &locks),
+            ("PGBACKREST_LOG_LEVEL_FILE", "off"),
+            ("PGBACKREST_REPO1_STORAGE_CA_FILE", &authority),
             ("WAL_FREE_RESERVE_MB", "0"),
             ("WAL_DROP_THRESHOLD_MB", "500"),
             ("WAL_BACKUP_POLL_INTERVAL_SECONDS", "1"),
@@ -165,14 +170,12 @@ impl Stage {
     /// What the shell scripts leave in a data directory, and the variables that they are given.
     fn become_a_volume_of_the_scripts(&self) {
         let endpoint = format!("{}:{}", self.s3.host(), self.s3.port());
-        let authority = self.s3.ca_file().display().to_string();
         let variables = [
             ("WAL_ARCHIVE_BUCKET", "wal"),
             ("WAL_ARCHIVE_ENDPOINT", endpoint.as_str()),
             ("WAL_ARCHIVE_REGION", "us-east-1"),
             ("WAL_ARCHIVE_KEY", KEY),
             ("WAL_ARCHIVE_SECRET", "secret"),
-            ("PGBACKREST_REPO1_STORAGE_CA_FILE", &authority),
         ];
         variables.iter().for_each(|(name, value)| self.lab.export(name, value));
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
