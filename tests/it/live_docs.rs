@@ -79,11 +79,14 @@ impl Stage {
             ("WAL_BACKUP_INITIAL_POLL_SECONDS", "1"),
             ("WAL_BACKUP_GAP_RESOLVED_GRACE_SECONDS", "1"),
         ];
-        variables.iter().for_each(|(name, value)| lab.export(name, value));
+        for (name, value) in variables {
+            lab.export(name, value);
+        }
         let postgres = postgres.archive_command("").start();
-        [("PGHOST", folder.as_str()), ("PGPORT", &port), ("PGUSER", "postgres"), ("PGDATA", &data)]
-            .iter()
-            .for_each(|(name, value)| lab.export(name, value));
+        for (name, value) in [("PGHOST", folder.as_str()), ("PGPORT", &port), ("PGUSER", "postgres"), ("PGDATA", &data)]
+        {
+            lab.export(name, value);
+        }
         backrest.stanza_create();
         postgres.reload_with("archive_command", "pgbackrest --stanza=main archive-push %p");
         Self { postgres, s3, lab, bindings, outage: None, output: String::new() }
@@ -177,7 +180,9 @@ impl Stage {
             ("WAL_ARCHIVE_KEY", KEY),
             ("WAL_ARCHIVE_SECRET", "secret"),
         ];
-        variables.iter().for_each(|(name, value)| self.lab.export(name, value));
+        for (name, value) in variables {
+            self.lab.export(name, value);
+        }
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         let pgdata = self.postgres.pgdata();
         self.lab.write_file(pgdata.join(".pgbackrest_repo_path"), "/repo\n");
