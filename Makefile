@@ -44,6 +44,7 @@ test: deps
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --test package -- -D warnings
 
 # push and get are started once for each segment, and the dynamic linker would take a quarter of their time: they are
 # linked statically.

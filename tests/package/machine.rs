@@ -56,7 +56,9 @@ impl Package {
 
     /// Removes all but the configuration; what was said.
     pub(crate) fn remove(&self) -> String {
-        ok("dpkg", &["--remove", "pgbackrest-guard"])
+        let said = ok("dpkg", &["--remove", "pgbackrest-guard"]);
+        println!("  …      {} is removed", self.file);
+        said
     }
 
     /// Removes everything.

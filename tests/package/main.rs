@@ -22,7 +22,7 @@ use std::time::Duration;
 
 const KEY: &str = "AKIAPACKAGE";
 /// More than any step takes on a slow machine.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 fn main() {
     let file = std::env::args_os().nth(1).expect("name the package");

@@ -90,15 +90,14 @@ impl Drop for Service {
 /// Makes everything read-only but the unit's paths, becomes the unit's user, and turns into its program.
 fn script(unit: &Unit) -> String {
     assert_eq!((unit.value("ProtectSystem"), unit.value("NoNewPrivileges")), ("strict", "yes"));
-    let mut script = String::new();
-    for path in unit.value("ReadWritePaths").split(' ') {
-        let path = path.trim_start_matches('-');
-        script += &format!("if [ -e {path} ]; then mount --bind {path} {path}; fi\n");
-    }
+    let paths = unit.value("ReadWritePaths").split(' ').map(|path| path.trim_start_matches('-'));
+    let writable: String = paths
+        .map(|path| format!("if [ -e {path} ]; then mount --bind {path} {path}; fi\n"))
+        .collect::<Vec<_>>()
+        .concat();
     let (user, group, program) = (unit.value("User"), unit.value("Group"), unit.value("ExecStart"));
-    script += "mount -o remount,bind,ro /\n";
-    script += &format!("exec setpriv --reuid={user} --regid={group} --clear-groups --no-new-privs --inh-caps=-all ");
-    script + program + "\n"
+    let become_user = format!("setpriv --reuid={user} --regid={group} --clear-groups --no-new-privs --inh-caps=-all");
+    format!("{writable}mount -o remount,bind,ro /\nexec {become_user} {program}\n")
 }
 
 /// The variables of an environment file, as systemd and postgresql-common read them.
