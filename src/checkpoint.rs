@@ -28,10 +28,13 @@ pub const OF_WATCH: &[&str] = &[
     "marker-removed",
 ];
 
+/// The checkpoints of setup: a file that has not its name yet, and each change.
+pub const OF_SETUP: &[&str] = &["replacement-written", "setup-change-made"];
+
 /// Dies here by SIGKILL when a test asked for it.
 #[cfg(debug_assertions)]
 pub fn reached(name: &str) {
-    debug_assert!(NAMES.contains(&name) || OF_WATCH.contains(&name), "{name} is not listed");
+    debug_assert!([NAMES, OF_WATCH, OF_SETUP].concat().contains(&name), "{name} is not listed");
     #[expect(clippy::disallowed_methods, reason = "a test's switch, no setting")]
     let asked = std::env::var_os("WAL_GUARD_TEST_KILL_AT");
     if asked.is_some_and(|asked| asked == name) {

@@ -172,6 +172,18 @@ impl DataDirectory {
         (line(4).map(PathBuf::from), line(3).and_then(|port| port.parse().ok()))
     }
 
+    /// The `config_file` that the server was last started with, from `postmaster.opts`: each argument in quotes
+    /// (`CreateOptsFile`, postmaster.c).
+    #[must_use]
+    pub fn config_file_option(&self) -> Option<PathBuf> {
+        let text = fs::read_to_string(self.0.join("postmaster.opts")).ok()?;
+        let arguments = text.split('"');
+        arguments
+            .rev()
+            .find_map(|argument| argument.trim_start_matches('-').strip_prefix("config_file="))
+            .map(Into::into)
+    }
+
     /// Since when the server has been shutting down, if it is.
     #[must_use]
     pub fn stopping_since(&self) -> Option<SystemTime> {

@@ -3,9 +3,11 @@
 //! fsync(2): a rename is durable only when the folder has been synced too.
 
 use crate::checkpoint;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown, lchown,
+};
 use std::path::Path;
 
 /// Creates a folder, mode 0700, with what is missing above it. An existing one is left as it is.
@@ -51,6 +53,84 @@ pub fn publish(path: &Path, text: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(temporary);
     }
     written
+}
+
+/// Who a file belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+}
+
+impl Owner {
+    /// A file's owner.
+    #[must_use]
+    pub fn of(file: &Metadata) -> Self {
+        Self { uid: file.uid(), gid: file.gid() }
+    }
+
+    /// Gives it what lies at `path`; a link itself, not what it points to.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn give(self, path: &Path) -> io::Result<()> {
+        lchown(path, Some(self.uid), Some(self.gid))
+    }
+}
+
+/// Replaces a file as a whole, by way of a temporary file beside it, and syncs both. Mode and owner are right before
+/// the file has its name. Where no file can be made beside it but it can be written to, it is written in place.
+///
+/// # Errors
+/// What the system says; the temporary file is then taken away again.
+pub fn replace(path: &Path, text: &[u8], mode: u32, owner: Option<Owner>) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.new"));
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let written = write_owned(&temporary, text, mode, owner)
+        .inspect(|()| checkpoint::reached("replacement-written"))
+        .and_then(|()| fs::rename(&temporary, path))
+        .and_then(|()| sync_folder(folder));
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && path.is_file() => write_in_place(path, text),
+        Err(error) => {
+            let _ = fs::remove_file(&temporary);
+            Err(error)
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+fn write_owned(path: &Path, text: &[u8], mode: u32, owner: Option<Owner>) -> io::Result<()> {
+    // Made anew, so that a link in a folder of somebody else's leads nowhere.
+    remove(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    if let Some(owner) = owner {
+        fchown(&file, Some(owner.uid), Some(owner.gid))?;
+    }
+    file.set_permissions(Permissions::from_mode(mode))?;
+    file.write_all(text)?;
+    file.sync_all()
+}
+
+fn write_in_place(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).truncate(true).open(path)?;
+    file.write_all(text)?;
+    file.sync_all()
+}
+
+/// Removes a file, durably. One that is not there is no error.
+///
+/// # Errors
+/// What the system says.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => path.parent().map_or(Ok(()), sync_folder),
+    }
 }
 
 fn write_new(source: &mut dyn Read, path: &Path) -> io::Result<()> {

@@ -2,7 +2,7 @@
 //!
 //! Data goes one way in each of them: arguments, environment and file become [`settings`]; files, the server and pgBackRest
 //! give the facts ([`data_directory`], [`space`], [`postgres`], [`pgbackrest`], [`classify`]); [`decide`] makes a decision
-//! of them, without a clock, a file or a process in it; then [`push`], [`get`], [`watch`] or [`status`] acts on it, with
+//! of them, without a clock, a file or a process in it; then [`push`], [`get`], [`watch`], [`setup`] or [`status`] acts on it, with
 //! the [`ledger`] as the durable record; and the [`exit`] code tells PostgreSQL.
 pub mod checkpoint;
 pub mod classify;
@@ -19,6 +19,7 @@ pub mod postgres;
 pub mod push;
 pub mod session;
 pub mod settings;
+pub mod setup;
 pub mod space;
 pub mod status;
 pub mod wal;

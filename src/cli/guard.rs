@@ -1,5 +1,6 @@
 //! The command line of `pgbackrest-guard`: one subcommand a task.
 
+use super::setup::SetupArguments;
 use super::status::StatusArguments;
 use super::watch::WatchArguments;
 use crate::exit::{self, Exit};
@@ -18,6 +19,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Screen the settings, write pgBackRest's and PostgreSQL's configuration, or take it away
+    Setup(SetupArguments),
     /// What is archived, what is lost, and what can be restored
     Status(StatusArguments),
     /// Take base backups, check the catalog, heal and seal gaps
@@ -35,6 +38,7 @@ pub fn command() -> Command {
 pub fn main() -> ExitCode {
     exit::on_panic(PROGRAM, || Exit::Failed);
     let exit = match Arguments::try_parse() {
+        Ok(Arguments { task: Task::Setup(arguments) }) => super::setup::run(arguments),
         Ok(Arguments { task: Task::Status(arguments) }) => super::status::run(arguments),
         Ok(Arguments { task: Task::Watch(arguments) }) => super::watch::run(arguments),
         Err(error) => {

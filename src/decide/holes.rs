@@ -3,7 +3,7 @@
 //! PostgreSQL has its segments archived in order, so on a timeline every segment from a backup's first to the newest that
 //! it counts as archived must be listed. `pgbackrest info` shows only the first and the last.
 
-use crate::wal::{SegmentName, SegmentSize, Timeline};
+use crate::wal::{SegmentName, SegmentSize, Timeline, WalFile};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most names that one walk takes in.
@@ -54,6 +54,20 @@ impl Listing {
     }
 }
 
+/// The newest segment that must be in the archive when PostgreSQL counts `file` as its newest archived one; `None` when that
+/// tells nothing. The archiver goes in the order of the names, histories first (pgarch.c, `ready_file_comparator`), so before
+/// a `.partial` comes the segment before it: the whole one never was.
+#[must_use]
+pub fn archived_up_to(file: &WalFile, size: SegmentSize) -> Option<SegmentName> {
+    match *file {
+        WalFile::Segment(segment) | WalFile::Backup(segment, _) => Some(segment),
+        WalFile::Partial(segment) => {
+            SegmentName::from_number(segment.timeline(), segment.number(size).checked_sub(1)?, size)
+        }
+        WalFile::History(_) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +97,16 @@ mod tests {
         assert_eq!(numbers(&listed.missing(segment(1, 3), segment(1, 8), SIZE)), [(1, 5), (1, 7), (1, 8)]);
         assert_eq!(listed.missing(segment(1, 3), segment(1, 4), SIZE), []);
         assert_eq!(numbers(&listed.missing(segment(1, 2), segment(1, 3), SIZE)), [(1, 2)]);
+    }
+
+    #[test]
+    fn a_partial_segment_says_that_the_one_before_it_is_archived() {
+        let up_to = |name: &str| archived_up_to(&name.parse().unwrap(), SIZE).map(|segment| segment.to_string());
+        let named = |name: &str| Some(name.to_owned());
+        assert_eq!(up_to("000000010000000000000004"), named("000000010000000000000004"));
+        assert_eq!(up_to("000000010000000100000000.partial"), named("0000000100000000000000FF"));
+        assert_eq!(up_to("000000010000000000000004.00000028.backup"), named("000000010000000000000004"));
+        assert_eq!(up_to("00000002.history"), None);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 pub mod get;
 pub mod holes;
 pub mod push;
+pub mod repository_path;
+pub mod setup;
 pub mod status;
 pub mod watch;
 pub mod wedge;

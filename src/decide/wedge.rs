@@ -73,12 +73,12 @@ impl Wedge {
 mod tests {
     use super::*;
 
-    fn worker(pid: u32) -> Option<Worker> {
-        Some(Worker { pid, group: pid })
+    fn worker(pid: u32) -> Worker {
+        Worker { pid, group: pid }
     }
 
     fn hung() -> Seen {
-        Seen { wal_waits: true, archived_count: 7, worker: worker(11), moved: Some(5) }
+        Seen { wal_waits: true, archived_count: 7, worker: Some(worker(11)), moved: Some(5) }
     }
 
     /// What follows when these are seen, one a minute.
@@ -94,11 +94,11 @@ mod tests {
 
     #[test]
     fn a_worker_that_moves_nothing_for_ten_minutes_is_told_to_end_and_then_killed() {
-        let [term, kill] = [Remedy::Terminate(worker(11).unwrap()), Remedy::Kill(worker(11).unwrap())];
+        let [term, kill] = [Remedy::Terminate(worker(11)), Remedy::Kill(worker(11))];
         assert_eq!(minutes(vec![hung(); 10]), []);
         assert_eq!(minutes(vec![hung(); 11]), [(10, term.clone())]);
         assert_eq!(minutes(vec![hung(); 21]), [(10, term.clone()), (11, kill)]);
-        let another = Seen { worker: worker(12), ..hung() };
+        let another = Seen { worker: Some(worker(12)), ..hung() };
         let ended = vec![hung(); 11].into_iter().chain(vec![another; 9]);
         assert_eq!(minutes(ended), [(10, term)]);
     }
@@ -108,7 +108,7 @@ mod tests {
         for changed in [
             Seen { archived_count: 8, ..hung() },
             Seen { moved: Some(6), ..hung() },
-            Seen { worker: worker(12), ..hung() },
+            Seen { worker: Some(worker(12)), ..hung() },
             Seen { worker: None, ..hung() },
             Seen { wal_waits: false, ..hung() },
         ] {

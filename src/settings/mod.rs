@@ -10,6 +10,7 @@ mod backup;
 mod file;
 mod get;
 mod push;
+mod setup;
 mod sources;
 mod value;
 mod watch;
@@ -17,6 +18,7 @@ mod watch;
 pub use backup::BackupIntervals;
 pub use get::{GetFlags, GetSettings};
 pub use push::{DropMeasure, Overflow, PushFlags, PushSettings};
+pub use setup::{ProcessOverrides, SetupSettings};
 pub use sources::{Environment, Origin, Setting, Sources, Warning};
 pub use value::{BadValue, Mebibytes, Seconds};
 pub use watch::{Connection, GapBackup, WatchSettings};
@@ -74,7 +76,25 @@ pub struct CommonSettings {
 impl CommonSettings {
     /// Resolves them. The working directory is the data directory when nothing else names one.
     pub fn resolve(flags: CommonFlags, working_directory: Option<PathBuf>, sources: &mut Sources) -> Self {
-        let pgdata = resolve_pgdata(flags.pgdata, working_directory, sources);
+        let pgdata = resolve_pgdata(flags.pgdata.clone(), working_directory, sources);
+        Self::resolve_beside(pgdata, flags, sources)
+    }
+
+    /// Resolves them where the data directory may be empty or missing still, as it is before initdb.
+    pub fn resolve_before_initdb(
+        flags: CommonFlags,
+        working_directory: Option<PathBuf>,
+        sources: &mut Sources,
+    ) -> Self {
+        let named = sources.optional("PGDATA", flags.pgdata.clone(), value::absolute_path);
+        let pgdata = named.or_else(|| {
+            let here = working_directory.filter(|path| DataDirectory::is_one(path))?;
+            Some(Setting::default_of(here))
+        });
+        Self::resolve_beside(pgdata, flags, sources)
+    }
+
+    fn resolve_beside(pgdata: Option<Setting<PathBuf>>, flags: CommonFlags, sources: &mut Sources) -> Self {
         let state_dir = sources.optional("WAL_GUARD_STATE_DIR", flags.state_dir, value::absolute_path);
         let beside = pgdata.as_ref().map(|pgdata| pgdata.derived(|path| state_dir_beside(path)));
         Self {
@@ -137,11 +157,11 @@ pub fn check_stanza(name: &str) -> Result<(), BadValue> {
 #[must_use]
 pub fn sources(config_flag: Option<&Path>, environment: Environment) -> Sources {
     let named = config_flag.map(Path::to_owned).or_else(|| environment.path("WAL_GUARD_CONFIG"));
-    let (table, warnings) = match named {
-        Some(path) => file::read(&path, file::Missing::IsWorthAWarning),
+    let (table, warnings) = match &named {
+        Some(path) => file::read(path, file::Missing::IsWorthAWarning),
         None => file::read(Path::new(DEFAULT_FILE), file::Missing::IsUsual),
     };
-    Sources::new(environment, table, warnings)
+    Sources::new(environment, table, warnings, named)
 }
 
 fn resolve_pgdata(

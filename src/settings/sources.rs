@@ -3,7 +3,7 @@
 use super::value::BadValue;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Every variable that the file may set, by its name. Those of programs to come are added with them.
 const VARIABLES: &[&str] = &[
@@ -53,6 +53,10 @@ const VARIABLES: &[&str] = &[
     "POSTGRES_ARCHIVE_TIMEOUT",
     "WAL_BACKUP_RETENTION_FULL",
     "WAL_BACKUP_RETENTION_DIFF",
+    "PGBACKREST_ARCHIVE_PUSH_PROCESS_MAX",
+    "PGBACKREST_ARCHIVE_GET_PROCESS_MAX",
+    "PGBACKREST_BACKUP_PROCESS_MAX",
+    "PGBACKREST_RESTORE_PROCESS_MAX",
 ];
 
 /// A variable's default in words, behind a message.
@@ -68,11 +72,16 @@ fn default_of(name: &str) -> String {
         "WAL_FREE_RESERVE_MB" => "1024, or 5 % of a smaller volume",
         "WAL_PUSH_TIMEOUT_SECONDS" | "WAL_GET_TIMEOUT_SECONDS" => "120",
         "WAL_INSTANT_DROP_CODES" => "InvalidAccessKeyId,NoSuchBucket",
-        "WAL_INSTANT_DROP_AFTER_SECONDS" => "0",
+        "WAL_INSTANT_DROP_AFTER_SECONDS" | "WAL_ARCHIVE_BUCKET_ALLOW_UUID" => "0",
         "WAL_GUARD_FAST_PATH" => "1",
         "WAL_OVERFLOW_DIR" => "none",
         "WAL_OVERFLOW_MAX_MB" => "1024",
         "WAL_GET_RETRY_SECONDS" => "300",
+        "WAL_ARCHIVE_PATH" => "/pgbackrest",
+        "WAL_ARCHIVE_S3_URI_STYLE" => "path",
+        "POSTGRES_ARCHIVE_TIMEOUT" => "60",
+        "WAL_BACKUP_RETENTION_FULL" => "4",
+        "WAL_BACKUP_RETENTION_DIFF" => "14",
         _ => return String::new(),
     };
     format!(": {default}")
@@ -163,11 +172,23 @@ pub struct Sources {
     environment: Environment,
     file: BTreeMap<String, OsString>,
     warnings: Vec<Warning>,
+    named_file: Option<PathBuf>,
 }
 
 impl Sources {
-    pub(super) fn new(environment: Environment, file: BTreeMap<String, OsString>, warnings: Vec<Warning>) -> Self {
-        Self { environment, file, warnings }
+    pub(super) fn new(
+        environment: Environment,
+        file: BTreeMap<String, OsString>,
+        warnings: Vec<Warning>,
+        named_file: Option<PathBuf>,
+    ) -> Self {
+        Self { environment, file, warnings, named_file }
+    }
+
+    /// The settings file, where a flag or a variable names one.
+    #[must_use]
+    pub fn named_file(&self) -> Option<&Path> {
+        self.named_file.as_deref()
     }
 
     /// The environment.

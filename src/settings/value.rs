@@ -1,6 +1,7 @@
 //! One value out of its text.
 
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -110,6 +111,12 @@ where
 /// Reads a time limit, which can't be 0.
 pub(super) fn time_limit(text: &OsString) -> Result<Seconds, BadValue> {
     Seconds::limit(text.to_str().ok_or(BadValue("not UTF-8"))?)
+}
+
+/// Reads a whole number that lies in a range.
+pub(super) fn number_in(text: &OsString, range: RangeInclusive<u64>) -> Result<u64, BadValue> {
+    let number = number(text.to_str().ok_or(BadValue("not UTF-8"))?)?;
+    if range.contains(&number) { Ok(number) } else { Err(BadValue("out of range")) }
 }
 
 /// Reads a switch: `0`, `1`, `true` or `false`.

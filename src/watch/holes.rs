@@ -6,11 +6,11 @@
 use super::Watcher;
 use super::ask::NoListing;
 use crate::classify::Class;
-use crate::decide::holes::Listing;
+use crate::decide::holes::{Listing, archived_up_to};
 use crate::ledger::gaps::{Cause, Loss};
 use crate::pgbackrest::info::Stanza;
 use crate::postgres::Primary;
-use crate::wal::{SegmentName, SegmentSize, WalFile};
+use crate::wal::{SegmentName, SegmentSize};
 use std::ffi::OsStr;
 
 /// What a walk has shown.
@@ -27,7 +27,9 @@ pub(super) enum Walk {
 impl Watcher {
     /// Walks every repository's listing. What is found missing is recorded, unless the ledger knows it already.
     pub(super) fn look_for_holes(&mut self, stanza: &Stanza, primary: &Primary) -> Walk {
-        let (Some(size), Some(archived)) = (primary.segment_size, archived(primary)) else { return Walk::Broken };
+        let Some(size) = primary.segment_size else { return Walk::Broken };
+        let newest = primary.last_archived_wal.as_deref().and_then(|name| name.parse().ok());
+        let Some(archived) = newest.and_then(|file| archived_up_to(&file, size)) else { return Walk::Broken };
         let mut walk = Walk::Whole;
         for key in stanza.repo.iter().map(|repo| repo.key) {
             if self.told || !stanza.is_readable(key) {
@@ -122,12 +124,4 @@ struct Archive<'a> {
 /// The folder of a segment in the archive: its name's first 16 digits.
 fn log_folder(segment: SegmentName) -> String {
     segment.to_string().chars().take(16).collect()
-}
-
-/// The newest segment that PostgreSQL counts as archived; a `.history` measures nothing.
-fn archived(primary: &Primary) -> Option<SegmentName> {
-    match primary.last_archived_wal.as_deref()?.parse::<WalFile>().ok()? {
-        WalFile::Segment(segment) | WalFile::Partial(segment) | WalFile::Backup(segment, _) => Some(segment),
-        WalFile::History(_) => None,
-    }
 }

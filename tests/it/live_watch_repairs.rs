@@ -1,8 +1,8 @@
 //! The watcher with real programs: what is missing, what was kept, and who takes over.
 
-use crate::live_watch::{KEY, WAIT, scene};
+use crate::live_watch::{KEY, SECRET, WAIT, scene};
 use pgbackrest_guard::ledger::gaps::GapState;
-use pgbackrest_guard_lab::Cluster;
+use pgbackrest_guard_lab::{Cluster, PgBackRest};
 use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -92,14 +92,31 @@ fn live_watch_pushes_what_was_kept_and_deletes_it_after_proof() {
 fn live_watch_takes_over_after_a_promotion_without_a_full() {
     let scene = scene();
     scene.watch_once(&[]);
-    let standby = Cluster::builder(&scene.lab).name("standby").standby_of(&scene.cluster);
+    scene.cluster.sql("CREATE TABLE t (n int)");
+    let standby = Cluster::builder(&scene.lab).name("standby");
+    let own = PgBackRest::builder(&scene.lab).name("of-standby").postgres(&standby);
+    let own = own.repo_s3(&scene.s3, "wal", KEY, SECRET, "/repo").write();
+    let (old, config) = (scene.backrest.config_file(), own.config_file());
+    let command = scene.cluster.sql("SHOW archive_command").replace(old.to_str().unwrap(), config.to_str().unwrap());
+    let standby = standby.archive_command(&command).standby_of(&scene.cluster);
     standby.start().unwrap_or_else(|log| panic!("the standby does not start:\n{log}"));
-    let said = scene.watch_once_at(&standby, &[]);
+    let own = ("PGBACKREST_CONFIG", config.to_str().unwrap());
+    let said = scene.watch_once_at(&standby, &[own]);
     assert!(said.contains("iteration skipped: this server is a standby"), "{said}");
+    scene.cluster.sql("INSERT INTO t VALUES (1)");
+    scene.cluster.kill();
     standby.promote();
     assert!(standby.wait_promoted(WAIT));
-    let said = scene.watch_once_at(&standby, &[]);
+    // The old timeline's last segment is archived as far as it goes: that is no hole.
+    standby.wait_until("the partial segment is archived", WAIT, || standby.last_archived_wal().ends_with(".partial"));
+    let said = scene.watch_once_at(&standby, &[own]);
     assert!(said.contains("it is adopted") && !said.contains("running pgbackrest backup"), "{said}");
+    assert!(!said.contains("missing in"), "{said}");
+    let written = standby.write_wal(2);
+    standby.wait_archived(written.last().unwrap(), WAIT);
+    sleep(A_SECOND);
+    let said = scene.watch_once_at(&standby, &[VERIFY_NOW, own]);
+    assert!(said.contains("catalog verified") && !said.contains("missing in"), "{said}");
     assert_eq!(scene.backups(), 1);
 }
 

@@ -1,7 +1,7 @@
 //! What the package carries says the same as the code.
 
 use pgbackrest_guard::settings::{self, CommonFlags, CommonSettings, Environment, GetFlags, GetSettings, Seconds};
-use pgbackrest_guard::settings::{PushFlags, PushSettings, WatchSettings};
+use pgbackrest_guard::settings::{PushFlags, PushSettings, SetupSettings, WatchSettings};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +48,7 @@ fn the_settings_file_is_good_when_everything_is_uncommented() {
     let push = PushSettings::resolve(PushFlags::default(), &mut sources);
     let get = GetSettings::resolve(GetFlags::default(), &mut sources);
     let watch = WatchSettings::resolve(&mut sources);
+    let _setup = SetupSettings::resolve(&mut sources);
     assert_eq!(sources.warnings(), []);
     assert_eq!(common.pgbackrest_config.unwrap().value, Path::new("/etc/pgbackrest.conf"));
     assert_eq!(push.overflow.unwrap().folder, Path::new("/mnt/spare/wal"));

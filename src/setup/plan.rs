@@ -1,0 +1,228 @@
+//! What has to change, as plain data, for the phase that setup finds.
+
+use super::change::Change;
+use super::place::{Place, plain};
+use super::render::{self, HEADER, Keys, Machine, Processes, Repository};
+use super::server_config::{self, ServerConfig, quoted};
+use super::{Archiving, Request, SetupError};
+use crate::decide::repository_path::{RepositoryPath, repository_path};
+use crate::pgbackrest::version::Version;
+use crate::session::Session;
+use crate::settings::SetupSettings;
+use crate::space::Volume;
+use std::ffi::OsString;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// The mode of every file that setup writes.
+const FILE_MODE: u32 = 0o640;
+/// The mode of the spool, and of a folder made for pgBackRest's configuration.
+const FOLDER_MODE: u32 = 0o750;
+
+/// What setup will do.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// What has to change.
+    pub(super) changes: Vec<Change>,
+    /// Where the repository is, when archiving is switched on.
+    pub(super) path: Option<RepositoryPath>,
+}
+
+/// What has to change, in the order in which it is safe.
+///
+/// `conf.d/pgbackrest.conf` is last when archiving is switched on, and first when it is switched off: a setup that fails
+/// half-way never leaves a server that archives without a repository. The sentinel goes before archiving comes: while it is there, push
+/// acknowledges segments without storing them.
+pub(super) fn changes(request: &Request, archiving: &Archiving, place: &Place) -> Result<Plan, SetupError> {
+    let sentinel = place.in_data(".pgbackrest_invalid_bucket");
+    let folder = place.in_data("conf.d");
+    if place.owner.is_some() && *archiving != Archiving::Unset && folder.is_symlink() {
+        return Err(SetupError::Link(folder));
+    }
+    let changes = match archiving {
+        Archiving::On if place.initialised => return switched_on(request, place, sentinel),
+        Archiving::On if place.repositories(request) > 1 || place.holds_pgbackrest_conf() => Vec::new(),
+        Archiving::On => backrest_conf(request, place, &request.setup.repository_base)?,
+        _ if !place.initialised => Vec::new(),
+        Archiving::Unset => vec![Change::Gone(sentinel)],
+        Archiving::SwitchedOff if request.mode.disable => switched_off(place).to_vec(),
+        Archiving::SwitchedOff => [switched_off(place).as_slice(), &[Change::Gone(sentinel)]].concat(),
+        Archiving::Invalid { reason, .. } => {
+            let reason = Change::Text(sentinel, format!("{reason}\n"), FILE_MODE);
+            [switched_off(place).as_slice(), &[reason]].concat()
+        }
+    };
+    Ok(Plan { changes, path: None })
+}
+
+fn switched_off(place: &Place) -> [Change; 2] {
+    [Change::Gone(place.server_conf()), Change::Gone(place.in_data(".pgbackrest_backup_state"))]
+}
+
+fn switched_on(request: &Request, place: &Place, sentinel: PathBuf) -> Result<Plan, SetupError> {
+    let control = place.data.control().ok_or_else(|| SetupError::NoIdentifier(place.in_data("global/pg_control")))?;
+    let noted = place.data.repository_path();
+    let path = repository_path(&request.setup.repository_base, control.system_id, noted.as_deref());
+    let several = place.repositories(request) > 1;
+    let mut changes = Vec::new();
+    if !several {
+        changes = backrest_conf(request, place, path.path())?;
+        changes.push(Change::FolderOfMode(place.in_data(render::SPOOL), FOLDER_MODE));
+    }
+    // A repository that the operator wrote has a path already; only one that is another cluster's must not stay.
+    if !several || matches!(path, RepositoryPath::Replaced { .. }) {
+        changes.push(Change::Text(place.in_data(".pgbackrest_repo_path"), format!("{}\n", path.path()), FILE_MODE));
+    }
+    changes.push(Change::Gone(sentinel));
+    changes.extend(server_conf(request, place)?);
+    Ok(Plan { changes, path: Some(path).filter(|path| !several || matches!(path, RepositoryPath::Replaced { .. })) })
+}
+
+/// pgBackRest's configuration; an operator's own is kept beside it.
+fn backrest_conf(request: &Request, place: &Place, path: &str) -> Result<Vec<Change>, SetupError> {
+    let file = &place.pgbackrest_conf;
+    let old = match fs::read_to_string(file) {
+        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Err(SetupError::Change { what: "read", path: file.clone(), source: error });
+        }
+        read => read.unwrap_or_default(),
+    };
+    let mut changes = Vec::new();
+    if let Some(folder) = file.parent() {
+        changes.push(Change::Folder(folder.to_owned(), FOLDER_MODE));
+    }
+    let mut kept = file.clone().into_os_string();
+    kept.push(".before-setup");
+    if !old.trim().is_empty() && !old.starts_with(HEADER) {
+        changes.push(Change::Text(kept.into(), old, FILE_MODE));
+    }
+    changes.push(Change::Text(file.clone(), conf_text(request, place, path)?, FILE_MODE));
+    Ok(changes)
+}
+
+fn conf_text(request: &Request, place: &Place, path: &str) -> Result<String, SetupError> {
+    let setup = &request.setup;
+    let region = text(setup.region.as_ref()).unwrap_or("us-east-1");
+    let endpoint = text(setup.endpoint.as_ref()).map_or_else(|| format!("s3.{region}.amazonaws.com"), str::to_owned);
+    let repository = Repository {
+        bucket: text(setup.bucket.as_ref()).unwrap_or_default(),
+        endpoint,
+        region,
+        keys: keys(request)?,
+        path: if path.is_empty() { "/".to_owned() } else { path.to_owned() },
+        uri_style: if setup.host_style { "host" } else { "path" },
+        retention_full: setup.retention_full,
+        retention_diff: setup.retention_diff,
+    };
+    check_version(request, &repository)?;
+    let pgdata = plain(place.data.path())?;
+    let server =
+        server_config::locate(place.data.path(), place.owner).map(|file| ServerConfig::read(&file, place.data.path()));
+    let setting = |name| server.as_ref().and_then(|server| server.get(name)).map(|(value, _)| value);
+    let socket = setting("unix_socket_directories").and_then(|folders| folders.split(',').next()).map(str::trim);
+    let own = place.foreign_state_dir(request).into_iter().chain([place.pgbackrest_conf.as_path()]);
+    let own = own.filter_map(|path| path.strip_prefix(place.data.path()).ok()?.to_str()).collect();
+    let machine = Machine {
+        stanza: &request.common.stanza.value,
+        pgdata: &pgdata,
+        excluded: own,
+        port: setting("port").filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()) && *port != "5432"),
+        socket: socket.filter(|folder| folder.starts_with('/') && !folder.contains(char::is_control)),
+        queue_limit: render::queue_limit(Volume::of(place.nearest()).total),
+        processes: Processes::new(cpus(), &setup.processes),
+    };
+    Ok(render::pgbackrest_conf(&repository, &machine))
+}
+
+/// The CPUs that are granted: the control group's quota (`cpu.max`, in version 1 `cpu.cfs_quota_us`), the affinity, else
+/// the machine's.
+fn cpus() -> u64 {
+    std::thread::available_parallelism().map_or(1, |cpus| cpus.get().try_into().unwrap_or(1))
+}
+
+fn keys(request: &Request) -> Result<Keys<'_>, SetupError> {
+    let SetupSettings { key, secret, .. } = &request.setup;
+    let elsewhere = ["PGBACKREST_REPO1_S3_KEY", "PGBACKREST_REPO1_S3_KEY_TYPE"];
+    match (text(key.as_ref()), text(secret.as_ref())) {
+        (Some(key), Some(secret)) => Ok(Keys::Pair(key, secret)),
+        (Some(_), None) => Err(SetupError::HalfAKey("WAL_ARCHIVE_SECRET")),
+        (None, Some(_)) => Err(SetupError::HalfAKey("WAL_ARCHIVE_KEY")),
+        (None, None) if elsewhere.iter().any(|name| request.environment.get(name).is_some()) => Ok(Keys::Elsewhere),
+        (None, None) => Ok(Keys::Role),
+    }
+}
+
+/// Refuses what the installed pgBackRest can't do at all. It is asked only when that matters.
+fn check_version(request: &Request, repository: &Repository<'_>) -> Result<(), SetupError> {
+    let http = repository.endpoint.starts_with("http://");
+    let verify = request.environment.get("PGBACKREST_REPO1_STORAGE_VERIFY_TLS").is_none_or(|value| value != "n");
+    let dots = verify && repository.bucket.contains('.');
+    if !http && !dots {
+        return Ok(());
+    }
+    let caller = Session::open(&request.common, &request.environment, Path::new("/")).caller;
+    let Some(version) = Version::ask(&caller) else {
+        tracing::warn!("can't ask {} for its version", caller.program().display());
+        return Ok(());
+    };
+    if http && version < Version::HTTP_AND_DOTS {
+        return Err(SetupError::PlainHttp(version));
+    }
+    if dots && (version < Version::HTTP_AND_DOTS || request.setup.host_style) {
+        tracing::warn!(
+            "WAL_ARCHIVE_BUCKET has a dot in its name, which pgBackRest {version} refuses (it takes one from {} on, with \
+             WAL_ARCHIVE_S3_URI_STYLE=path): every push will fail unless PGBACKREST_REPO1_STORAGE_VERIFY_TLS is n",
+            Version::HTTP_AND_DOTS
+        );
+    }
+    Ok(())
+}
+
+/// PostgreSQL's part: the settings in the data directory's `conf.d`, and one line that has them read.
+fn server_conf(request: &Request, place: &Place) -> Result<Vec<Change>, SetupError> {
+    let pgdata = place.data.path();
+    let main =
+        server_config::locate(pgdata, place.owner).ok_or_else(|| SetupError::NoServerConfig(pgdata.to_owned()))?;
+    let server = ServerConfig::read(&main, pgdata);
+    if let Some((level, file)) = server.get("wal_level").filter(|(level, _)| level.eq_ignore_ascii_case("minimal")) {
+        return Err(SetupError::WalLevel(level.to_owned(), file.to_owned()));
+    }
+    let command = render::archive_command(&Place::push_program(), &place.push_flags(request)?);
+    let (folder, file) = (place.in_data("conf.d"), place.server_conf());
+    let mut changes = vec![
+        Change::Folder(folder.clone(), place.folder_mode),
+        Change::Text(file.clone(), render::server_conf(&command, request.setup.archive_timeout.get()), FILE_MODE),
+    ];
+    if server.includes_folder(&folder) {
+        return Ok(changes);
+    }
+    // The line means a folder beside the file it stands in. Where that is not the data directory, as on Debian, a file
+    // there leads on; it may stay when archiving is switched off, because what it includes need not exist.
+    let beside = main.parent().unwrap_or(Path::new("/")).join("conf.d");
+    let elsewhere = beside != folder;
+    if elsewhere && !server.includes_file(&file) {
+        let pointer = format!("{HEADER}\ninclude_if_exists = {}\n", quoted(&plain(&file)?));
+        changes.push(Change::Folder(beside.clone(), 0o755));
+        changes.push(Change::Text(beside.join("pgbackrest.conf"), pointer, FILE_MODE));
+    }
+    if !server.includes_folder(&beside) {
+        changes.push(with_include(&main)?);
+    }
+    Ok(changes)
+}
+
+/// `postgresql.conf` with the line at its end, so that nothing in the file wins over what is included.
+fn with_include(main: &Path) -> Result<Change, SetupError> {
+    let read = |source| SetupError::Change { what: "read", path: main.to_owned(), source };
+    let mut bytes = fs::read(main).map_err(read)?;
+    if bytes.last().is_some_and(|last| *last != b'\n') {
+        bytes.push(b'\n');
+    }
+    bytes.extend_from_slice(b"\n# Added by pgbackrest-guard setup.\ninclude_dir = 'conf.d'\n");
+    Ok(Change::Edited(main.to_owned(), bytes))
+}
+
+fn text(value: Option<&OsString>) -> Option<&str> {
+    value.and_then(|value| value.to_str())
+}
