@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use std::fs::{self, Metadata};
 use std::io::Read as _;
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -38,6 +39,19 @@ pub struct Control {
     pub inode: u64,
     /// The cluster's segment size; `None` where the layout is not the known one.
     pub segment_size: Option<SegmentSize>,
+}
+
+/// What a postmaster's pid file says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Postmaster {
+    /// The process.
+    pub pid: i32,
+    /// When it was started, in seconds since 1970.
+    pub started_at: i64,
+    /// Whether other machines can reach it: it listens not only on a socket, or for this machine.
+    pub listens: bool,
+    /// Whether it takes connections: `ready`, or `standby` where only reading ones.
+    pub takes_connections: bool,
 }
 
 /// Which kind of recovery the signal files ask for.
@@ -159,9 +173,20 @@ impl DataDirectory {
     #[must_use]
     pub fn server_runs(&self) -> bool {
         let text = fs::read_to_string(self.0.join("postmaster.pid")).unwrap_or_default();
-        let pid = text.lines().next().and_then(|line| line.trim().parse().ok()).and_then(Pid::from_raw);
-        // EPERM: it lives, as another user.
-        pid.is_some_and(|pid| !matches!(test_kill_process(pid), Err(Errno::SRCH)))
+        text.lines().next().and_then(number_of_process).is_some_and(lives)
+    }
+
+    /// What the pid file says of the postmaster, if one lives.
+    #[must_use]
+    pub fn postmaster(&self) -> Option<Postmaster> {
+        let text = fs::read_to_string(self.0.join("postmaster.pid")).ok()?;
+        let line = |at: usize| text.lines().nth(at).map(str::trim);
+        Some(Postmaster {
+            pid: line(0).and_then(number_of_process).filter(|pid| lives(*pid))?.as_raw_pid(),
+            started_at: line(2)?.parse().ok()?,
+            listens: line(5).is_some_and(|address| !address.is_empty() && !is_this_machine(address)),
+            takes_connections: line(STATUS_LINE).is_some_and(|status| ["ready", "standby"].contains(&status)),
+        })
     }
 
     /// The folder of the server's socket and its port, from lines 4 and 5 of the pid file (`utils/pidfile.h`).
@@ -194,6 +219,23 @@ impl DataDirectory {
     }
 }
 
+/// The number in a pid file. A server without a postmaster, such as initdb's, writes its own with a minus before it
+/// (miscinit.c, `CreateLockFile`); it is no postmaster.
+fn number_of_process(text: &str) -> Option<Pid> {
+    text.trim().parse().ok().filter(|number: &i32| *number > 0).and_then(Pid::from_raw)
+}
+
+/// Whether a process lives, also as another user (EPERM).
+fn lives(pid: Pid) -> bool {
+    !matches!(test_kill_process(pid), Err(Errno::SRCH))
+}
+
+/// Whether an address is of this machine alone.
+#[must_use]
+pub fn is_this_machine(address: &str) -> bool {
+    address == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// When a file was last renamed or written: a rename keeps the time of the content (`pgarch.c` renames `.ready` to `.done`).
 fn changed(file: &Metadata) -> SystemTime {
     let seconds = u64::try_from(file.ctime()).unwrap_or(0);
@@ -222,6 +264,35 @@ mod tests {
             fs::write(folder.path().join("postmaster.pid"), text).unwrap();
             assert_eq!(directory.stopping_since().is_some(), stopping, "{status}");
         }
+    }
+
+    #[test]
+    fn a_postmaster_is_one_that_lives_and_says_what_it_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::new(folder.path().to_owned());
+        let said = |pid: u32, address: &str, status: &str| {
+            let text = format!("{pid}\n/data\n1763800000\n5432\n/tmp\n{address}\n 1 2\n{status}\n");
+            fs::write(folder.path().join("postmaster.pid"), text).unwrap();
+            directory.postmaster().map(|found| (found.listens, found.takes_connections))
+        };
+        let own = std::process::id();
+        for (address, status, expected) in [
+            ("*", "ready   ", (true, true)),
+            ("10.0.0.1", "starting", (true, false)),
+            ("localhost", "ready", (false, true)),
+            ("", "standby ", (false, true)),
+            ("", "stopping", (false, false)),
+        ] {
+            assert_eq!(said(own, address, status), Some(expected), "{address} {status}");
+        }
+        // A server without a postmaster: initdb's, or one in single-user mode.
+        let text = format!("-{own}\n/data\n1763800000\n5432\n/tmp\n*\n 1 2\nready\n");
+        fs::write(folder.path().join("postmaster.pid"), text).unwrap();
+        assert_eq!((directory.postmaster(), directory.server_runs()), (None, false));
+        // The largest number of a process (PID_MAX_LIMIT) is not in use.
+        assert_eq!(said(4_194_304, "*", "ready"), None);
+        fs::write(folder.path().join("postmaster.pid"), "").unwrap();
+        assert_eq!(directory.postmaster(), None);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub enum Exit {
     Shutdown,
     /// 254: a recovery must not go on without the file; PostgreSQL stops (xlogarchive.c, `RestoreArchivedFile`).
     StopRecovery,
+    /// Any code: `run` ends as the program that it was asked to run.
+    Command(u8),
     /// 125: anything else, pgBackRest not starting among it (pgBackRest's `UnknownError`).
     Unknown,
 }
@@ -43,6 +45,7 @@ impl Exit {
             Self::TimedOut => 82,
             Self::Shutdown => 143,
             Self::StopRecovery => 254,
+            Self::Command(code) => code,
             Self::Unknown => 125,
         }
     }
@@ -108,6 +111,8 @@ mod tests {
             (Exit::TimedOut, 82),
             (Exit::Shutdown, 143),
             (Exit::StopRecovery, 254),
+            (Exit::Command(0), 0),
+            (Exit::Command(137), 137),
             (Exit::Unknown, 125),
         ];
         for (exit, code) in table {

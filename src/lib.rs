@@ -22,5 +22,6 @@ pub mod settings;
 pub mod setup;
 pub mod space;
 pub mod status;
+pub mod supervisor;
 pub mod wal;
 pub mod watch;

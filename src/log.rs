@@ -25,6 +25,19 @@ pub enum Level {
     Debug,
 }
 
+impl Level {
+    /// As it is typed.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
 impl FromStr for Level {
     type Err = BadValue;
 
@@ -46,6 +59,17 @@ pub enum Format {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+impl Format {
+    /// As it is typed.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
 }
 
 impl FromStr for Format {

@@ -1,5 +1,6 @@
 //! The command line of `pgbackrest-guard`: one subcommand a task.
 
+use super::run::RunArguments;
 use super::setup::SetupArguments;
 use super::status::StatusArguments;
 use super::watch::WatchArguments;
@@ -11,7 +12,7 @@ pub(super) const PROGRAM: &str = "pgbackrest-guard";
 
 /// Watches over WAL archiving with pgBackRest
 #[derive(Debug, Parser)]
-#[command(name = PROGRAM, version, disable_help_subcommand = true)]
+#[command(name = PROGRAM, version, propagate_version = true, disable_help_subcommand = true)]
 struct Arguments {
     #[command(subcommand)]
     task: Task,
@@ -19,6 +20,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Set up archiving, then run CMD with the watcher beside it
+    Run(RunArguments),
     /// Screen the settings, write pgBackRest's and PostgreSQL's configuration, or take it away
     Setup(SetupArguments),
     /// What is archived, what is lost, and what can be restored
@@ -38,6 +41,7 @@ pub fn command() -> Command {
 pub fn main() -> ExitCode {
     exit::on_panic(PROGRAM, || Exit::Failed);
     let exit = match Arguments::try_parse() {
+        Ok(Arguments { task: Task::Run(arguments) }) => super::run::run(arguments),
         Ok(Arguments { task: Task::Setup(arguments) }) => super::setup::run(arguments),
         Ok(Arguments { task: Task::Status(arguments) }) => super::status::run(arguments),
         Ok(Arguments { task: Task::Watch(arguments) }) => super::watch::run(arguments),

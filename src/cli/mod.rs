@@ -4,6 +4,7 @@ mod common;
 pub mod get;
 pub mod guard;
 pub mod push;
+mod run;
 mod setup;
 mod status;
 mod watch;

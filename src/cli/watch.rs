@@ -18,6 +18,9 @@ pub(super) struct WatchArguments {
     /// One poll, with the backup that it begins, then the end
     #[arg(long)]
     once: bool,
+    /// Started by `run`: in a session of its own, and not without it
+    #[arg(long, hide = true)]
+    supervised: bool,
     #[command(flatten)]
     common: CommonArguments,
 }
@@ -25,6 +28,9 @@ pub(super) struct WatchArguments {
 /// Watches.
 pub(super) fn run(arguments: WatchArguments) -> Exit {
     let once = arguments.once;
+    if arguments.supervised {
+        leave_session();
+    }
     let watch = arguments.common.into_flags().and_then(|flags| {
         let mut sources = settings::sources(flags.config.as_deref(), Environment::of_process());
         let common = CommonSettings::resolve(flags, std::env::current_dir().ok(), &mut sources);
@@ -64,4 +70,10 @@ fn start(request: Request) -> Exit {
         }
     };
     Watcher::new(request, signals).run()
+}
+
+/// Out of the reach of the terminal's signals; and when `run` is killed, the watcher ends too.
+fn leave_session() {
+    let _ = rustix::process::setsid();
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
 }

@@ -6,5 +6,6 @@ pub mod push;
 pub mod repository_path;
 pub mod setup;
 pub mod status;
+pub mod supervisor;
 pub mod watch;
 pub mod wedge;

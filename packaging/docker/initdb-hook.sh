@@ -1,0 +1,2 @@
+#!/bin/sh
+pgbackrest-guard setup || true
