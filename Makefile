@@ -84,7 +84,7 @@ $(CARGO_DEB):
 	$(CARGO) install --quiet --locked --version $(CARGO_DEB_VERSION) --root $(TARGET)/tools cargo-deb
 
 bench: deps release
-	PGBACKREST_GUARD_RELEASE=$(abspath $(RELEASE)) $(CARGO) bench --bench speed
+	PGBACKREST_GUARD_RELEASE=$(abspath $(RELEASE)) $(CARGO) bench --bench speed --bench status
 
 # PostgreSQL's programs lie outside PATH on Debian; the tests look for them where Debian puts them.
 deps:

@@ -43,12 +43,31 @@ pub fn copy_into(source: &mut dyn Read, folder: &Path, name: &str) -> io::Result
 /// # Errors
 /// What the system says; the temporary file is then taken away again.
 pub fn publish(path: &Path, text: &[u8]) -> io::Result<()> {
+    exchange(path, text, false)
+}
+
+/// The same, on the disk before it returns. Only a file is replaced: a rename would put one in the place of a device.
+///
+/// # Errors
+/// What the system says; what was there is then as it was.
+pub fn publish_durably(path: &Path, text: &[u8]) -> io::Result<()> {
+    if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is there and no plain file"));
+    }
+    exchange(path, text, true)?;
+    path.parent().map_or(Ok(()), |folder| sync_folder(if folder == Path::new("") { Path::new(".") } else { folder }))
+}
+
+fn exchange(path: &Path, text: &[u8], sync: bool) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let temporary = Path::new(&name);
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o644).open(temporary);
-    let written = file.and_then(|mut file| file.write_all(text)).and_then(|()| fs::rename(temporary, path));
+    // A killed program's is in the way, and a link that somebody put there would be followed.
+    let _ = fs::remove_file(temporary);
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(temporary);
+    let written = file
+        .and_then(|mut file| file.write_all(text).and_then(|()| if sync { file.sync_all() } else { Ok(()) }))
+        .and_then(|()| fs::rename(temporary, path));
     if written.is_err() {
         let _ = fs::remove_file(temporary);
     }

@@ -7,6 +7,8 @@
 //! 125 means that the archive ends here. So nothing that the archiver sees may lie above 125, and a program must not die by a
 //! signal or by a panic's abort. pgBackRest's own codes are 25 to 125 (src/build/error/error.yaml, 2.45 to 2.59).
 
+use crate::decide::status::Verdict;
+
 /// How a program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -26,6 +28,9 @@ pub enum Exit {
     Shutdown,
     /// 254: a recovery must not go on without the file; PostgreSQL stops (xlogarchive.c, `RestoreArchivedFile`).
     StopRecovery,
+    /// 0, 1, 2 or 3: what a monitoring plugin says of ok, warning, critical and unknown (Monitoring Plugins Development
+    /// Guidelines, "Plugin Return Codes").
+    Nagios(Verdict),
     /// Any code: `run` ends as the program that it was asked to run.
     Command(u8),
     /// 125: anything else, pgBackRest not starting among it (pgBackRest's `UnknownError`).
@@ -37,9 +42,10 @@ impl Exit {
     #[must_use]
     pub fn code(self) -> u8 {
         match self {
-            Self::Success => 0,
-            Self::Failed => 1,
-            Self::Usage => 2,
+            Self::Success | Self::Nagios(Verdict::Ok) => 0,
+            Self::Failed | Self::Nagios(Verdict::Warning) => 1,
+            Self::Usage | Self::Nagios(Verdict::Critical) => 2,
+            Self::Nagios(Verdict::Unknown) => 3,
             Self::PgBackRest(code) => code.0,
             Self::Terminated => 63,
             Self::TimedOut => 82,
@@ -114,6 +120,10 @@ mod tests {
             (Exit::Command(0), 0),
             (Exit::Command(137), 137),
             (Exit::Unknown, 125),
+            (Exit::Nagios(Verdict::Ok), 0),
+            (Exit::Nagios(Verdict::Warning), 1),
+            (Exit::Nagios(Verdict::Critical), 2),
+            (Exit::Nagios(Verdict::Unknown), 3),
         ];
         for (exit, code) in table {
             assert_eq!(exit.code(), code);

@@ -32,8 +32,8 @@ pub enum ServerError {
     #[error("told to end while PostgreSQL was asked")]
     Told,
     /// It said nothing in time.
-    #[error("PostgreSQL does not answer within {} s", LIMIT.as_secs())]
-    TimeLimit,
+    #[error("PostgreSQL does not answer within {} s", .0.as_secs())]
+    TimeLimit(Duration),
 }
 
 /// What the server says of itself.
@@ -76,9 +76,38 @@ pub struct Postgres {
     port: u16,
     user: String,
     databases: Vec<String>,
+    limit: Duration,
     /// Held by every query that has not ended.
     queries: Arc<()>,
 }
+
+/// What `status` wants to know. Times in seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archiver {
+    /// Whether it is recovering.
+    pub in_recovery: bool,
+    /// The timeline that it writes, or up to which it has come.
+    pub timeline: Option<u32>,
+    /// `pg_stat_archiver`: files archived since `stats_reset`.
+    pub archived_count: u64,
+    /// `pg_stat_archiver`: failures since `stats_reset`.
+    pub failed_count: u64,
+    /// `pg_stat_archiver`: the newest file archived.
+    pub last_archived_wal: Option<String>,
+    /// `pg_stat_archiver`: when.
+    pub last_archived_at: Option<i64>,
+    /// Whether `archive_mode` is on and there is a command or a library; `None` where the role may not see that.
+    pub archives: Option<bool>,
+}
+
+/// The timeline of a standby: `pg_control_checkpoint` lags, the end of recovery does not.
+const ARCHIVER: &str = "select pg_is_in_recovery(), case when pg_is_in_recovery() \
+     then (select greatest(c.timeline_id, r.min_recovery_end_timeline) from pg_control_checkpoint() c, pg_control_recovery() r)::bigint \
+     else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint end, \
+     archived_count, failed_count, last_archived_wal, floor(extract(epoch from last_archived_time))::bigint, \
+     (select case when setting = 'off' then false else (select bool_or(setting <> '') from pg_settings \
+     where name in ('archive_command', 'archive_library') having bool_or(name = 'archive_command')) end from pg_settings where name = 'archive_mode') \
+     from pg_stat_archiver";
 
 const FACTS: &str = "select (select system_identifier from pg_control_system())::text, \
      (select setting::bigint from pg_settings where name = 'wal_segment_size'), \
@@ -96,6 +125,7 @@ impl Postgres {
             port: connection.port.or(port).unwrap_or(5432),
             user: connection.user.clone().unwrap_or_else(|| "postgres".to_owned()),
             databases: databases(connection.database.as_deref()),
+            limit: LIMIT,
             queries: Arc::default(),
         }
     }
@@ -103,6 +133,32 @@ impl Postgres {
     /// Looks anew where the server is: it may have been started since, with another socket or port.
     pub fn look_again(&mut self, directory: &DataDirectory, connection: &Connection) {
         *self = Self { queries: Arc::clone(&self.queries), ..Self::of(directory, connection) };
+    }
+
+    /// The same with another time limit.
+    #[must_use]
+    pub fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// What `status` wants to know.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub fn archiver(&self) -> Result<Archiver, ServerError> {
+        self.within_limit(&mut || false, |client| {
+            let row = client.query_one(ARCHIVER, &[])?;
+            let count = |column: usize| u64::try_from(row.get::<_, i64>(column)).unwrap_or(0);
+            Ok(Archiver {
+                in_recovery: row.get(0),
+                timeline: row.get::<_, Option<i64>>(1).and_then(|timeline| timeline.try_into().ok()),
+                archived_count: count(2),
+                failed_count: count(3),
+                last_archived_wal: row.get(4),
+                last_archived_at: row.get(5),
+                archives: row.get(6),
+            })
+        })
     }
 
     /// What the server says of itself.
@@ -158,7 +214,7 @@ impl Postgres {
         query: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
     ) -> Result<T, ServerError> {
         if Arc::strong_count(&self.queries) > HANGING {
-            return Err(ServerError::TimeLimit);
+            return Err(ServerError::TimeLimit(self.limit));
         }
         let (sender, receiver) = mpsc::channel();
         let server = self.clone();
@@ -166,13 +222,13 @@ impl Postgres {
             let answer = server.connect().and_then(|mut client| query(&mut client));
             let _ = sender.send(answer);
         });
-        let until = Instant::now() + LIMIT;
+        let until = Instant::now() + self.limit;
         loop {
             match receiver.recv_timeout(INTERVAL) {
                 Ok(answer) => return answer.map_err(|error| ServerError::Query(crate::log::chain(&error))),
                 Err(RecvTimeoutError::Timeout) if told() => return Err(ServerError::Told),
                 Err(RecvTimeoutError::Timeout) if Instant::now() < until => {}
-                Err(_) => return Err(ServerError::TimeLimit),
+                Err(_) => return Err(ServerError::TimeLimit(self.limit)),
             }
         }
     }
@@ -198,8 +254,8 @@ impl Postgres {
             .user(&self.user)
             .dbname(database)
             .application_name("pgbackrest-guard")
-            .connect_timeout(LIMIT)
-            .options(&format!("-c statement_timeout={}", LIMIT.as_millis()));
+            .connect_timeout(self.limit)
+            .options(&format!("-c statement_timeout={}", self.limit.as_millis()));
         config.connect(NoTls)
     }
 }

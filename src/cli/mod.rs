@@ -1,6 +1,7 @@
 //! The command lines: what was typed, then what it means. The doc comments of the fields are the help.
 
 mod common;
+mod forms;
 pub mod get;
 pub mod guard;
 pub mod push;

@@ -1,42 +1,63 @@
 //! The command line of `pgbackrest-guard status`.
 
 use super::common::CommonArguments;
+use super::forms::{self, Form, FormArguments, Output, Task};
 use super::guard::PROGRAM;
 use crate::exit::Exit;
 use crate::log;
 use crate::session::Session;
-use crate::settings::{self, BackupIntervals, CommonSettings, Environment, PushFlags, PushSettings};
-use crate::status::{Request, gather, text};
-use clap::{Args, ValueEnum};
-use std::io::Write as _;
+use crate::settings::{self, CommonSettings, Environment, WatchSettings};
+use crate::status::{self, Asking, Report, Request, Style, gather, text};
+use clap::Args;
+use jiff::Timestamp;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
+
+/// Columns where there is no terminal that says its own.
+const USUAL_COLUMNS: usize = 80;
 
 /// What is archived, what is lost, and what can be restored
 ///
-/// Reads files only: works with the server down and without the repository, and writes nothing. Exits 0 whenever a
-/// report could be made; what can't be known is unknown (null in JSON).
+/// Reads files and asks the server, if it runs, for at most 2 s; works without either the server or the repository, and
+/// writes nothing but what --to and --acknowledge ask for. Exits 0 whenever a report could be made; what can't be known is
+/// unknown (null in JSON).
 #[derive(Debug, Args)]
 pub(super) struct StatusArguments {
-    /// The form of the report
-    #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
-    output: Output,
+    #[command(flatten)]
+    form: FormArguments,
+    #[command(flatten)]
+    look: LookArguments,
     #[command(flatten)]
     common: CommonArguments,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Output {
-    /// For people
-    Text,
-    /// One object, for programs
-    Json,
+/// What is looked at, and how it looks.
+#[derive(Debug, Args)]
+pub(super) struct LookArguments {
+    /// Ask the repository for its backups now, for at most a minute
+    #[arg(long, conflicts_with_all = ["watch", "acknowledge"])]
+    repo: bool,
+    /// Say whether this moment can be restored (2026-11-22 10:00:00+00), exit 0 if so, 1 if not
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with_all = ["gaps", "watch", "to", "acknowledge"])]
+    at: Option<Timestamp>,
+    /// Draw with ASCII only
+    #[arg(long)]
+    ascii: bool,
 }
 
-/// Makes the report and prints it.
+/// What `status` goes by.
+struct Looking {
+    request: Request,
+    environment: Environment,
+    ascii: bool,
+    at: Option<Timestamp>,
+}
+
+/// Makes the report and shows it.
 pub(super) fn run(arguments: StatusArguments) -> Exit {
-    let output = arguments.output;
-    match request(arguments.common) {
-        Ok(request) => print(&request, output),
+    let StatusArguments { form, look, common } = arguments;
+    match task(form, &look).and_then(|task| Ok((task, looking(common, &look)?))) {
+        Ok((task, looking)) => act(looking, task),
         Err(what) => {
             super::wrong(PROGRAM, &what);
             Exit::Usage
@@ -44,40 +65,107 @@ pub(super) fn run(arguments: StatusArguments) -> Exit {
     }
 }
 
-fn request(common: CommonArguments) -> Result<Request, String> {
+fn task(form: FormArguments, look: &LookArguments) -> Result<Task, String> {
+    let task = form.into_task()?;
+    let has_form = matches!(task, Task::Show(Form::Whole(Output::Text | Output::Json), _));
+    if look.at.is_some() && !has_form { Err("--at goes with --output=text or json".to_owned()) } else { Ok(task) }
+}
+
+/// A moment with its offset from UTC: without one it would be another moment for each reader.
+fn parse_time(text: &str) -> Result<Timestamp, String> {
+    text.trim().parse().map_err(|_| "no time with an offset, such as '2026-11-22 10:00:00+00'".to_owned())
+}
+
+fn looking(common: CommonArguments, look: &LookArguments) -> Result<Looking, String> {
     let flags = common.into_unchecked_flags()?;
     let mut sources = settings::sources(flags.config.as_deref(), Environment::of_process());
     let common = CommonSettings::resolve(flags, std::env::current_dir().ok(), &mut sources);
-    let push = PushSettings::resolve(PushFlags::default(), &mut sources);
-    let intervals = BackupIntervals::resolve(&mut sources);
+    let watch = WatchSettings::resolve(&mut sources);
     log::start(PROGRAM, common.log_level.value, common.log_format.value);
     for warning in sources.warnings() {
         tracing::warn!("{}", warning.0);
     }
-    Ok(Request {
-        config: Session::open(&common, sources.environment(), Path::new("/")).config,
-        drop_threshold: push.drop_threshold.map(|setting| setting.value),
-        drop_measure: push.drop_measure.value,
-        free_reserve: push.free_reserve.map(|setting| setting.value),
-        intervals,
+    let session = Session::open(&common, sources.environment(), Path::new("/"));
+    let (answer, server) = if look.repo {
+        let (answer, server) = status::ask(&session, &common, &watch.connection);
+        (Some(answer), server)
+    } else {
+        (None, Asking::Yes(watch.connection))
+    };
+    let request = Request {
+        config: session.config,
+        drop_threshold: watch.drop_threshold,
+        drop_measure: watch.drop_measure,
+        free_reserve: watch.free_reserve,
+        overflow: watch.overflow,
+        intervals: watch.intervals,
+        verify: watch.verify,
+        server,
+        answer,
         common,
-        now: jiff::Timestamp::now().as_second(),
-    })
+        now: Timestamp::now().as_second(),
+    };
+    Ok(Looking { request, environment: sources.environment().clone(), ascii: look.ascii, at: look.at })
 }
 
-fn print(request: &Request, output: Output) -> Exit {
-    let report = gather(request);
+/// The terminal's width, and colours where there is one and nobody refuses them (no-color.org).
+fn style(ascii: bool, environment: &Environment) -> Style {
+    let stdout = std::io::stdout();
+    let size = rustix::termios::tcgetwinsize(&stdout).map_or(0, |size| usize::from(size.ws_col));
+    let told = environment.get("COLUMNS").and_then(|columns| columns.to_str()?.parse().ok());
+    let columns = told.or(Some(size)).filter(|columns| *columns > 0).unwrap_or(USUAL_COLUMNS);
+    let colour = stdout.is_terminal() && environment.get("NO_COLOR").is_none();
+    let plain = environment.get("TERM").is_some_and(|term| term == "dumb");
+    Style::new(columns, ascii, colour && !plain)
+}
+
+fn act(mut looking: Looking, task: Task) -> Exit {
+    let ascii = looking.ascii;
+    match (task, looking.at) {
+        (Task::Show(Form::Whole(output), _), Some(at)) => show_moment(&looking, &gather(&looking.request), at, output),
+        (Task::Show(form, to), _) => {
+            let style = match to {
+                None => style(ascii, &looking.environment),
+                Some(_) => Style::new(USUAL_COLUMNS, ascii, false),
+            };
+            forms::show(&gather(&looking.request), form, to, |report| text(report, &style))
+        }
+        (Task::Watch(form), _) => {
+            let next = || {
+                looking.request.now = Timestamp::now().as_second();
+                gather(&looking.request)
+            };
+            // Anew each time: the terminal may have another size.
+            forms::watch(next, form, |report| text(report, &style(ascii, &looking.environment)))
+        }
+        (Task::Acknowledge(id, reason), _) => {
+            forms::acknowledge(&looking.request.common, id, &reason, looking.request.now)
+        }
+    }
+}
+
+fn show_moment(looking: &Looking, report: &Report, at: Timestamp, output: Output) -> Exit {
+    let moment = status::look_at(report, at);
     let shown = match output {
-        Output::Text => text(&report),
-        Output::Json => match serde_json::to_string_pretty(&report) {
-            Ok(json) => json + "\n",
-            Err(error) => {
-                tracing::error!("can't write the report: {error}");
-                return Exit::Failed;
-            }
-        },
+        Output::Json => print(serde_json::to_string_pretty(&moment)),
+        _ => print(Ok(moment.text(&looking.request.common.stanza.value, report))),
     };
-    // A reader that has gone away has read enough.
-    let _ = std::io::stdout().write_all(shown.as_bytes());
-    Exit::Success
+    if shown == Exit::Success && moment.restorable != Some(true) { Exit::Failed } else { shown }
+}
+
+fn print(shown: Result<String, serde_json::Error>) -> Exit {
+    match shown {
+        Ok(mut text) => {
+            if !text.ends_with('\n') {
+                text.push('\n');
+            }
+            // A reader that has gone away has read enough.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            Exit::Success
+        }
+        Err(error) => {
+            tracing::error!("can't write the report: {error}");
+            Exit::Failed
+        }
+    }
 }

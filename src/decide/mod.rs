@@ -1,5 +1,6 @@
 //! The decisions, as functions of plain values: no clock, file, process or environment.
 
+pub mod at;
 pub mod get;
 pub mod holes;
 pub mod push;
@@ -9,3 +10,4 @@ pub mod status;
 pub mod supervisor;
 pub mod watch;
 pub mod wedge;
+pub mod windows;

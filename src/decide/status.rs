@@ -31,16 +31,19 @@ impl Verdict {
 }
 
 /// The ledger, as far as the verdict needs it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum LedgerFacts {
     /// There is none yet.
+    #[default]
     Missing,
     /// It is there and can't be read, for this reason.
     Unreadable(String),
     /// It was read.
     Read {
-        /// Open gaps.
+        /// Open gaps that nobody has acknowledged.
         open_gaps: u64,
+        /// Open gaps that somebody has.
+        acknowledged_gaps: u64,
         /// The segments in them.
         missing_segments: u64,
         /// The first missing segment's name.
@@ -52,8 +55,34 @@ pub enum LedgerFacts {
     },
 }
 
+/// The server, as far as the verdict needs it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ServerFacts {
+    /// It does not run.
+    #[default]
+    Down,
+    /// It runs and does not answer, for this reason.
+    Silent(String),
+    /// It answers.
+    Answers {
+        /// Whether it archives; `None` where the role may not see that.
+        archives: Option<bool>,
+    },
+}
+
+/// The catalog, as far as the verdict needs it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CatalogFacts {
+    /// Why it is not known what was found, if so.
+    pub trouble: Option<String>,
+    /// For how many seconds no check has been conclusive, and why the newest was not.
+    pub inconclusive_for: Option<(u64, String)>,
+    /// Seconds between two checks; 0: it is not checked.
+    pub interval: u64,
+}
+
 /// What the verdict rests on. Sizes in bytes, times in seconds since 1970.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Facts {
     /// Whether the data directory is there and can be read.
@@ -62,8 +91,10 @@ pub struct Facts {
     pub switched_off: bool,
     /// Why the bucket's settings were refused.
     pub invalid_bucket: Option<String>,
-    /// Whether the server runs; `None` when it can't be told.
-    pub server_runs: Option<bool>,
+    /// The server.
+    pub server: ServerFacts,
+    /// Whether it is recovering: then archiving and backups are another server's duty.
+    pub standby: bool,
     /// The ledger.
     pub ledger: LedgerFacts,
     /// Whether the gap marker is there.
@@ -80,6 +111,8 @@ pub struct Facts {
     pub has_full: bool,
     /// By how many seconds a backup is late.
     pub late_by: Option<u64>,
+    /// The catalog.
+    pub catalog: CatalogFacts,
 }
 
 /// Judges the facts: the verdict, and the reasons, worst first.
@@ -94,12 +127,19 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<String>) {
     } else {
         space(facts, &mut reasons);
         archiving(facts, &mut reasons);
-        backups(facts, &mut reasons);
+        losses(facts, &mut reasons);
+        if facts.standby {
+            let text = "the server is recovering: another one archives and is backed up".to_owned();
+            reasons.push((Verdict::Ok, text));
+        } else {
+            backups(facts, &mut reasons);
+        }
+        catalog(&facts.catalog, &mut reasons);
     }
-    match facts.server_runs {
-        Some(false) => reasons.push((Verdict::Ok, "the server is not running".to_owned())),
-        None => reasons.push((Verdict::Ok, "it can't be told whether the server runs".to_owned())),
-        Some(true) => {}
+    match &facts.server {
+        ServerFacts::Down => reasons.push((Verdict::Ok, "the server is not running".to_owned())),
+        ServerFacts::Silent(why) => reasons.push((Verdict::Ok, format!("the server runs, but {why}"))),
+        ServerFacts::Answers { .. } => {}
     }
     reasons.sort_by_key(|(verdict, _)| std::cmp::Reverse(*verdict));
     let verdict = reasons.first().map_or(Verdict::Ok, |(verdict, _)| *verdict);
@@ -113,13 +153,22 @@ fn archiving(facts: &Facts, reasons: &mut Reasons) {
         let text = format!("archiving is off though it is wanted: the bucket's settings were refused ({reason})");
         reasons.push((Verdict::Critical, text));
     }
+    let is_off = matches!(facts.server, ServerFacts::Answers { archives: Some(false) });
+    if is_off && !facts.standby && facts.invalid_bucket.is_none() {
+        let text = "archiving is off though it is wanted: archive_mode is off, or there is no archive_command";
+        reasons.push((Verdict::Critical, text.to_owned()));
+    }
+}
+
+fn losses(facts: &Facts, reasons: &mut Reasons) {
     match &facts.ledger {
         LedgerFacts::Missing if facts.gap_marker => reasons.push((Verdict::Critical, marker())),
+        LedgerFacts::Missing if facts.standby => {}
         LedgerFacts::Missing => {
             reasons.push((Verdict::Unknown, "there is no ledger: no push has run here yet".to_owned()));
         }
         LedgerFacts::Unreadable(why) => reasons.push((Verdict::Unknown, format!("losses are unknown: {why}"))),
-        LedgerFacts::Read { open_gaps, missing_segments, first_missing, consecutive_failures, last_class } => {
+        LedgerFacts::Read { open_gaps, acknowledged_gaps, missing_segments, first_missing, .. } => {
             if *open_gaps > 0 {
                 let first = first_missing.as_deref().unwrap_or("unknown");
                 let text = format!(
@@ -128,16 +177,36 @@ fn archiving(facts: &Facts, reasons: &mut Reasons) {
                     counted(*open_gaps, "open gap", "open gaps"),
                 );
                 reasons.push((Verdict::Critical, text));
-            } else if facts.gap_marker {
+            } else if facts.gap_marker && *acknowledged_gaps == 0 {
                 reasons.push((Verdict::Critical, marker()));
             }
-            if *consecutive_failures > 0 {
-                let class = last_class.map_or("unknown", Class::as_str);
-                let pushes = counted(*consecutive_failures, "failed push", "failed pushes");
-                let text = format!("archiving fails now: {pushes} since the last success (class {class})");
-                reasons.push((Verdict::Warning, text));
+            if *acknowledged_gaps > 0 {
+                let text = counted(*acknowledged_gaps, "open gap is acknowledged", "open gaps are acknowledged");
+                reasons.push((Verdict::Ok, text));
             }
         }
+    }
+    failures(&facts.ledger, reasons);
+}
+
+fn failures(ledger: &LedgerFacts, reasons: &mut Reasons) {
+    if let LedgerFacts::Read { consecutive_failures: count @ 1.., last_class, .. } = ledger {
+        let class = last_class.map_or("unknown", Class::as_str);
+        let pushes = counted(*count, "failed push", "failed pushes");
+        let text = format!("archiving fails now: {pushes} since the last success (class {class})");
+        reasons.push((Verdict::Warning, text));
+    }
+}
+
+fn catalog(catalog: &CatalogFacts, reasons: &mut Reasons) {
+    if let Some(trouble) = &catalog.trouble {
+        reasons.push((Verdict::Unknown, format!("what can be restored is unknown: {trouble}")));
+    }
+    let patience = catalog.interval.saturating_mul(2);
+    if let Some((seconds, why)) = &catalog.inconclusive_for {
+        let minutes = counted(seconds / 60, "minute", "minutes");
+        let verdict = if *seconds > patience && patience > 0 { Verdict::Warning } else { Verdict::Ok };
+        reasons.push((verdict, format!("no check of the catalog has been conclusive for {minutes}: {why}")));
     }
 }
 
@@ -184,7 +253,8 @@ mod tests {
             data_directory: true,
             switched_off: false,
             invalid_bucket: None,
-            server_runs: Some(true),
+            server: ServerFacts::Answers { archives: None },
+            standby: false,
             ledger: read(0, 0),
             gap_marker: false,
             backlog: Some(0),
@@ -193,15 +263,37 @@ mod tests {
             reserve: 1_000 << 20,
             has_full: true,
             late_by: None,
+            catalog: CatalogFacts { interval: 3600, ..CatalogFacts::default() },
         }
+    }
+
+    fn inconclusive(seconds: u64, interval: u64) -> CatalogFacts {
+        CatalogFacts { trouble: None, inconclusive_for: Some((seconds, "no answer".to_owned())), interval }
+    }
+
+    /// No push has run here, and no backup is on record.
+    fn fresh() -> Facts {
+        Facts { ledger: LedgerFacts::Missing, has_full: false, ..well() }
     }
 
     fn read(open_gaps: u64, consecutive_failures: u64) -> LedgerFacts {
         LedgerFacts::Read {
             open_gaps,
+            acknowledged_gaps: 0,
             missing_segments: open_gaps,
             first_missing: None,
             consecutive_failures,
+            last_class: None,
+        }
+    }
+
+    fn acknowledged() -> LedgerFacts {
+        LedgerFacts::Read {
+            open_gaps: 0,
+            acknowledged_gaps: 1,
+            missing_segments: 0,
+            first_missing: None,
+            consecutive_failures: 0,
             last_class: None,
         }
     }
@@ -210,7 +302,22 @@ mod tests {
     fn each_trouble_has_its_verdict() {
         let table = [
             (well(), Verdict::Ok, 0),
-            (Facts { server_runs: Some(false), ..well() }, Verdict::Ok, 1),
+            (Facts { server: ServerFacts::Down, ..well() }, Verdict::Ok, 1),
+            (Facts { server: ServerFacts::Silent("it hangs".to_owned()), ..well() }, Verdict::Ok, 1),
+            (Facts { server: ServerFacts::Answers { archives: Some(true) }, ..well() }, Verdict::Ok, 0),
+            (Facts { server: ServerFacts::Answers { archives: Some(false) }, ..well() }, Verdict::Critical, 1),
+            (Facts { standby: true, ..well() }, Verdict::Ok, 1),
+            (Facts { standby: true, late_by: Some(60), ..fresh() }, Verdict::Ok, 1),
+            (Facts { standby: true, ledger: read(1, 0), ..fresh() }, Verdict::Critical, 2),
+            (Facts { ledger: acknowledged(), gap_marker: true, ..well() }, Verdict::Ok, 1),
+            (Facts { catalog: inconclusive(7_200, 3_600), ..well() }, Verdict::Ok, 1),
+            (Facts { catalog: inconclusive(7_201, 3_600), ..well() }, Verdict::Warning, 1),
+            (Facts { catalog: inconclusive(7_201, 0), ..well() }, Verdict::Ok, 1),
+            (
+                Facts { catalog: CatalogFacts { trouble: Some("x".to_owned()), ..CatalogFacts::default() }, ..well() },
+                Verdict::Unknown,
+                1,
+            ),
             (Facts { switched_off: true, has_full: false, ledger: LedgerFacts::Missing, ..well() }, Verdict::Ok, 1),
             (Facts { data_directory: false, ..well() }, Verdict::Unknown, 1),
             (Facts { ledger: LedgerFacts::Missing, ..well() }, Verdict::Unknown, 1),
@@ -234,7 +341,7 @@ mod tests {
 
     #[test]
     fn the_worst_reason_stands_first() {
-        let facts = Facts { ledger: read(1, 2), server_runs: Some(false), late_by: Some(1), ..well() };
+        let facts = Facts { ledger: read(1, 2), server: ServerFacts::Down, late_by: Some(1), ..well() };
         let (verdict, reasons) = judge(&facts);
         assert_eq!((verdict, reasons.len()), (Verdict::Critical, 4));
         assert!(reasons[0].contains("missing") && reasons[3].contains("not running"), "{reasons:?}");

@@ -59,7 +59,7 @@ pub struct Memory {
 pub struct Observation {
     /// Now.
     pub now: i64,
-    /// Whether something is lost that is neither healed nor sealed.
+    /// Whether something is lost that is neither healed, sealed nor acknowledged.
     pub gap: bool,
     /// Whether files wait to be pushed again: deferred, in overflow, or lost but still whole in `pg_wal`.
     pub repairable: bool,

@@ -5,6 +5,10 @@
 //! one. What closes a gap is proof alone: the repository took the segment after all (healed), or a backup began after
 //! it (sealed). A proof for a segment in the middle splits the gap.
 
+mod acknowledgement;
+
+pub use acknowledgement::{BadReason, NotAcknowledged, Reason};
+
 use crate::classify::Class;
 use crate::wal::{SegmentName, SegmentSize, Timeline, WalFile};
 use serde::{Deserialize, Serialize};
@@ -92,6 +96,15 @@ pub struct Loss {
     pub at: i64,
 }
 
+/// That a person knows of a gap and that it will not be closed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledgement {
+    /// When it was said, in seconds since 1970.
+    pub at: i64,
+    /// Why.
+    pub reason: String,
+}
+
 /// A run of lost segments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
@@ -123,6 +136,9 @@ pub struct Gap {
     /// The label of the backup that sealed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed_by: Option<String>,
+    /// Whether somebody said that it will stay: it is no reason for a verdict then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Acknowledgement>,
 }
 
 impl Gap {
@@ -156,8 +172,8 @@ impl Gap {
     fn joins(&self, later: &Self, size: SegmentSize) -> bool {
         self.is_like(later.first, later.partial)
             && !self.partial
-            && (self.state, self.class, self.cause, &self.sealed_by)
-                == (later.state, later.class, later.cause, &later.sealed_by)
+            && (self.state, self.class, self.cause, &self.sealed_by, &self.acknowledged)
+                == (later.state, later.class, later.cause, &later.sealed_by, &later.acknowledged)
             && self.last.number(size) + 1 == later.first.number(size)
     }
 }
@@ -251,6 +267,7 @@ impl Gaps {
             last_at: loss.at,
             closed_at: None,
             sealed_by: None,
+            acknowledged: None,
         });
         self.tidy(size);
         true
@@ -298,6 +315,7 @@ impl Gaps {
 
     /// Joins what touches, forgets the oldest closed gaps, and bounds the open ones.
     fn tidy(&mut self, size: SegmentSize) {
+        self.bound_acknowledgements();
         self.gaps.sort_by_key(|gap| (gap.partial, gap.first, gap.id));
         let mut joined: Vec<Gap> = Vec::with_capacity(self.gaps.len());
         // By their last segment, so that not each is held against each.
@@ -329,19 +347,22 @@ impl Gaps {
         }
     }
 
-    /// Makes one of the two open gaps of a timeline that lie nearest to each other. False when no two can be.
+    /// Makes one of the two open gaps of a timeline that lie nearest to each other; of acknowledged ones only where there
+    /// are no others, and then nothing is said of the whole. False when no two can be.
     fn merge_nearest(&mut self, size: SegmentSize) -> bool {
         let mut open: Vec<usize> = (0..self.gaps.len()).filter(|at| self.is_open_range(*at)).collect();
         open.sort_by_key(|at| self.gaps.get(*at).map(|gap| gap.first));
         let pairs = open.iter().zip(open.iter().skip(1)).filter_map(|(left, right)| {
             let (earlier, later) = (self.gaps.get(*left)?, self.gaps.get(*right)?);
             let same = earlier.is_like(later.first, later.partial);
-            same.then(|| (later.first.number(size).saturating_sub(earlier.last.number(size)), *left, *right))
+            let known = earlier.acknowledged.is_some() || later.acknowledged.is_some();
+            same.then(|| (known, later.first.number(size).saturating_sub(earlier.last.number(size)), *left, *right))
         });
-        let Some((_, left, right)) = pairs.min() else { return false };
+        let Some((_, _, left, right)) = pairs.min() else { return false };
         let later = self.gaps.get(right).cloned();
         if let (Some(later), Some(earlier)) = (later, self.gaps.get_mut(left)) {
             absorb(earlier, later);
+            earlier.acknowledged = None;
         }
         self.gaps.remove(right);
         true

@@ -16,7 +16,7 @@ use slots::{Record, Slots};
 use state::{Identity, State};
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -127,6 +127,25 @@ impl Ledger {
             Err(LedgerError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Opens a ledger that is there, for a person's word on it. Nothing is made, repaired or set aside, and the files stay
+    /// their owner's, whoever calls.
+    ///
+    /// # Errors
+    /// When it is not there, or can't be read or written.
+    pub fn existing(folder: &Path) -> Result<Self, LedgerError> {
+        let ledger = Self { folder: folder.to_owned(), identity: Identity::default() };
+        ledger.slots(true)?;
+        ledger.read_newest()?;
+        let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join(LOCK_NAME));
+        let given = match lock {
+            Ok(lock) => ledger.path().metadata().and_then(|file| fchown(&lock, Some(file.uid()), Some(file.gid()))),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        };
+        given.map_err(ledger.failed("lock"))?;
+        Ok(ledger)
     }
 
     /// Changes the newest state by `change` and makes the result durable. Returns it.
@@ -247,7 +266,10 @@ impl Ledger {
 
     fn lock(&self) -> Result<File, LedgerError> {
         let path = self.folder.join(LOCK_NAME);
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+        // Not through a link: root may be here too, in a folder of the server's user.
+        let no_link = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).mode(0o600).custom_flags(no_link).open(path);
         let file = file.map_err(self.failed("lock"))?;
         let started = Instant::now();
         loop {

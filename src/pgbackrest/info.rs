@@ -108,6 +108,12 @@ pub struct Backup {
     /// Where it begins and ends in the WAL.
     #[serde(default)]
     pub lsn: LsnRange,
+    /// The backup that this one was made on top of.
+    #[serde(default)]
+    pub prior: Option<String>,
+    /// The backups that hold files of this one.
+    #[serde(default)]
+    pub reference: Option<Vec<String>>,
 }
 
 /// Where a backup begins and ends, as positions in the WAL (`0/2000028`).
@@ -196,6 +202,18 @@ impl Stanza {
         let json = text.get(start..)?;
         let stanzas: Vec<Self> = serde_json::from_str(json).ok()?;
         stanzas.into_iter().find(|answer| answer.name == stanza)
+    }
+
+    /// The readable backups and the archives of a cluster.
+    #[must_use]
+    pub fn of_cluster(&self, system_id: u64) -> (Vec<&Backup>, Vec<&Archive>) {
+        let ours = |key: DatabaseKey| {
+            let readable = self.repo.iter().any(|repo| repo.key == key.repo_key && repo.status.code == OK);
+            let is_it = (key.id, key.repo_key, system_id);
+            readable && self.db.iter().any(|db| (db.id, db.repo_key, db.system_id) == is_it)
+        };
+        let backups = self.backup.iter().filter(|backup| ours(backup.database)).collect();
+        (backups, self.archive.iter().filter(|archive| ours(archive.database)).collect())
     }
 
     /// What it says of the full backups of the cluster `system_id`, given the repositories that are configured.

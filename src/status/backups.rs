@@ -4,6 +4,7 @@
 //! as unset.
 
 use super::report::{Backups, moment};
+use crate::ledger::state::Identity;
 use crate::settings::BackupIntervals;
 use std::collections::BTreeMap;
 
@@ -30,9 +31,22 @@ impl BackupState {
         self.0.get(key).copied().filter(|at| (1..=now).contains(at))
     }
 
-    /// What it says of backups.
-    pub(super) fn backups(&self, intervals: BackupIntervals, running: bool, now: i64) -> Backups {
-        let (full, diff) = (self.time("last_full_at", now), self.time("last_diff_at", now));
+    /// Whether it names another cluster or repository than the one of this fingerprint.
+    pub(super) fn is_about_another(&self, fingerprint: i64) -> bool {
+        self.0.get("guard_identity").is_some_and(|known| *known != fingerprint)
+    }
+
+    /// What it says of backups; where it says nothing, what the catalog was seen to hold: the ends of the newest full
+    /// backup and of the newest of any kind.
+    pub(super) fn backups(
+        &self,
+        (full, any): (Option<i64>, Option<i64>),
+        intervals: BackupIntervals,
+        running: bool,
+        now: i64,
+    ) -> Backups {
+        let full = self.time("last_full_at", now).or(full);
+        let diff = self.time("last_diff_at", now).or(any);
         Backups {
             last_full_at: full.and_then(moment),
             last_diff_at: diff.and_then(moment),
@@ -40,6 +54,11 @@ impl BackupState {
             running,
         }
     }
+}
+
+/// What `watch` writes into the state file to say which cluster and repository it is about.
+pub(super) fn fingerprint(identity: &Identity) -> i64 {
+    i64::from(crc32fast::hash(&serde_json::to_vec(identity).unwrap_or_default()))
 }
 
 /// When the next backup of either kind is due, in seconds since 1970. A differential one needs a full one.

@@ -1,18 +1,22 @@
-//! The report's facts, out of files.
+//! The report's facts: out of files, the server's answer, and what the catalog was last seen to hold.
 
-use super::backups::BackupState;
-use super::report::{Archiving, Backups, Catalog, Cluster, GapReport, Push, Report, moment};
-use crate::data_directory::DataDirectory;
-use crate::decide::status::{Facts, LedgerFacts, judge};
-use crate::ledger::Ledger;
+use super::archiving;
+use super::ask::Answer;
+use super::backups::{self, BackupState};
+use super::catalog;
+use super::report::{Backups, Cluster, Extra, GapReport, Push, Report, moment};
+use super::server::{self, Asking, Heard};
+use crate::data_directory::{Control, DataDirectory};
+use crate::decide::status::{CatalogFacts, Facts, LedgerFacts, judge};
 use crate::ledger::state::{Identity, State};
+use crate::ledger::{Ledger, LedgerError};
 use crate::log;
 use crate::pgbackrest::config::Config;
 use crate::pgbackrest::locks;
-use crate::settings::{BackupIntervals, CommonSettings, DropMeasure, Mebibytes};
-use crate::space::{self, Limits, Volume};
+use crate::settings::{BackupIntervals, CommonSettings, DropMeasure, Mebibytes, Seconds};
 use jiff::Timestamp;
 use std::fs;
+use std::path::PathBuf;
 
 /// What a report is made of, and under which settings.
 #[derive(Debug)]
@@ -25,10 +29,18 @@ pub struct Request {
     pub free_reserve: Option<Mebibytes>,
     /// What push measures against the threshold.
     pub drop_measure: DropMeasure,
+    /// Where segments lie that were saved instead of lost.
+    pub overflow: Option<PathBuf>,
     /// How often backups are due.
     pub intervals: BackupIntervals,
+    /// Between two checks of the catalog; 0: never.
+    pub verify: Seconds,
     /// pgBackRest's configuration, if it can be read.
     pub config: Option<Config>,
+    /// Whether the server is asked, and how.
+    pub server: Asking,
+    /// What the repository answered, if it was asked.
+    pub answer: Option<Answer>,
     /// Now, in seconds since 1970.
     pub now: i64,
 }
@@ -36,48 +48,96 @@ pub struct Request {
 /// A late backup is overdue when a tenth of its interval has passed too.
 const PATIENCE: u64 = 10;
 
+/// What is found at the data directory.
+pub(super) struct Found<'r> {
+    pub(super) request: &'r Request,
+    pub(super) directory: DataDirectory,
+    pub(super) control: Option<Control>,
+    /// The ledger's state, if it is this cluster's.
+    pub(super) state: Option<State>,
+    pub(super) heard: Heard,
+    /// Whether the server is recovering, or was when it stopped.
+    pub(super) in_recovery: Option<bool>,
+}
+
 /// Makes the report. Writes nothing and takes no lock.
 #[must_use]
 pub fn gather(request: &Request) -> Report {
     let directory = request.common.pgdata.as_ref().map(|pgdata| DataDirectory::new(pgdata.value.clone()));
-    let readable = directory.as_ref().filter(|directory| fs::read(directory.path().join("PG_VERSION")).is_ok());
-    let ledger = readable.and(request.common.state_dir.as_ref()).map(|folder| Ledger::peek(&folder.value));
-    let state = ledger.as_ref().and_then(|ledger| ledger.as_ref().ok()).and_then(Option::as_ref);
-    let foreign = state.zip(readable).and_then(|(state, directory)| foreign(state, directory));
-    let state = state.filter(|_| foreign.is_none());
-    let backup_state = readable.map(backup_state).unwrap_or_default();
-    let archiving = readable.map(|directory| archiving(request, directory, state)).unwrap_or_default();
-    let backups = backup_state.backups(request.intervals, backup_runs(request), request.now);
+    match directory {
+        Some(directory) if fs::read(directory.path().join("PG_VERSION")).is_ok() => of_cluster(request, directory),
+        directory => of_nothing(request, directory.as_ref()),
+    }
+}
+
+/// A report on a data directory that is missing or can't be read.
+fn of_nothing(request: &Request, directory: Option<&DataDirectory>) -> Report {
+    let mut report = Report::unknown();
+    let facts = Facts { switched_off: request.common.archiving_off, ..Facts::default() };
+    (report.verdict, report.reasons) = judge(&facts);
+    report.cluster.pgdata = directory.map(|directory| directory.path().to_string_lossy().into_owned());
+    report.extra.made_at = moment(request.now);
+    report
+}
+
+fn of_cluster(request: &Request, directory: DataDirectory) -> Report {
+    let control = directory.control();
+    let ledger = request.common.state_dir.as_ref().map(|folder| Ledger::peek(&folder.value));
+    let (ledger, state) = own_ledger(ledger, control);
+    let heard = server::ask(&request.server, &directory);
+    let in_recovery = heard.archiver().map(|archiver| archiver.in_recovery);
+    let in_recovery = in_recovery.or(control.map(|control| control.in_recovery));
+    let found = Found { request, directory, control, state, heard, in_recovery };
+    report(&found, ledger)
+}
+
+fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
+    let request = found.request;
+    let stamps = backup_state(found);
+    let archiving = archiving::archiving(found);
+    let catalog = catalog::look(found);
+    let running = backup_runs(request);
+    let backups = stamps.backups(catalog.newest(), request.intervals, running, request.now);
+    let last_full = backups.last_full_at.map(Timestamp::as_second);
     let facts = Facts {
-        data_directory: readable.is_some(),
+        data_directory: true,
         switched_off: request.common.archiving_off,
         invalid_bucket: archiving.invalid_bucket.clone(),
-        server_runs: readable.map(DataDirectory::server_runs),
-        ledger: foreign.map_or_else(|| ledger_facts(ledger.as_ref()), LedgerFacts::Unreadable),
-        gap_marker: readable.is_some_and(|directory| is_unexplained(directory, state)),
+        server: found.heard.facts(),
+        standby: found.in_recovery == Some(true),
+        ledger,
+        gap_marker: is_unexplained(&found.directory, found.state.as_ref()),
         backlog: archiving.backlog_bytes,
         threshold: archiving.threshold_bytes.unwrap_or(u64::MAX),
         free: archiving.free_bytes,
         reserve: archiving.reserve_bytes.unwrap_or(0),
-        has_full: backups.last_full_at.is_some(),
+        has_full: last_full.is_some() && !catalog.is_absent_since(last_full),
         late_by: late_by(&backups, request),
+        catalog: CatalogFacts {
+            trouble: catalog.trouble.clone(),
+            inconclusive_for: catalog.inconclusive_for(request.now),
+            interval: request.verify.get(),
+        },
     };
     let (verdict, reasons) = judge(&facts);
     Report {
         schema: 1,
         verdict,
         reasons,
-        cluster: cluster(directory.as_ref()),
-        archiving,
-        push: state.map(Push::of).unwrap_or_default(),
-        gaps: state.map(gaps),
-        catalog: Catalog {
-            state: "unchecked",
-            checked_at: backup_state.time("last_catalog_verify_at", request.now).and_then(moment),
-            detail: None,
-        },
+        cluster: cluster(found),
+        push: found.state.as_ref().map(Push::of).unwrap_or_default(),
+        gaps: found.state.as_ref().map(gaps),
+        catalog: catalog.shown(&stamps, request.now),
         backups,
-        windows: None,
+        windows: catalog.windows(),
+        extra: Extra {
+            made_at: moment(request.now),
+            server_answers: Some(found.heard.answers()),
+            backups: catalog.backups(),
+            estimate: archiving::estimate(&found.directory, &archiving, request.now),
+            reach: catalog.reach,
+        },
+        archiving,
     }
 }
 
@@ -89,45 +149,35 @@ fn is_unexplained(directory: &DataDirectory, state: Option<&State>) -> bool {
     closed.is_none_or(|closed| closed < written)
 }
 
-fn cluster(directory: Option<&DataDirectory>) -> Cluster {
-    let control = directory.and_then(DataDirectory::control);
+fn cluster(found: &Found<'_>) -> Cluster {
+    let told = found.heard.archiver().and_then(|archiver| archiver.timeline);
     Cluster {
-        pgdata: directory.map(|directory| directory.path().to_string_lossy().into_owned()),
-        system_id: control.map(|control| control.system_id.to_string()),
-        timeline: control.map(|control| control.timeline),
-        in_recovery: control.map(|control| control.in_recovery),
+        pgdata: Some(found.directory.path().to_string_lossy().into_owned()),
+        system_id: found.control.map(|control| control.system_id.to_string()),
+        timeline: told.or(found.control.map(|control| control.timeline)),
+        in_recovery: found.in_recovery,
     }
 }
 
-fn archiving(request: &Request, directory: &DataDirectory, state: Option<&State>) -> Archiving {
-    let pg_wal = directory.pg_wal();
-    let volume = Volume::of(&pg_wal);
-    let limits = Limits::new(request.drop_threshold, request.free_reserve, volume);
-    let invalid_bucket = directory.invalid_bucket();
-    let off = request.common.archiving_off || invalid_bucket.is_some();
-    let on = state.is_some() || directory.path().join("conf.d/pgbackrest.conf").exists();
-    let backlog = backlog(directory, request.drop_measure);
-    let newest = directory.newest_archived();
-    Archiving {
-        enabled: if off { Some(false) } else { on.then_some(true) },
-        invalid_bucket,
-        last_archived_at: newest.as_ref().and_then(|(_, at)| Timestamp::try_from(*at).ok()).map(whole_seconds),
-        last_archived_wal: newest.map(|(name, _)| name),
-        archived_count: None,
-        failed_count: None,
-        backlog_segments: backlog.map(|(files, _)| files),
-        backlog_bytes: backlog.map(|(_, bytes)| bytes),
-        threshold_bytes: Some(limits.threshold),
-        free_bytes: volume.free,
-        reserve_bytes: Some(limits.reserve),
+/// What the ledger says, and its state if it is this cluster's.
+fn own_ledger(
+    ledger: Option<Result<Option<State>, LedgerError>>,
+    control: Option<Control>,
+) -> (LedgerFacts, Option<State>) {
+    match ledger {
+        None | Some(Ok(None)) => (LedgerFacts::Missing, None),
+        Some(Err(error)) => (LedgerFacts::Unreadable(log::chain(&error)), None),
+        Some(Ok(Some(state))) => match foreign(&state, control) {
+            Some(why) => (LedgerFacts::Unreadable(why), None),
+            None => (ledger_facts(&state), Some(state)),
+        },
     }
 }
 
 /// What says that the ledger came with a copied data directory: the next push will begin another.
 ///
 /// The repository is not compared: whoever asks may lack the environment that `archive_command` has.
-fn foreign(state: &State, directory: &DataDirectory) -> Option<String> {
-    let control = directory.control();
+fn foreign(state: &State, control: Option<Control>) -> Option<String> {
     let identity = Identity {
         system_id: control.map(|control| control.system_id),
         control_inode: control.map(|control| control.inode),
@@ -137,42 +187,29 @@ fn foreign(state: &State, directory: &DataDirectory) -> Option<String> {
     Some(format!("the ledger is not this cluster's, {difference} has changed; the next push begins a new one"))
 }
 
-fn whole_seconds(at: Timestamp) -> Timestamp {
-    moment(at.as_second()).unwrap_or(at)
-}
-
-/// Files that wait, and the bytes that count. Where the folder can be read and holds no `.ready`, nothing waits.
-fn backlog(directory: &DataDirectory, measure: DropMeasure) -> Option<(u64, u64)> {
-    fs::read_dir(directory.archive_status()).ok()?;
-    let measured = space::backlog(&directory.pg_wal()).ok()?;
-    let waiting = measured.files.map_or((0, 0), |files| (files, measured.bytes));
-    match measure {
-        DropMeasure::Backlog => Some(waiting),
-        DropMeasure::PgWal => Some((waiting.0, space::everything(&directory.pg_wal()).ok()?)),
-    }
-}
-
+/// The open gaps, the newest 1,000 closed ones: the ledger keeps no more.
 fn gaps(state: &State) -> Vec<GapReport> {
     state.gaps.iter().map(|gap| GapReport::of(gap, state.segment_size())).collect()
 }
 
-fn ledger_facts(ledger: Option<&Result<Option<State>, crate::ledger::LedgerError>>) -> LedgerFacts {
-    match ledger {
-        None | Some(Ok(None)) => LedgerFacts::Missing,
-        Some(Err(error)) => LedgerFacts::Unreadable(log::chain(error)),
-        Some(Ok(Some(state))) => LedgerFacts::Read {
-            open_gaps: state.gaps.open().count() as u64,
-            missing_segments: state.gaps.open().map(|gap| gap.segments(state.segment_size())).sum(),
-            first_missing: state.gaps.open().map(|gap| gap.first).min().map(|first| first.to_string()),
-            consecutive_failures: state.push.consecutive_failures,
-            last_class: state.push.last_failure.as_ref().map(|failure| failure.class),
-        },
+fn ledger_facts(state: &State) -> LedgerFacts {
+    let unsaid = || state.gaps.open().filter(|gap| gap.acknowledged.is_none());
+    LedgerFacts::Read {
+        open_gaps: unsaid().count() as u64,
+        acknowledged_gaps: state.gaps.open().filter(|gap| gap.acknowledged.is_some()).count() as u64,
+        missing_segments: unsaid().map(|gap| gap.segments(state.segment_size())).sum(),
+        first_missing: unsaid().map(|gap| gap.first).min().map(|first| first.to_string()),
+        consecutive_failures: state.push.consecutive_failures,
+        last_class: state.push.last_failure.as_ref().map(|failure| failure.class),
     }
 }
 
-fn backup_state(directory: &DataDirectory) -> BackupState {
-    let text = fs::read(directory.path().join(".pgbackrest_backup_state")).unwrap_or_default();
-    BackupState::parse(&String::from_utf8_lossy(&text))
+/// The stamps, unless they came with a copied data directory or are about another repository.
+fn backup_state(found: &Found<'_>) -> BackupState {
+    let text = fs::read(found.directory.path().join(".pgbackrest_backup_state")).unwrap_or_default();
+    let state = BackupState::parse(&String::from_utf8_lossy(&text));
+    let known = found.state.as_ref().map(|state| backups::fingerprint(&state.identity));
+    if known.is_some_and(|known| state.is_about_another(known)) { BackupState::default() } else { state }
 }
 
 fn backup_runs(request: &Request) -> bool {

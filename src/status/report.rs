@@ -1,9 +1,11 @@
 //! The report, as its JSON shows it. Field names and meaning are fixed; `None` is unknown.
 //!
-//! Times are RFC 3339 in UTC, sizes bytes.
+//! Times are RFC 3339 in UTC, sizes bytes. What JSON does not have, and other forms of the report show, is in [`Extra`]
+//! and in the fields that are skipped.
 
 use crate::decide::status::Verdict;
-use crate::ledger::gaps::Gap;
+use crate::decide::windows;
+use crate::ledger::gaps::{Acknowledgement, Gap};
 use crate::ledger::state::{LastFailure, State};
 use crate::wal::SegmentSize;
 use jiff::Timestamp;
@@ -30,8 +32,31 @@ pub struct Report {
     pub catalog: Catalog,
     /// Base backups.
     pub backups: Backups,
-    /// What can be restored; unknown without the catalog.
-    pub windows: Option<Vec<()>>,
+    /// What can be restored, oldest first; unknown without the catalog.
+    pub windows: Option<Vec<Window>>,
+    /// What the JSON does not have.
+    #[serde(skip)]
+    pub extra: Extra,
+}
+
+impl Report {
+    /// A report that knows nothing.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self {
+            schema: 1,
+            verdict: Verdict::Unknown,
+            reasons: Vec::new(),
+            cluster: Cluster::default(),
+            archiving: Archiving::default(),
+            push: Push::default(),
+            gaps: None,
+            catalog: Catalog::default(),
+            backups: Backups::default(),
+            windows: None,
+            extra: Extra::default(),
+        }
+    }
 }
 
 /// The cluster.
@@ -107,7 +132,7 @@ pub struct Failure {
 }
 
 /// One gap.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct GapReport {
     /// Unique in its ledger.
     pub id: u64,
@@ -131,17 +156,61 @@ pub struct GapReport {
     pub closed_at: Option<Timestamp>,
     /// The label of the backup that sealed it.
     pub sealed_by: Option<String>,
+    /// Who knows that it will stay, if anybody said so: then it is no reason for a verdict. Left out unless it is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Acknowledged>,
+    /// When the newest segment of it was lost.
+    #[serde(skip)]
+    pub last_at: Option<Timestamp>,
+    /// The store's code at the first loss.
+    #[serde(skip)]
+    pub s3_code: Option<String>,
+    /// Whether what is lost is the `.partial` of the segment.
+    #[serde(skip)]
+    pub partial: bool,
+}
+
+/// That a gap is known and stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Acknowledged {
+    /// When it was said.
+    pub at: Option<Timestamp>,
+    /// Why.
+    pub reason: String,
+}
+
+/// A time that can be restored without a hole, on one timeline.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Window {
+    /// The timeline.
+    pub timeline: u32,
+    /// From when: the end of the backup, or the timeline's beginning.
+    pub from: Option<Timestamp>,
+    /// Up to when: the newest commit that is known to be archived before the hole.
+    pub to: Option<Timestamp>,
+    /// From where, as `0/3000100`.
+    pub from_lsn: Option<String>,
+    /// Up to where: the first byte that is not archived.
+    pub to_lsn: Option<String>,
+    /// The label of the backup from which it is restored.
+    pub backup: String,
 }
 
 /// What a check of the repository's catalog found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Catalog {
-    /// `unchecked` until the watcher records its answers.
+    /// `present`, `absent`, `inconclusive`, or `unchecked` where nobody has asked.
     pub state: &'static str,
     /// When it was last asked.
     pub checked_at: Option<Timestamp>,
-    /// pgBackRest's own words.
+    /// pgBackRest's own words, redacted.
     pub detail: Option<String>,
+}
+
+impl Default for Catalog {
+    fn default() -> Self {
+        Self { state: "unchecked", checked_at: None, detail: None }
+    }
 }
 
 /// Base backups.
@@ -155,6 +224,66 @@ pub struct Backups {
     pub next_due_at: Option<Timestamp>,
     /// Whether one runs now.
     pub running: bool,
+}
+
+/// What the JSON does not have.
+#[derive(Debug, Clone, Default)]
+pub struct Extra {
+    /// When the report was made.
+    pub made_at: Option<Timestamp>,
+    /// Whether PostgreSQL answers; `None` when it was not asked.
+    pub server_answers: Option<bool>,
+    /// This cluster's backups in the catalog, oldest first.
+    pub backups: Option<Vec<BackupReport>>,
+    /// What will happen at the present rate of WAL.
+    pub estimate: Option<Estimate>,
+    /// What the windows rest on.
+    pub reach: Option<Reach>,
+}
+
+/// The windows as they were reckoned, and the usable backups.
+#[derive(Debug, Clone, Default)]
+pub struct Reach {
+    /// The windows.
+    pub windows: Vec<windows::Window>,
+    /// The backups.
+    pub backups: Vec<windows::Backup>,
+}
+
+/// One backup of the catalog.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BackupReport {
+    /// Its label.
+    pub label: String,
+    /// `full`, `diff` or `incr`.
+    pub kind: String,
+    /// The repository's number.
+    pub repository: u32,
+    /// The timeline; `None` where its WAL is not named.
+    pub timeline: Option<u32>,
+    /// When it began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Where it ended, as `0/3000100`.
+    pub stop_lsn: Option<String>,
+    /// Why nothing can be restored from it, if so.
+    pub unusable: Option<&'static str>,
+}
+
+/// What will happen if WAL goes on to come as it does and nothing is archived.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Estimate {
+    /// Bytes of WAL an hour.
+    pub bytes_per_hour: u64,
+    /// Over how many seconds that was seen.
+    pub seen_seconds: u64,
+    /// Seconds until the backlog reaches the threshold.
+    pub threshold_in: Option<u64>,
+    /// Seconds until the free space falls under the reserve.
+    pub reserve_in: Option<u64>,
+    /// Seconds until no space is left.
+    pub full_in: Option<u64>,
 }
 
 impl Push {
@@ -196,7 +325,17 @@ impl GapReport {
             opened_at: moment(gap.opened_at),
             closed_at: gap.closed_at.and_then(moment),
             sealed_by: gap.sealed_by.clone(),
+            acknowledged: gap.acknowledged.as_ref().map(Acknowledged::of),
+            last_at: moment(gap.last_at),
+            s3_code: gap.s3_code.clone(),
+            partial: gap.partial,
         }
+    }
+}
+
+impl Acknowledged {
+    fn of(acknowledgement: &Acknowledgement) -> Self {
+        Self { at: moment(acknowledgement.at), reason: acknowledgement.reason.clone() }
     }
 }
 

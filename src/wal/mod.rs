@@ -6,6 +6,7 @@
 //! it. Beside segments the archiver hands over `.partial` (the last segment of a timeline, at promotion), `.backup`
 //! (backup history) and `.history` (timeline history) files.
 
+pub mod commits;
 mod page;
 
 pub use page::{LongPageHeader, PageHeaderError};

@@ -6,6 +6,7 @@
 use super::Watcher;
 use super::backup::Backup;
 use crate::checkpoint;
+use crate::ledger::state::State;
 use crate::log;
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -33,14 +34,24 @@ impl Watcher {
         fs::metadata(self.request.data_directory.gap_marker()).and_then(|file| file.modified()).ok()
     }
 
-    /// Removes the marker when the losses in the ledger explain it, and none is open any more. One that is newer than
-    /// all of them is somebody else's sign of a loss.
+    /// Removes the marker when the losses in the ledger explain it, and none is open any more.
     pub(super) fn clear_marker(&mut self) {
-        let Some(at) = self.marked_at().and_then(seconds) else { return };
-        let newest = self.ledger_state().and_then(|state| state.gaps.iter().map(|gap| gap.last_at).max());
-        if newest.is_some_and(|loss| at <= loss.saturating_add(MARKING)) {
+        if self.ledger_state().is_some_and(|state| self.marker_is_explained(&state)) {
             self.remove_marker_without_gap();
         }
+    }
+
+    /// Whether the marker is there only because of gaps that are acknowledged: it stays, and asks for nothing.
+    pub(super) fn marker_is_acknowledged(&self, state: &State) -> bool {
+        state.gaps.any_open() && !state.gaps.any_unacknowledged() && self.marker_is_explained(state)
+    }
+
+    /// Whether the ledger's losses explain the marker. One that is newer than all of them is somebody else's sign of a
+    /// loss.
+    fn marker_is_explained(&self, state: &State) -> bool {
+        let Some(at) = self.marked_at().and_then(seconds) else { return false };
+        let newest = state.gaps.iter().map(|gap| gap.last_at).max();
+        newest.is_some_and(|loss| at <= loss.saturating_add(MARKING))
     }
 
     fn remove_marker_without_gap(&mut self) {

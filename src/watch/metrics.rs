@@ -2,7 +2,7 @@
 
 use super::Watcher;
 use crate::durable;
-use crate::status::{self, gather, prometheus};
+use crate::status::{self, Asking, gather, prometheus};
 
 impl Watcher {
     /// Writes the metrics file, if one is asked for. `answers`: whether the server does.
@@ -13,7 +13,11 @@ impl Watcher {
             drop_threshold: self.request.watch.drop_threshold,
             drop_measure: self.request.watch.drop_measure,
             free_reserve: self.request.watch.free_reserve,
+            overflow: self.request.watch.overflow.clone(),
             intervals: self.request.watch.intervals,
+            verify: self.request.watch.verify,
+            server: if answers { Asking::Yes(self.request.watch.connection.clone()) } else { Asking::No },
+            answer: None,
             config: self.session.config.clone(),
             now: self.now(),
         };

@@ -6,6 +6,7 @@
 
 mod ask;
 mod backup;
+mod catalog;
 mod holes;
 mod marker;
 mod memory;
@@ -76,6 +77,8 @@ pub struct Watcher {
     said: BTreeMap<&'static str, String>,
     /// Up to which segment the listing has been walked.
     walked: Option<SegmentName>,
+    /// The segments in which the newest commit was looked for.
+    noted: BTreeSet<SegmentName>,
     wedge: Wedge,
     started: Instant,
     heal_failures: BTreeMap<String, u32>,
@@ -103,6 +106,7 @@ impl Watcher {
             told: false,
             said: BTreeMap::new(),
             walked: None,
+            noted: BTreeSet::new(),
             wedge: Wedge::default(),
             started: Instant::now(),
             heal_failures: BTreeMap::new(),

@@ -55,6 +55,7 @@ impl Watcher {
         let state = self.ledger_state().unwrap_or_default();
         let candidates = self.repairable(&state);
         let seen = self.observe(primary, &state, &candidates);
+        self.note_commits(primary, &state);
         self.look_for_wedge(primary);
         let mut candidates = Some(candidates);
         for action in decide(&seen, &self.memory, &self.schedule()) {
@@ -77,13 +78,19 @@ impl Watcher {
         let ours = state.push.last_failure.as_ref().map(|failure| failure.at);
         Observation {
             now: self.now(),
-            gap: state.gaps.any_open() || self.request.data_directory.gap_marker().exists(),
+            gap: self.gap_needs_a_backup(state),
             repairable: !candidates.is_empty(),
             healable: candidates.iter().any(Candidate::is_in_a_gap),
             last_failure_at: primary.last_failed_at.max(ours),
             backup_runs: self.backup.is_some(),
             unproven: self.failures.are_newer_than(self.proven) && primary.caught_up,
         }
+    }
+
+    /// Whether a gap wants a backup of its own. An acknowledged one waits for the next that is taken anyway.
+    fn gap_needs_a_backup(&self, state: &State) -> bool {
+        let marked = self.request.data_directory.gap_marker().exists();
+        state.gaps.any_unacknowledged() || marked && !self.marker_is_acknowledged(state)
     }
 
     fn heartbeat(&mut self) {
@@ -101,6 +108,7 @@ impl Watcher {
         if self.told {
             return;
         }
+        self.note_catalog(&catalog, stanza.as_ref());
         if !matches!(catalog, Catalog::Inconclusive { .. }) {
             self.note(&[("last_catalog_verify_at", Some(now))]);
         }
@@ -224,6 +232,7 @@ impl Watcher {
         if let Err(error) = self.server.anchor(&mut || is_told(signals, told)) {
             tracing::warn!("no anchor for recovery_target_time: {}", log::chain(&error));
         }
+        self.note_new_backup();
     }
 
     fn repair_now(&mut self, candidates: Vec<Candidate>, primary: &Primary) {

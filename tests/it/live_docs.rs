@@ -208,19 +208,21 @@ fn programs() -> PathBuf {
     folders.max_by_key(version).unwrap().join("bin")
 }
 
-/// Whether a line is the text; where the text has a …, whether the line holds its parts in their order.
+/// Whether a line is the text; where the text has a …, whether the line holds its parts in their order. It begins with
+/// the first part.
 fn is_like(line: &str, text: &str) -> bool {
     if !text.contains('…') {
         return line.trim() == text;
     }
-    let mut rest = line;
-    text.split('…').map(str::trim).all(|part| match rest.split_once(part) {
-        Some((_, behind)) => {
-            rest = behind;
-            true
-        }
-        None => false,
-    })
+    let mut rest = line.trim();
+    rest.starts_with(text.split('…').next().unwrap_or_default().trim())
+        && text.split('…').map(str::trim).all(|part| match rest.split_once(part) {
+            Some((_, behind)) => {
+                rest = behind;
+                true
+            }
+            None => false,
+        })
 }
 
 fn play((page, name): (&str, &str)) {
@@ -240,6 +242,11 @@ fn the_runbook() {
 #[test]
 fn the_move_from_the_scripts() {
     play(("moving-from-postgres-ssl.md", "moving"));
+}
+
+#[test]
+fn the_forms_of_status() {
+    play(("status.md", "status"));
 }
 
 #[test]

@@ -1,0 +1,86 @@
+//! How timelines began: the history files in `pg_wal`.
+//!
+//! A line for each timeline on the way, `<timeline>\t<where it was left>\t<reason>`, oldest first (timeline.c,
+//! `readTimeLineHistory`, PostgreSQL 13 to 18); `#` begins a comment. A history that still waits for archiving is not where
+//! a recovery finds it.
+
+use crate::data_directory::DataDirectory;
+use crate::decide::windows::Switch;
+use crate::ledger::DEFERRED;
+use crate::wal::{Lsn, WalFile};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+/// The longest history that is read; a thousand timelines fit.
+const LONGEST: u64 = 256 << 10;
+
+/// How each timeline began whose history is archived, by its number.
+pub(super) fn switches(directory: &DataDirectory, state_dir: &Path) -> BTreeMap<u32, Switch> {
+    let mut switches = BTreeMap::new();
+    for entry in fs::read_dir(directory.pg_wal()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Ok(WalFile::History(timeline)) = name.parse::<WalFile>() else { continue };
+        let waits = directory.archive_status().join(format!("{name}.ready")).exists();
+        let Ok(file) = entry.metadata() else { continue };
+        if waits || state_dir.join(DEFERRED).join(&name).exists() || file.len() > LONGEST {
+            continue;
+        }
+        let text = fs::read(entry.path()).unwrap_or_default();
+        // It is written at the switch, or fetched later.
+        let written = file.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let at = written.and_then(|since| i64::try_from(since.as_secs()).ok());
+        let own = parse(&String::from_utf8_lossy(&text), timeline.0);
+        for (child, (parent, lsn)) in own {
+            let known = switches.entry(child).or_insert(Switch { parent, lsn, at: None });
+            if child == timeline.0 {
+                known.at = at;
+            }
+        }
+    }
+    switches
+}
+
+/// By timeline: the one it left, and where.
+fn parse(text: &str, own: u32) -> BTreeMap<u32, (u32, u64)> {
+    let line = |line: &str| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?.parse::<u32>().ok()?, words.next()?.parse::<Lsn>().ok()?.0))
+    };
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let parents: Vec<(u32, u64)> = lines.filter_map(line).collect();
+    let children = parents.iter().skip(1).map(|(child, _)| *child).chain([own]);
+    children.zip(parents.iter().copied()).filter(|(child, (parent, _))| parent < child).collect()
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests stand in for PostgreSQL")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_history_tells_the_whole_line() {
+        let text = "# a comment\n1\t0/5000000\tno recovery target specified\n\n3\t0/7000028\tbefore 2026\n";
+        assert_eq!(parse(text, 4), BTreeMap::from([(3, (1, 0x0500_0000)), (4, (3, 0x0700_0028))]));
+        assert_eq!(parse("x\n5\t0/1\n", 4), BTreeMap::new(), "a parent is older than its child");
+    }
+
+    #[test]
+    fn a_history_that_waits_is_not_in_the_archive() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::new(folder.path().to_owned());
+        fs::create_dir_all(directory.archive_status()).unwrap();
+        for timeline in 2..=4 {
+            let name = format!("0000000{timeline}.history");
+            fs::write(directory.pg_wal().join(name), format!("{}\t0/5000000\tx\n", timeline - 1)).unwrap();
+        }
+        fs::write(directory.archive_status().join("00000003.history.ready"), "").unwrap();
+        let deferred = folder.path().join("state/deferred");
+        fs::create_dir_all(&deferred).unwrap();
+        fs::write(deferred.join("00000004.history"), "").unwrap();
+        let found = switches(&directory, &folder.path().join("state"));
+        assert_eq!(found.keys().copied().collect::<Vec<_>>(), [2]);
+        assert!(found[&2].at.is_some());
+    }
+}
