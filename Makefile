@@ -8,14 +8,25 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 HAS_NEXTEST = $(CARGO) nextest --version >/dev/null 2>&1
 
 RELEASE = $(TARGET)/dist
+PACKAGES = $(TARGET)/packages
 
-.PHONY: help demo test lint release bench deps
+# Of this version, in a folder of its own: nothing is installed for the whole machine.
+CARGO_DEB_VERSION = 3.8.0
+CARGO_DEB = $(TARGET)/tools/bin/cargo-deb
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+MACHINE = $(shell uname -m)-linux
+ARCHIVE = pgbackrest-guard-$(VERSION)-$(MACHINE)
+
+.PHONY: help demo test lint release dist package package-test bench deps
 
 help:
 	@echo 'make demo     show what happens when a repository fails (a minute after the build)'
 	@echo 'make test     run all tests'
 	@echo 'make lint     check formatting and clippy'
 	@echo 'make release  build the programs to install, into $(RELEASE)'
+	@echo 'make package  build the Debian package, into $(PACKAGES)'
+	@echo 'make package-test  install the package here, archive a Debian cluster through a revoked key and back, purge it (as root)'
+	@echo 'make dist     build the programs for any Linux, packed, with checksums, into $(PACKAGES)'
 	@echo 'make bench    measure speed and size beside bare pgBackRest (about four minutes)'
 	@echo 'make deps     install PostgreSQL, pgBackRest and a C compiler if they are missing (as root)'
 
@@ -33,6 +44,7 @@ test: deps
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --test package -- -D warnings
 
 # push and get are started once for each segment, and the dynamic linker would take a quarter of their time: they are
 # linked statically.
@@ -43,6 +55,33 @@ release:
 	$(CARGO) rustc --release --bin pgbackrest-guard-push -- -C target-feature=+crt-static -C relocation-model=static
 	$(CARGO) rustc --release --bin pgbackrest-guard-get -- -C target-feature=+crt-static -C relocation-model=static
 	cp $(TARGET)/release/pgbackrest-guard-push $(TARGET)/release/pgbackrest-guard-get $(RELEASE)/
+
+# Everything linked statically: it runs on any Linux of this machine's kind, whatever its libraries.
+dist: release
+	$(CARGO) rustc --release --bin pgbackrest-guard -- -C target-feature=+crt-static
+	rm -rf $(PACKAGES)/$(ARCHIVE) && mkdir -p $(PACKAGES)/$(ARCHIVE)
+	strip -o $(PACKAGES)/$(ARCHIVE)/pgbackrest-guard $(TARGET)/release/pgbackrest-guard
+	strip -o $(PACKAGES)/$(ARCHIVE)/pgbackrest-guard-push $(RELEASE)/pgbackrest-guard-push
+	strip -o $(PACKAGES)/$(ARCHIVE)/pgbackrest-guard-get $(RELEASE)/pgbackrest-guard-get
+	cp README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT packaging/pgbackrest-guard.toml $(PACKAGES)/$(ARCHIVE)/
+	cd $(PACKAGES)/$(ARCHIVE) && sha256sum * >SHA256SUMS
+	cd $(PACKAGES) && tar --create --gzip --owner=root --group=root --file=$(ARCHIVE).tar.gz $(ARCHIVE)
+	cd $(PACKAGES) && sha256sum $(ARCHIVE).tar.gz >$(ARCHIVE).tar.gz.sha256
+
+# The manual and the completions are written by a program of its own, out of the command lines.
+package: deps release $(CARGO_DEB)
+	rm -rf $(TARGET)/release/pages
+	$(CARGO) run --quiet --package pgbackrest-guard-pages -- $(TARGET)/release/pages
+	gzip --best --no-name $(TARGET)/release/pages/*.[15]
+	mkdir -p $(PACKAGES)
+	PATH="$(dir $(abspath $(CARGO_DEB))):$$PATH" $(CARGO) deb --no-build --output $(PACKAGES)/
+
+# Installs and purges on this very machine, so it is no part of `make test`.
+package-test: package
+	$(CARGO) test --quiet --test package -- $(abspath $(PACKAGES))/pgbackrest-guard_$(VERSION)-1_*.deb
+
+$(CARGO_DEB):
+	$(CARGO) install --quiet --locked --version $(CARGO_DEB_VERSION) --root $(TARGET)/tools cargo-deb
 
 bench: deps release
 	PGBACKREST_GUARD_RELEASE=$(abspath $(RELEASE)) $(CARGO) bench --bench speed --bench status

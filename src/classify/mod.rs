@@ -54,6 +54,21 @@ impl Class {
         }
     }
 
+    /// What a person can do about it, for the end of a line.
+    #[must_use]
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Gone => "make the bucket, or give pgBackRest a key that exists",
+            Self::Denied => "give the key its rights; check its secret and this machine's clock",
+            Self::StanzaMissing => "pgbackrest stanza-create, if this repository is the right one",
+            Self::Unavailable => "nothing, if the store comes back; else look at the store and the network",
+            Self::Mismatch => "look which cluster the repository belongs to, and delete nothing",
+            Self::Local => "look at this machine: space, permissions, pgbackrest start after a stop",
+            Self::Config => "correct pgBackRest's configuration",
+            Self::Unknown => "read pgBackRest's message",
+        }
+    }
+
     /// The class of several failures together: the one that most needs a person, and `Gone` only if all are.
     #[must_use]
     pub fn join(classes: &[Self]) -> Option<Self> {

@@ -10,7 +10,7 @@ use crate::log;
 use crate::pgbackrest::run::Signals;
 use crate::settings::{self, CommonSettings, Environment, GetFlags, GetSettings, Seconds};
 use crate::wal::WalFile;
-use clap::Parser;
+use clap::{Command, CommandFactory as _, Parser};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,6 +42,12 @@ struct Arguments {
     no_fast_path: bool,
     #[command(flatten)]
     common: CommonArguments,
+}
+
+/// The command line, for the manual and the shells' completions.
+#[must_use]
+pub fn command() -> Command {
+    Arguments::command()
 }
 
 /// Runs the program: arguments, settings, get, exit code.

@@ -5,7 +5,7 @@ use super::setup::SetupArguments;
 use super::status::StatusArguments;
 use super::watch::WatchArguments;
 use crate::exit::{self, Exit};
-use clap::{Parser, Subcommand};
+use clap::{Command, CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
 
 pub(super) const PROGRAM: &str = "pgbackrest-guard";
@@ -25,6 +25,12 @@ enum Task {
     Setup(SetupArguments),
     Status(StatusArguments),
     Watch(WatchArguments),
+}
+
+/// The command line, for the manual and the shells' completions.
+#[must_use]
+pub fn command() -> Command {
+    Arguments::command()
 }
 
 /// Runs the program.

@@ -11,7 +11,7 @@ use crate::pgbackrest::run::Signals;
 use crate::push::{Context, Request, push};
 use crate::settings::{self, CommonSettings, DropMeasure, Environment, Mebibytes, PushFlags, PushSettings, Seconds};
 use crate::wal::{NotAWalFile, WalFile};
-use clap::Parser;
+use clap::{Command, CommandFactory as _, Parser};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -51,6 +51,12 @@ struct Arguments {
     no_fast_path: bool,
     #[command(flatten)]
     common: CommonArguments,
+}
+
+/// The command line, for the manual and the shells' completions.
+#[must_use]
+pub fn command() -> Command {
+    Arguments::command()
 }
 
 /// Runs the program: arguments, settings, push, exit code.
@@ -100,9 +106,14 @@ fn run(arguments: Arguments, signals: std::io::Result<Signals>) -> Result<Exit, 
         .pgdata
         .clone()
         .ok_or("no data directory: PGDATA names none with a PG_VERSION, and the working directory is none either")?;
-    let Ok(signals) = signals else {
-        tracing::error!("can't handle signals; PostgreSQL will try again");
-        return Ok(Exit::Unknown);
+    let signals = match signals {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::error!(
+                "can't handle signals: {error}; {file} is not stored, PostgreSQL keeps it and will try again"
+            );
+            return Ok(Exit::Unknown);
+        }
     };
     let request = Request {
         common,

@@ -67,10 +67,11 @@ impl<'f> Report<'f> {
             ),
             (Outcome::Inconclusive(_), Recovery::OneShot) => tracing::error!(
                 "{file} could not be asked for in {} s: {}; exit {} stops the server, so that it is not promoted on half \
-                 an archive: mend the repository and start the server again, nothing is lost",
+                 an archive; to do: {}, then start the server again: nothing is lost",
                 waited.as_secs(),
                 why(context, &attempt.failure),
-                exit.code()
+                exit.code(),
+                attempt.failure.class().remedy()
             ),
         }
     }

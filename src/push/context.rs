@@ -134,7 +134,10 @@ impl Context {
     fn backlog(&self, pg_wal: &Path) -> Option<u64> {
         let measured = self.measure(pg_wal);
         if let Err(error) = &measured {
-            tracing::warn!("can't measure the WAL in {}: {error}", pg_wal.display());
+            tracing::warn!(
+                "can't measure the WAL in {}: {error}; the backlog is unknown, nothing is given up for it",
+                pg_wal.display()
+            );
         }
         measured.ok().map(|backlog| backlog.bytes)
     }

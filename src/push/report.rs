@@ -59,21 +59,29 @@ pub(super) fn skipped(file: &WalFile, cause: Cause, kept: bool, facts: &Facts) {
 pub(super) fn outcome(file: &WalFile, attempt: &Attempt, failure: &Failure, fate: &Fate, facts: &Facts) {
     let why = why(attempt, failure);
     let space = space(facts);
+    let remedy = failure.class().remedy();
     match fate {
-        Fate::Retried => tracing::warn!("{file} is not stored: {why}; {space}; PostgreSQL keeps it and will try again"),
+        Fate::Retried => {
+            tracing::warn!(
+                "{file} is not stored: {why}; {space}; PostgreSQL keeps it and will try again; to do: {remedy}"
+            );
+        }
         Fate::Lost(cause, gap) => {
-            tracing::error!("dropping {file}: {why}, cause {}; {space}; recorded as lost in gap {gap}", cause.as_str());
+            let cause = cause.as_str();
+            tracing::error!(
+                "dropping {file}: {why}, cause {cause}; {space}; recorded as lost in gap {gap}; to do: {remedy}"
+            );
         }
         Fate::Overflowed(cause, folder) => {
             let cause = cause.as_str();
             tracing::error!(
-                "dropping {file} into the overflow folder {}: {why}, cause {cause}; {space}; nothing is lost",
+                "dropping {file} into the overflow folder {}: {why}, cause {cause}; {space}; nothing is lost; to do: {remedy}",
                 folder.display()
             );
         }
         Fate::Deferred(cause) => {
             tracing::warn!(
-                "deferring {file}: {why}, cause {}; {space}; a copy is kept to be pushed later",
+                "deferring {file}: {why}, cause {}; {space}; a copy is kept to be pushed later; to do: {remedy}",
                 cause.as_str()
             );
         }
@@ -86,7 +94,7 @@ pub(super) fn outcome(file: &WalFile, attempt: &Attempt, failure: &Failure, fate
         Fate::Kept(cause) => {
             let cause = cause.as_str();
             tracing::error!(
-                "{file} is not given up, though it should be ({why}, cause {cause}; {space}): that could not be recorded; PostgreSQL keeps it and will try again"
+                "{file} is not given up, though it should be ({why}, cause {cause}; {space}): that could not be recorded; PostgreSQL keeps it and will try again; to do: mend what the line before names, and {remedy}"
             );
         }
     }

@@ -65,7 +65,7 @@ fn every_ending_in_every_mode() {
                 // A standby that lives on the archive asks every few seconds.
                 1 if mode.is_standby() => drop(done.lacks("is in no repository")),
                 1 => drop(done.has("is in no repository: to PostgreSQL the archive ends before it")),
-                254 => drop(done.has("exit 254 stops the server").has("start the server again, nothing is lost")),
+                254 => drop(done.has("exit 254 stops the server").has("start the server again: nothing is lost")),
                 code => drop(done.has(&format!("exit {code}, the standby goes on and will ask again"))),
             }
         }

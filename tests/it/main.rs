@@ -10,11 +10,13 @@
 #[cfg(debug_assertions)]
 mod crash;
 mod docs;
+mod docs_blocks;
 mod full_disk;
 mod get_calls;
 mod get_standin;
 mod get_table;
 mod live;
+mod live_docs;
 mod live_get;
 mod live_get_ends;
 mod live_get_others;
@@ -44,6 +46,7 @@ mod outputs_reports;
 mod outputs_situations;
 mod outputs_snapshots;
 mod outputs_watch;
+mod package;
 mod push_classes;
 mod push_giving_up;
 mod push_settings;

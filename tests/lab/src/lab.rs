@@ -16,8 +16,8 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -38,6 +38,8 @@ struct Inner {
     folder: TempDir,
     user: Option<User>,
     next_port: AtomicU16,
+    /// Variables of every program.
+    exports: Mutex<Vec<(String, String)>>,
     /// Locked for as long as the laboratory lives.
     _owner: File,
 }
@@ -69,7 +71,7 @@ impl Lab {
         owner.lock().unwrap();
         let user = rustix::process::geteuid().is_root().then(unprivileged_user);
         let next_port = AtomicU16::new(5432);
-        let lab = Self { inner: Arc::new(Inner { folder, user, next_port, _owner: owner }) };
+        let lab = Self { inner: Arc::new(Inner { folder, user, next_port, exports: Mutex::default(), _owner: owner }) };
         lab.give(lab.path());
         lab
     }
@@ -98,7 +100,15 @@ impl Lab {
         if let Some(user) = &self.inner.user {
             command.env("USER", &user.name).uid(user.uid).gid(user.gid);
         }
+        let exports = self.inner.exports.lock().unwrap_or_else(PoisonError::into_inner);
+        command.envs(exports.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// Sets a variable for every program that is started from now on, a cluster's server among them.
+    pub fn export(&self, name: &str, value: &str) {
+        let mut exports = self.inner.exports.lock().unwrap_or_else(PoisonError::into_inner);
+        exports.push((name.to_owned(), value.to_owned()));
     }
 
     /// Copies a program into the laboratory's `bin`, where the unprivileged user can execute it.

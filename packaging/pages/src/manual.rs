@@ -1,0 +1,152 @@
+//! The manual pages: one a program, one a task of `pgbackrest-guard`, and one for the settings file.
+
+use clap::Command;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+/// The commented settings file: its comments are the page about it.
+const SETTINGS: &str = include_str!("../../pgbackrest-guard.toml");
+
+/// What an exit code of each program means, for what `--help` has no room.
+const EXIT_STATUS: &[(&str, &[(&str, &str)])] = &[
+    ("pgbackrest-guard", &[("0", "Done."), ("1", "Failed."), ("2", "The command line is wrong.")]),
+    (
+        "pgbackrest-guard-push",
+        &[
+            ("0", "The file is in every repository; or it was given up, and that is on record."),
+            ("2", "The command line is wrong, or the name is no WAL file's."),
+            ("63", "pgBackRest was ended, by a signal or because the server was shutting down."),
+            ("82", "pgBackRest took too long."),
+            (
+                "1 to 125",
+                "Not stored: PostgreSQL keeps the file and tries again. pgBackRest's own code where it has one.",
+            ),
+        ],
+    ),
+    (
+        "pgbackrest-guard-get",
+        &[
+            ("0", "The file is restored."),
+            ("1", "The file is in no repository, and every repository said so."),
+            ("2 to 125", "On a standby: the repository could not be asked. The server streams on and asks again."),
+            ("143", "It was told to end."),
+            ("254", "In a recovery: the repository could not be asked. The server stops instead of being promoted."),
+        ],
+    ),
+    (
+        "pgbackrest-guard-status",
+        &[
+            ("0", "A report was made, whatever it says."),
+            ("1", "The report could not be written."),
+            ("2", "The command line is wrong."),
+            ("0, 1, 2, 3", "With --output=nagios: ok, warning, critical, unknown."),
+        ],
+    ),
+    (
+        "pgbackrest-guard-watch",
+        &[
+            ("0", "It was told to end; or archiving is switched off; or --once is done."),
+            ("1", "Failed."),
+            ("2", "The command line is wrong, or there is no data directory."),
+        ],
+    ),
+    ("pgbackrest-guard-setup", &[("0", "Done."), ("1", "Failed."), ("2", "The command line is wrong.")]),
+    (
+        "pgbackrest-guard-run",
+        &[("any", "That of the command which it ran."), ("1", "Failed."), ("2", "The command line is wrong.")],
+    ),
+];
+
+/// Writes every page.
+pub(crate) fn write(folder: &Path) -> io::Result<()> {
+    let names: Vec<String> = pages().iter().map(name_of).collect();
+    for page in pages() {
+        write_page(folder, page, &names)?;
+    }
+    settings_page().to_writer(&mut File::create(folder.join("pgbackrest-guard.toml.5"))?)
+}
+
+/// A command for every page.
+fn pages() -> Vec<Command> {
+    let mut pages = Vec::new();
+    for mut program in crate::programs() {
+        program.build();
+        pages.extend(program.get_subcommands().cloned().map(|task| task.disable_version_flag(true)));
+        pages.push(program);
+    }
+    pages
+}
+
+/// The page's name, such as pgbackrest-guard-status for a task.
+fn name_of(command: &Command) -> String {
+    command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned()
+}
+
+fn write_page(folder: &Path, command: Command, all: &[String]) -> io::Result<()> {
+    let name = name_of(&command);
+    let has_tasks = command.has_subcommands();
+    let page = Man::new(command).title(name.to_uppercase()).section("1");
+    let page = page.source(concat!("pgbackrest-guard ", env!("CARGO_PKG_VERSION"))).manual("pgbackrest-guard");
+    let mut file = File::create(folder.join(format!("{name}.1")))?;
+    page.render_title(&mut file)?;
+    page.render_name_section(&mut file)?;
+    page.render_synopsis_section(&mut file)?;
+    page.render_description_section(&mut file)?;
+    page.render_options_section(&mut file)?;
+    if has_tasks {
+        page.render_subcommands_section(&mut file)?;
+    }
+    exit_status(&name).to_writer(&mut file)?;
+    files(&name, all).to_writer(&mut file)?;
+    file.flush()
+}
+
+fn exit_status(name: &str) -> Roff {
+    let mut roff = Roff::new();
+    let codes = EXIT_STATUS.iter().find(|(of, _)| *of == name).map_or(&[][..], |(_, codes)| codes);
+    if !codes.is_empty() {
+        roff.control("SH", ["EXIT STATUS"]);
+    }
+    for (code, meaning) in codes {
+        roff.control("TP", []).text([bold(*code)]).text([roman(*meaning)]);
+    }
+    roff
+}
+
+fn files(name: &str, all: &[String]) -> Roff {
+    let mut roff = Roff::new();
+    roff.control("SH", ["ENVIRONMENT"]);
+    roff.text([roman("In brackets behind an option: the variable that means the same, and the default.")]);
+    roff.control("SH", ["FILES"]);
+    roff.control("TP", []).text([bold("/etc/pgbackrest-guard.toml")]);
+    roff.text([roman("The settings, see pgbackrest-guard.toml(5).")]);
+    roff.control("TP", []).text([bold("PGDATA/.pgbackrest_guard/")]);
+    roff.text([roman("The ledger of what was given up, and files that are kept to be pushed later.")]);
+    roff.control("SH", ["SEE ALSO"]);
+    let others = all.iter().filter(|other| *other != name).map(|other| format!("{other}(1)"));
+    let others: Vec<String> = others.chain(["pgbackrest-guard.toml(5)", "pgbackrest(1)"].map(str::to_owned)).collect();
+    roff.text([roman(others.join(", "))]);
+    roff
+}
+
+/// The settings file as it is installed, in the page's own words and as it stands.
+fn settings_page() -> Roff {
+    let mut roff = Roff::new();
+    let source = concat!("pgbackrest-guard ", env!("CARGO_PKG_VERSION"));
+    roff.control("TH", ["PGBACKREST-GUARD.TOML", "5", "", source, "pgbackrest-guard"]);
+    roff.control("SH", ["NAME"]);
+    roff.text([roman("pgbackrest-guard.toml - settings of the programs of pgbackrest-guard")]);
+    roff.control("SH", ["DESCRIPTION"]);
+    roff.text([roman("/etc/pgbackrest-guard.toml as it is installed: every setting, its default and its meaning.")]);
+    roff.control("PP", []).control("nf", []);
+    for line in SETTINGS.lines() {
+        roff.text([roman(line)]);
+    }
+    roff.control("fi", []);
+    roff.control("SH", ["SEE ALSO"]);
+    roff.text([roman("pgbackrest-guard-push(1), pgbackrest-guard-get(1), pgbackrest-guard(1)")]);
+    roff
+}
