@@ -31,10 +31,10 @@ pub(crate) struct CommonArguments {
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// error, warn, info or debug [WAL_GUARD_LOG; info]
-    #[arg(long, value_name = "LEVEL")]
+    #[arg(long, value_name = "LEVEL", hide_short_help = true)]
     log_level: Option<Level>,
     /// text or json [WAL_GUARD_LOG_FORMAT; text]
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", hide_short_help = true)]
     log_format: Option<Format>,
 }
 
