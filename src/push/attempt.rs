@@ -16,10 +16,10 @@ use std::time::Duration;
 const INTERVAL: Duration = Duration::from_millis(250);
 /// How long a push may go on while the server shuts down.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
-/// The same once a push has been ended for this shutdown. PostgreSQL tries a file three times, and once the last
+/// The same once a push has held this shutdown up for as long, whether it was ended or failed by itself. PostgreSQL tries a file three times, and once the last
 /// checkpoint is written three times more (pgarch.c, `pgarch_MainLoop`, 15): with ten seconds for each, a hanging
 /// repository would hold the server up for 64 s, longer than `pg_ctl stop` waits.
-const SHUTDOWN_GRACE_AGAIN: Duration = Duration::from_secs(2);
+pub(super) const SHUTDOWN_GRACE_AGAIN: Duration = Duration::from_secs(2);
 
 /// Why pgBackRest was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

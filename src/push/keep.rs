@@ -4,6 +4,7 @@
 //! `.backup` file is never lost: without a timeline's history no restore can follow it. It is a few hundred bytes, so
 //! it is copied beside the ledger, for the watcher to push.
 
+use super::attempt::SHUTDOWN_GRACE_AGAIN;
 use super::context::{Context, seconds};
 use super::report;
 use crate::checkpoint;
@@ -75,7 +76,8 @@ fn holds(state: &State, file: &WalFile) -> bool {
 
 /// Notes a failure after which PostgreSQL tries again.
 pub(super) fn retry(context: &mut Context, counted: LastFailure, facts: &Facts) -> Fate {
-    let stop = context.request.data_directory.stopping_since().filter(|_| facts.ended_for_shutdown);
+    let held_up = facts.ended_for_shutdown || context.started.elapsed() >= SHUTDOWN_GRACE_AGAIN;
+    let stop = context.request.data_directory.stopping_since().filter(|_| held_up);
     context.update(|state| {
         count(state, counted);
         state.held_up_stop = stop.map(seconds);

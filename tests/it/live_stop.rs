@@ -106,6 +106,7 @@ fn a_push_that_is_killed_while_it_gives_up_leaves_nothing_unaccounted_for() {
     let live = Live::of(Mode::Sync).start();
     live.s3.revoke_key(KEY);
     live.write(30);
+    live.wait("one is given up", || live.postgres.ready().len() < 30);
     kill_a_push(&live);
     live.every_acknowledged_segment_is_accounted_for();
     live.wait_for_no_backlog();
