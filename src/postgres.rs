@@ -7,7 +7,7 @@
 
 use crate::data_directory::DataDirectory;
 use crate::settings::Connection;
-use crate::wal::SegmentSize;
+use crate::wal::{Lsn, SegmentName, SegmentSize, Timeline};
 use postgres::error::SqlState;
 use postgres::{Client, NoTls};
 use std::path::PathBuf;
@@ -67,6 +67,10 @@ pub struct Primary {
     /// Whether a push has succeeded since the last one failed. The archiver goes in order: what had failed is archived
     /// then, or given up.
     pub caught_up: bool,
+    /// The timeline that is written now.
+    pub timeline: Option<Timeline>,
+    /// Up to where WAL has been written.
+    pub position: Option<Lsn>,
 }
 
 /// Where the server is, and as whom to ask.
@@ -111,9 +115,10 @@ const ARCHIVER: &str = "select pg_is_in_recovery(), case when pg_is_in_recovery(
 
 const FACTS: &str = "select (select system_identifier from pg_control_system())::text, \
      (select setting::bigint from pg_settings where name = 'wal_segment_size'), \
-     archived_count, failed_count, last_archived_wal, extract(epoch from last_archived_time)::bigint, \
-     extract(epoch from last_failed_time)::bigint, extract(epoch from stats_reset)::bigint, \
-     coalesce(last_archived_time > last_failed_time, last_failed_time is null) from pg_stat_archiver";
+     archived_count, failed_count, last_archived_wal, floor(extract(epoch from last_archived_time))::bigint, \
+     floor(extract(epoch from last_failed_time))::bigint, floor(extract(epoch from stats_reset))::bigint, \
+     coalesce(last_archived_time > last_failed_time, last_failed_time is null), \
+     pg_walfile_name(pg_current_wal_lsn()), pg_current_wal_lsn()::text from pg_stat_archiver";
 
 impl Postgres {
     /// The server of a data directory: where its pid file says, unless the settings say otherwise.
@@ -183,6 +188,8 @@ impl Postgres {
                 last_failed_at: row.get(6),
                 stats_reset: row.get(7),
                 caught_up: row.get(8),
+                timeline: row.get::<_, String>(9).parse().ok().map(SegmentName::timeline),
+                position: row.get::<_, String>(10).parse().ok(),
             }))
         })
     }
@@ -255,6 +262,7 @@ impl Postgres {
             .dbname(database)
             .application_name("pgbackrest-guard")
             .connect_timeout(self.limit)
+            .tcp_user_timeout(self.limit)
             .options(&format!("-c statement_timeout={}", self.limit.as_millis()));
         config.connect(NoTls)
     }

@@ -54,12 +54,16 @@ pub(super) fn run(arguments: WatchArguments) -> Exit {
 }
 
 fn start(request: Request) -> Exit {
+    // systemd takes an end before this for a failure, and starts the watcher again and again.
+    let ready = || drop(sd_notify::notify(&[sd_notify::NotifyState::Ready]));
     if request.common.archiving_off {
         tracing::info!("archiving is switched off (WAL_ARCHIVE_BUCKET is empty): nothing to watch");
+        ready();
         return Exit::Success;
     }
     if let Some(why) = request.data_directory.invalid_bucket() {
         tracing::info!("archiving is switched off (.pgbackrest_invalid_bucket: {why}): nothing to watch");
+        ready();
         return Exit::Success;
     }
     let signals = match Signals::take() {

@@ -31,6 +31,7 @@ pub struct Status {
     /// 0 to 6 or 99.
     pub code: u32,
     /// `ok`, or what is wrong; for 99 `[ErrorName] text`.
+    #[serde(default)]
     pub message: String,
 }
 

@@ -7,6 +7,7 @@
 use serde::Deserialize;
 use std::fs::{self, File};
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -41,13 +42,36 @@ pub fn worker(lock_path: &Path, stanza: &str) -> Option<Worker> {
     Some(Worker { pid, group: super::progress::group(pid)? })
 }
 
-fn held(lock_path: &Path, stanza: &str, kind: &str, word: &str) -> Option<(PathBuf, u32)> {
+/// Whether anybody holds one of the stanza's locks of this `kind`, whatever it is and whatever the file says: the kernel
+/// lists who holds what (`/proc/locks`, proc(5)); pgBackRest takes its locks by flock(2).
+#[must_use]
+pub fn is_held(lock_path: &Path, stanza: &str, kind: &str) -> bool {
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let inodes = files(lock_path, stanza, kind).into_iter().filter_map(|path| Some(path.metadata().ok()?.ino()));
+    inodes.into_iter().any(|inode| locks.lines().any(|line| is_lock_of(line, inode)))
+}
+
+/// Whether a line of `/proc/locks`, such as `1: FLOCK  ADVISORY  WRITE 1234 fe:00:131073 0 EOF`, is a lock on an inode. A
+/// line with `->` is of one who waits.
+fn is_lock_of(line: &str, inode: u64) -> bool {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let of = fields.get(5).and_then(|file| file.rsplit(':').next()).and_then(|inode| inode.parse().ok());
+    fields.get(1) == Some(&"FLOCK") && of == Some(inode)
+}
+
+/// The stanza's lock files of this kind.
+fn files(lock_path: &Path, stanza: &str, kind: &str) -> Vec<PathBuf> {
     let prefix = format!("{stanza}-{kind}");
-    fs::read_dir(lock_path).ok()?.flatten().find_map(|entry| {
-        let name = entry.file_name().into_string().ok()?;
-        let is_lock = name.strip_prefix(&prefix)?.strip_suffix(".lock").is_some_and(is_repository);
-        let pid = holder(&entry.path()).filter(|_| is_lock)?;
-        runs(pid, word, stanza).then(|| (entry.path(), pid))
+    let is_lock =
+        |name: &str| name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".lock")).is_some_and(is_repository);
+    let entries = fs::read_dir(lock_path).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_name().to_str().is_some_and(is_lock)).map(|entry| entry.path()).collect()
+}
+
+fn held(lock_path: &Path, stanza: &str, kind: &str, word: &str) -> Option<(PathBuf, u32)> {
+    files(lock_path, stanza, kind).into_iter().find_map(|path| {
+        let pid = holder(&path)?;
+        runs(pid, word, stanza).then_some((path, pid))
     })
 }
 
@@ -98,5 +122,28 @@ mod tests {
         }
         assert_eq!(held_since(folder.path(), "main", "backup", "backup"), None);
         assert_eq!(held_since(&folder.path().join("nowhere"), "main", "backup", "backup"), None);
+    }
+
+    #[test]
+    fn a_lock_is_held_by_whoever_holds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = File::create(folder.path().join("main-archive.lock")).unwrap();
+        let held = |kind| is_held(folder.path(), "main", kind);
+        assert!(!held("archive"));
+        fs2::FileExt::try_lock_exclusive(&lock).unwrap();
+        assert!(held("archive") && !held("backup"));
+        assert!(
+            !is_held(folder.path(), "mai", "archive") && !is_held(&folder.path().join("nowhere"), "main", "archive")
+        );
+        drop(lock);
+        assert!(!held("archive"));
+    }
+
+    #[test]
+    fn one_who_waits_holds_no_lock() {
+        assert!(is_lock_of("3: FLOCK  ADVISORY  WRITE 41 fe:00:131073 0 EOF", 131_073));
+        assert!(!is_lock_of("3: FLOCK  ADVISORY  WRITE 41 fe:00:131073 0 EOF", 131));
+        assert!(!is_lock_of("3: -> FLOCK  ADVISORY  WRITE 41 fe:00:131073 0 EOF", 131_073));
+        assert!(!is_lock_of("3: POSIX  ADVISORY  WRITE 41 fe:00:131073 0 EOF", 131_073));
     }
 }

@@ -1,28 +1,36 @@
 //! Whether a running pgBackRest gets on.
 //!
 //! From 2.48 `info` reports a backup's size so far, but 2.45 does not, and asking it may hang on the very repository that
-//! the backup hangs on. The kernel knows for every version: the bytes that the processes of its group have read and
-//! written, sockets and pipes included (`rchar`, `wchar` of /proc/<pid>/io, proc(5)). pgBackRest's worker processes
-//! stay in the group of the process that starts them.
+//! the backup hangs on. The kernel knows for every version: the bytes that the processes of its group have written, sockets
+//! and pipes included (`wchar` of /proc/<pid>/io, proc(5)). What they have read says nothing: starting a program reads its
+//! libraries, and a parent is charged for the children that it has waited for. pgBackRest's worker processes stay in the
+//! group of the process that starts them.
 
+use std::collections::BTreeMap;
 use std::fs;
 
-/// The bytes that the processes of a group have moved so far; `None` when there is none that can be looked at.
+/// The bytes that the processes of a group have written so far; `None` when there is none that can be looked at.
 #[must_use]
 pub fn bytes_moved(group: u32) -> Option<u64> {
-    let mut moved = None;
+    bytes_moved_by_each(group).map(|moved| moved.into_values().sum())
+}
+
+/// The same by process.
+#[must_use]
+pub fn bytes_moved_by_each(group: u32) -> Option<BTreeMap<u32, u64>> {
+    let mut moved = BTreeMap::new();
     for entry in fs::read_dir("/proc").ok()?.flatten() {
         let path = entry.path();
-        let is_process =
-            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.parse::<u32>().is_ok());
-        if is_process && group_of(&fs::read_to_string(path.join("stat")).unwrap_or_default()) == Some(group) {
+        let pid = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u32>().ok());
+        let Some(pid) = pid else { continue };
+        if group_of(&fs::read_to_string(path.join("stat")).unwrap_or_default()) == Some(group) {
             let io = fs::read_to_string(path.join("io")).unwrap_or_default();
             if let Some(counted) = counted(&io) {
-                moved = Some(moved.unwrap_or(0) + counted);
+                moved.insert(pid, counted);
             }
         }
     }
-    moved
+    (!moved.is_empty()).then_some(moved)
 }
 
 /// The process group of a process.
@@ -42,7 +50,7 @@ fn counted(io: &str) -> Option<u64> {
     if io.is_empty() {
         return None;
     }
-    let fields = io.lines().filter_map(|line| line.strip_prefix("rchar: ").or_else(|| line.strip_prefix("wchar: ")));
+    let fields = io.lines().filter_map(|line| line.strip_prefix("wchar: "));
     Some(fields.filter_map(|count| count.trim().parse::<u64>().ok()).sum())
 }
 

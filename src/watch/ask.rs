@@ -15,7 +15,7 @@ const ASK_LIMIT: Duration = Duration::from_mins(1);
 /// How long a stanza may take to be created, and a file to be pushed.
 const WORK_LIMIT: Duration = Duration::from_mins(2);
 /// The longest answer that is taken in: a listing of 100,000 names is about 9 MiB.
-const LISTING_BYTES: usize = 16 << 20;
+pub(super) const LISTING_BYTES: usize = 16 << 20;
 /// How often the clock is looked at.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// Characters of pgBackRest's message in a line.

@@ -13,7 +13,8 @@ use crate::pgbackrest::output;
 use crate::pgbackrest::progress;
 use crate::pgbackrest::run::{self, Ended, Ending, Watch};
 use crate::session::Session;
-use crate::wal::{Lsn, SegmentName};
+use crate::wal::{Lsn, SegmentName, Timeline};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::process::Command;
 use std::sync::Arc;
@@ -46,31 +47,41 @@ pub(super) struct Backup {
 pub(super) struct Before {
     /// Why it was begun.
     pub(super) reason: Reason,
+    /// When, in seconds since 1970.
+    pub(super) started_at: i64,
     /// The gaps on record.
     pub(super) gaps: Gaps,
     /// When the gap marker was written.
     pub(super) marked_at: Option<SystemTime>,
     /// PostgreSQL's failures.
     pub(super) failures: Failures,
+    /// The timeline, and up to where WAL had been written: the backup begins there or later.
+    pub(super) position: Option<(Timeline, Lsn)>,
 }
 
 /// A backup that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Made {
-    /// Its label, and where it begins.
-    pub(super) start: BackupStart,
+    /// Its label, and where it begins; `None` where pgBackRest's lines were cut.
+    pub(super) start: Option<BackupStart>,
     /// What `expire` said, where it failed.
     pub(super) expire_failed: Option<String>,
 }
 
 impl Made {
-    /// Its kind, which its label ends in.
-    pub(super) fn kind(&self) -> &'static str {
-        match self.start.label.chars().last() {
+    /// Its kind, which its label ends in; the one that was asked for where there is none.
+    pub(super) fn kind(&self, asked: Kind) -> &'static str {
+        match self.start.as_ref().and_then(|start| start.label.chars().last()) {
             Some('F') => "full",
             Some('D') => "diff",
-            _ => "incr",
+            Some('I') => "incr",
+            _ => asked.as_str(),
         }
+    }
+
+    /// Its label, as far as that is known.
+    pub(super) fn label(&self) -> &str {
+        self.start.as_ref().map_or("its label is not known", |start| &start.label)
     }
 }
 
@@ -126,10 +137,10 @@ fn make(session: &Session, kind: Kind, stall: Duration, told: &AtomicBool) -> Re
     let ended = run(session.caller.command_saying(Verbosity::Info, arguments), &mut check);
     let text = printed(&ended);
     let made = match ended.ending {
-        Ending::Exited(0) => parse(&text).ok_or_else(|| "it says nothing of a label and a start".to_owned()),
-        other => Err(why(session, &other, &text, stall)),
-    }?;
-    Ok(Made { expire_failed: expire(session, told), ..made })
+        Ending::Exited(0) => parse(&text),
+        other => return Err(why(session, &other, &text, stall)),
+    };
+    Ok(Made { start: made, expire_failed: expire(session, told) })
 }
 
 /// Runs `expire`; what it said, where it failed.
@@ -168,31 +179,35 @@ fn why(session: &Session, ending: &Ending<Stop>, text: &str, limit: Duration) ->
     }
 }
 
-/// Bytes that pgBackRest has moved, and since when it has not moved more.
+/// Bytes that each of pgBackRest's processes has moved, and since when none has moved more.
 struct Progress {
-    moved: Option<u64>,
+    moved: Option<BTreeMap<u32, u64>>,
     since: Instant,
 }
 
 impl Progress {
     fn stands_still_for(&mut self, stall: Duration, group: u32) -> bool {
-        let moved = progress::bytes_moved(group);
-        // Telemetry that fails is no stall.
-        if moved.is_none() || moved != self.moved {
-            *self = Self { moved, since: Instant::now() };
+        let moved = progress::bytes_moved_by_each(group);
+        // Telemetry that fails is no stall. A process that comes or goes is no progress.
+        let grows = |now: &BTreeMap<u32, u64>| {
+            let before = self.moved.as_ref();
+            now.iter().any(|(pid, bytes)| before.and_then(|before| before.get(pid)).is_some_and(|known| bytes > known))
+        };
+        if self.moved.is_none() || moved.as_ref().is_none_or(grows) {
+            self.since = Instant::now();
         }
+        self.moved = moved;
         self.since.elapsed() >= stall
     }
 }
 
 /// The label and the start, from pgBackRest's lines.
-fn parse(text: &str) -> Option<Made> {
+fn parse(text: &str) -> Option<BackupStart> {
     let after = |mark: &str| text.lines().rev().find_map(|line| line.split_once(mark)).map(|(_, rest)| rest.trim());
     let label = after("new backup label = ")?.to_owned();
     let (segment, lsn) = after("backup start archive = ")?.split_once(", lsn = ")?;
     let (segment, lsn): (SegmentName, Lsn) = (segment.trim().parse().ok()?, lsn.trim().parse().ok()?);
-    let start = BackupStart { label, timeline: segment.timeline(), lsn: lsn.0 };
-    Some(Made { start, expire_failed: None })
+    Some(BackupStart { label, timeline: segment.timeline(), lsn: lsn.0 })
 }
 
 #[cfg(test)]
@@ -204,9 +219,11 @@ mod tests {
         let text = "INFO: execute non-exclusive backup start\n\
                     INFO: backup start archive = 000000030000000100000002, lsn = 1/2000028\n\
                     INFO: new backup label = 20261122-100000F_20261122-110000D\nINFO: full backup size = 1MB\n";
-        let made = parse(text).unwrap();
-        assert_eq!((made.start.label.as_str(), made.kind()), ("20261122-100000F_20261122-110000D", "diff"));
-        assert_eq!((made.start.timeline.0, made.start.lsn), (3, 0x1_0200_0028));
+        let start = parse(text).unwrap();
+        assert_eq!((start.timeline.0, start.lsn), (3, 0x1_0200_0028));
+        let made = Made { start: Some(start), expire_failed: None };
+        assert_eq!((made.label(), made.kind(Kind::Full)), ("20261122-100000F_20261122-110000D", "diff"));
+        assert_eq!(Made { start: None, expire_failed: None }.kind(Kind::Full), "full");
         assert_eq!(parse("INFO: new backup label = 20261122-100000F\n"), None);
     }
 }

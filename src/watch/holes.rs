@@ -4,7 +4,7 @@
 //! segment to the newest that PostgreSQL counts as archived; later walks begin where the last one ended.
 
 use super::Watcher;
-use super::ask::NoListing;
+use super::ask::{LISTING_BYTES, NoListing};
 use crate::classify::Class;
 use crate::decide::holes::{Listing, archived_up_to};
 use crate::ledger::gaps::{Cause, Loss};
@@ -37,7 +37,10 @@ impl Watcher {
                 continue;
             }
             let start = stanza.must_list_from(primary.system_id, key);
-            let (Some(id), Some(start)) = (stanza.archive_id(primary.system_id, key), start) else { continue };
+            let (Some(id), Some(start)) = (stanza.archive_id(primary.system_id, key), start) else {
+                walk = Walk::Broken;
+                continue;
+            };
             let from = self.walked.map_or(start, |walked| walked.max(start));
             let newest = stanza.newest_segment(primary.system_id, key);
             walk = match self.listing(Archive { key, id, newest }, from, archived, size) {
@@ -66,15 +69,25 @@ impl Watcher {
         let folder = format!("archive/{}/{}", self.request.common.stanza.value, archive.id);
         let (first, last) = (log_folder(from), log_folder(to));
         // Most walks end in the folder in which they begin.
-        let is_one = first == last;
-        let text = if is_one {
-            self.list(&["repo-ls", &repo, &format!("{folder}/{first}")].map(OsStr::new))?
+        let folders = if first == last {
+            vec![first.clone()]
         } else {
-            self.list(&["repo-ls", &repo, "--recurse", &folder].map(OsStr::new))?
+            let names = self.list(&["repo-ls", &repo, &folder].map(OsStr::new))?;
+            let names =
+                names.lines().filter(|name| name.len() == first.len() && (first.as_str()..=&last).contains(name));
+            names.map(str::to_owned).collect()
         };
+        let mut text = String::new();
+        for name in &folders {
+            text.push_str(&self.list(&["repo-ls", &repo, &format!("{folder}/{name}")].map(OsStr::new))?);
+            text.push('\n');
+            if text.len() > LISTING_BYTES {
+                return Err(NoListing::TooLong);
+            }
+        }
         let listing = Listing::parse(&text, size);
         match archive.newest {
-            Some(newest) if (!is_one || log_folder(newest) == first) && !listing.holds(newest, size) => {
+            Some(newest) if folders.contains(&log_folder(newest)) && !listing.holds(newest, size) => {
                 Err(NoListing::Failed(format!("it does not show {newest}, which pgbackrest info names")))
             }
             _ => Ok(listing),

@@ -50,8 +50,10 @@ impl Watcher {
     /// loss.
     fn marker_is_explained(&self, state: &State) -> bool {
         let Some(at) = self.marked_at().and_then(seconds) else { return false };
-        let newest = state.gaps.iter().map(|gap| gap.last_at).max();
-        newest.is_some_and(|loss| at <= loss.saturating_add(MARKING))
+        state
+            .gaps
+            .iter()
+            .any(|gap| (gap.last_at.saturating_sub(MARKING)..=gap.last_at.saturating_add(MARKING)).contains(&at))
     }
 
     fn remove_marker_without_gap(&mut self) {

@@ -31,6 +31,7 @@ impl Watcher {
         match self.state_file() {
             Ok(file) => {
                 self.forget_what_is_foreign(&file);
+                self.write_what_is_unwritten();
                 for key in KEYS {
                     if file.is_corrupt(key) {
                         self.warn(key, format!(".pgbackrest_backup_state: {key} is no number and counts as unset"));
@@ -38,12 +39,13 @@ impl Watcher {
                 }
                 let now = self.now();
                 let file = self.state_file().unwrap_or(file);
-                let past = |key: &str| file.number(key).filter(|at| *at <= now);
+                let number = |key: &str| self.unwritten.get(key).copied().unwrap_or_else(|| file.number(key));
+                let past = |key: &str| number(key).filter(|at| *at <= now);
                 self.memory.last_full_at = past("last_full_at");
                 self.memory.last_diff_at = past("last_diff_at");
                 self.memory.last_verify_at = past("last_catalog_verify_at");
-                let count = file.number("last_full_failed_count").unwrap_or(0);
-                self.proven = Failures { count, since: file.number(STATS_RESET) };
+                let count = number("last_full_failed_count").unwrap_or(0);
+                self.proven = Failures { count, since: number(STATS_RESET) };
                 true
             }
             Err(error) => {
@@ -56,7 +58,12 @@ impl Watcher {
     /// Stamps that were made for another cluster, data directory or repository count as unset.
     fn forget_what_is_foreign(&mut self, file: &StateFile) {
         let Some(state) = self.ledger_state() else { return };
-        let identity = serde_json::to_vec(&state.identity).unwrap_or_default();
+        // The backups are in the first repository: another one beside it changes nothing.
+        let mut identity = state.identity;
+        if let Some(repositories) = &mut identity.repositories {
+            repositories.truncate(1);
+        }
+        let identity = serde_json::to_vec(&identity).unwrap_or_default();
         let fingerprint = i64::from(crc32fast::hash(&identity));
         match file.number(FINGERPRINT) {
             Some(known) if known == fingerprint => {}
@@ -66,6 +73,7 @@ impl Watcher {
                 );
                 self.note(&KEYS.map(|key| (key, None)));
                 (self.walked, self.memory) = (None, Memory::default());
+                self.unwritten.clear();
                 self.note(&[(FINGERPRINT, Some(fingerprint))]);
             }
             None => self.note(&[(FINGERPRINT, Some(fingerprint))]),
@@ -79,8 +87,15 @@ impl Watcher {
         self.note(&[("last_full_failed_count", Some(failures.count)), (STATS_RESET, failures.since)]);
     }
 
+    fn write_what_is_unwritten(&mut self) {
+        let stamps: Vec<_> = self.unwritten.iter().map(|(key, value)| (*key, *value)).collect();
+        if !stamps.is_empty() {
+            self.note(&stamps);
+        }
+    }
+
     /// Writes stamps into the state file and remembers them.
-    pub(super) fn note(&mut self, stamps: &[(&str, Option<i64>)]) {
+    pub(super) fn note(&mut self, stamps: &[(&'static str, Option<i64>)]) {
         let write = || self.state_file().and_then(|mut file| file.set(stamps)).map_err(|error| error.to_string());
         // Under the ledger's lock: two watchers may share the file.
         let written = match &self.ledger {
@@ -88,8 +103,17 @@ impl Watcher {
             None => write(),
         };
         match written {
-            Ok(()) => drop(self.said.remove("state file")),
-            Err(error) => self.warn("state file", format!(".pgbackrest_backup_state can't be written: {error}")),
+            Ok(()) => {
+                self.said.remove("state file");
+                self.unwritten.retain(|key, _| !stamps.iter().any(|(written, _)| written == key));
+            }
+            Err(error) => {
+                self.unwritten.extend(stamps.iter().copied());
+                self.warn(
+                    "state file",
+                    format!(".pgbackrest_backup_state can't be written: {error}; tried again at each poll"),
+                );
+            }
         }
         for (key, value) in stamps {
             match *key {

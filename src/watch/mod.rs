@@ -83,6 +83,8 @@ pub struct Watcher {
     started: Instant,
     heal_failures: BTreeMap<String, u32>,
     unhealable: BTreeSet<String>,
+    /// Stamps that could not be written: they count all the same, and are written as soon as that is possible.
+    unwritten: BTreeMap<&'static str, Option<i64>>,
     /// When leftovers of killed programs were last looked for.
     swept: Option<Instant>,
 }
@@ -111,6 +113,7 @@ impl Watcher {
             started: Instant::now(),
             heal_failures: BTreeMap::new(),
             unhealable: BTreeSet::new(),
+            unwritten: BTreeMap::new(),
             swept: None,
         }
     }

@@ -4,8 +4,9 @@ use super::Watcher;
 use super::backup::{Backup, Before, Made};
 use super::repair::Candidate;
 use crate::checkpoint;
+use crate::data_directory::Recovery;
 use crate::decide::watch::{Action, AfterCatalog, Kind, Observation, Reason, after_catalog, backoff, decide};
-use crate::ledger::gaps::LossesBefore;
+use crate::ledger::gaps::{Cause, LossesBefore};
 use crate::ledger::state::State;
 use crate::log;
 use crate::pgbackrest::info::{Catalog, Doubt};
@@ -37,7 +38,19 @@ impl Watcher {
                 return false;
             }
         };
-        if let Some(why) = self.request.data_directory.invalid_bucket() {
+        let directory = &self.request.data_directory;
+        if directory.recovery() == Recovery::Standby {
+            self.say(
+                "iteration",
+                "iteration skipped: this data directory is a standby's, though a primary answers".to_owned(),
+            );
+        } else if directory.control().is_some_and(|control| control.system_id != primary.system_id) {
+            let path = directory.path().display();
+            self.warn(
+                "iteration",
+                format!("iteration skipped: the server that answers is not that of {path}; see PGHOST and PGPORT"),
+            );
+        } else if let Some(why) = directory.invalid_bucket() {
             self.say("iteration", format!("iteration skipped: archiving is switched off ({why})"));
         } else if let Err(error) = self.open_files() {
             self.warn("iteration", format!("iteration skipped: {}", log::chain(&error)));
@@ -56,7 +69,7 @@ impl Watcher {
         let candidates = self.repairable(&state);
         let seen = self.observe(primary, &state, &candidates);
         self.note_commits(primary, &state);
-        self.look_for_wedge(primary);
+        self.look_for_wedge();
         let mut candidates = Some(candidates);
         for action in decide(&seen, &self.memory, &self.schedule()) {
             if self.is_told() {
@@ -68,20 +81,26 @@ impl Watcher {
                 Action::ProveContinuity => self.prove_continuity(primary),
                 Action::Repair => self.repair_now(candidates.take().unwrap_or_default(), primary),
                 Action::Backup(_, Reason::Gap) if self.is_sealed_already(primary) => {}
-                Action::Backup(kind, reason) => self.start_backup(kind, reason),
+                Action::Backup(_, Reason::Unproven) if !self.failures.are_newer_than(self.proven) => {}
+                Action::Backup(kind, reason) => self.start_backup(kind, reason, primary),
             }
         }
         self.clear_marker();
     }
 
     fn observe(&self, primary: &Primary, state: &State, candidates: &[Candidate]) -> Observation {
+        let now = self.now();
+        let past = |at: &i64| *at <= now;
         let ours = state.push.last_failure.as_ref().map(|failure| failure.at);
+        // What pgBackRest drops by itself is counted by nobody else.
+        let dropped = state.gaps.open().filter(|gap| gap.cause != Cause::FoundMissing).map(|gap| gap.last_at);
+        let failures = primary.last_failed_at.into_iter().chain(ours).chain(dropped);
         Observation {
-            now: self.now(),
+            now,
             gap: self.gap_needs_a_backup(state),
             repairable: !candidates.is_empty(),
             healable: candidates.iter().any(Candidate::is_in_a_gap),
-            last_failure_at: primary.last_failed_at.max(ours),
+            last_failure_at: failures.filter(past).max(),
             backup_runs: self.backup.is_some(),
             unproven: self.failures.are_newer_than(self.proven) && primary.caught_up,
         }
@@ -138,9 +157,9 @@ impl Watcher {
                     tracing::warn!("catalog shows no full backup despite local state: clearing last_full_at");
                     self.note(&[("last_full_at", None), ("last_diff_at", None)]);
                 }
-                self.take_first_full();
+                self.take_first_full(primary);
             }
-            AfterCatalog::CreateStanza => self.stanza(now),
+            AfterCatalog::CreateStanza => self.stanza(now, primary),
             AfterCatalog::BackOff => self.inconclusive(&catalog, now),
         }
     }
@@ -151,12 +170,12 @@ impl Watcher {
         self.warn("catalog", format!("catalog check {catalog}; asked again in {wait} s"));
     }
 
-    fn stanza(&mut self, now: i64) {
+    fn stanza(&mut self, now: i64, primary: &Primary) {
         match self.create_stanza() {
             Ok(()) => {
                 tracing::info!("stanza-create completed");
                 self.memory.dark = false;
-                self.take_first_full();
+                self.take_first_full(primary);
             }
             Err(why) => {
                 self.memory.inconclusive_at = Some(now);
@@ -166,16 +185,16 @@ impl Watcher {
     }
 
     /// The first full backup, unless one has just failed.
-    fn take_first_full(&mut self) {
+    fn take_first_full(&mut self, primary: &Primary) {
         let now = self.now();
         let wait = i64::try_from(backoff(&self.memory, &self.schedule())).unwrap_or(i64::MAX);
         let failed = self.memory.backup_failed_at.is_some_and(|at| at <= now && now - at < wait);
         if self.backup.is_none() && !failed && !self.told {
-            self.start_backup(Kind::Full, Reason::NoFull);
+            self.start_backup(Kind::Full, Reason::NoFull, primary);
         }
     }
 
-    fn start_backup(&mut self, kind: Kind, reason: Reason) {
+    fn start_backup(&mut self, kind: Kind, reason: Reason, primary: &Primary) {
         if self.backup.is_some() || self.told || self.memory.dark {
             return;
         }
@@ -189,7 +208,14 @@ impl Watcher {
         tracing::info!("{line}");
         let stall = self.request.watch.stall.duration();
         let gaps = self.ledger_state().map(|state| state.gaps).unwrap_or_default();
-        let before = Before { reason, gaps, marked_at: self.marked_at(), failures: self.failures };
+        let before = Before {
+            reason,
+            started_at: self.now(),
+            gaps,
+            marked_at: self.marked_at(),
+            failures: self.failures,
+            position: primary.timeline.zip(primary.position),
+        };
         self.backup = Some(Backup::start(&self.session, kind, stall, before));
         checkpoint::reached("backup-begun");
     }
@@ -199,7 +225,7 @@ impl Watcher {
         let Some(result) = self.backup.as_ref().and_then(Backup::result) else { return false };
         let Some(backup) = self.backup.take() else { return false };
         match result {
-            Ok(made) => self.backup_made(&backup, &made),
+            Ok(made) => self.backup_made(&backup, made),
             Err(why) => {
                 self.memory.backup_failed_at = Some(self.now());
                 let wait = backoff(&self.memory, &self.schedule());
@@ -209,28 +235,32 @@ impl Watcher {
         true
     }
 
-    fn backup_made(&mut self, backup: &Backup, made: &Made) {
+    fn backup_made(&mut self, backup: &Backup, made: Made) {
         checkpoint::reached("backup-made");
+        let made = self.with_start(backup, made);
         let now = self.now();
         self.memory.backup_failed_at = None;
         let mut stamps = vec![("last_diff_at", Some(now))];
-        if made.kind() == "full" {
+        let kind = made.kind(backup.kind);
+        if kind == "full" {
             stamps.push(("last_full_at", Some(now)));
         }
         self.note(&stamps);
         self.note_proven(backup.before.failures);
         checkpoint::reached("backup-noted");
-        tracing::info!("backup --type={} completed: {}", made.kind(), made.start.label);
+        tracing::info!("backup --type={kind} completed: {}", made.label());
         if let Some(why) = &made.expire_failed {
             tracing::warn!(
                 "expire failed, the backup is good: {why}; what should have expired stays until the next backup"
             );
         }
-        let sealed = self.seal(&made.start, LossesBefore::OnRecord(&backup.before.gaps));
-        // A gap that a backup does not seal is not sealed by the next one at once.
-        let in_vain = backup.before.reason == Reason::Gap && backup.before.gaps.any_open() && sealed == 0;
-        self.memory.unsealed_at = in_vain.then_some(now);
+        let losses = LossesBefore::OnRecord(&backup.before.gaps);
+        let sealed = made.start.as_ref().map_or(0, |start| self.seal(start, losses));
         self.marker_is_covered(backup);
+        // A gap that a backup does not seal is not sealed by the next one at once.
+        let left = backup.before.gaps.any_open() && sealed == 0
+            || backup.before.marked_at.is_some() && self.marked_at().is_some();
+        self.memory.unsealed_at = (backup.before.reason == Reason::Gap && left).then_some(now);
         let (signals, told) = (&self.signals, &mut self.told);
         if let Err(error) = self.server.anchor(&mut || is_told(signals, told)) {
             tracing::warn!("no anchor for recovery_target_time: {}; nothing needs to be done", log::chain(&error));
@@ -244,12 +274,16 @@ impl Watcher {
     }
 
     fn archive_lock_is_held(&self) -> bool {
-        locks::worker(&self.lock_path().unwrap_or_default(), &self.request.common.stanza.value).is_some()
+        let stanza = &self.request.common.stanza.value;
+        self.lock_path()
+            .is_some_and(|path| locks::worker(&path, stanza).is_some() || locks::is_held(&path, stanza, "archive"))
     }
 
     fn lock_is_held(&self, kind: &str, word: &str) -> bool {
         let stanza = &self.request.common.stanza.value;
-        self.lock_path().is_some_and(|path| locks::held_since(&path, stanza, kind, word).is_some())
+        self.lock_path().is_some_and(|path| {
+            locks::held_since(&path, stanza, kind, word).is_some() || locks::is_held(&path, stanza, kind)
+        })
     }
 
     pub(super) fn lock_path(&self) -> Option<PathBuf> {

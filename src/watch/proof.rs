@@ -6,6 +6,7 @@
 //! that a person took.
 
 use super::Watcher;
+use super::backup::Made;
 use super::holes::Walk;
 use crate::checkpoint;
 use crate::decide::watch::PROOFS;
@@ -40,7 +41,7 @@ impl Watcher {
                 Walk::TooLong => self.not_proven(PROOFS),
             }
         }
-        self.seal_by_catalog(stanza, primary.system_id);
+        self.seal_by_catalog(stanza, primary);
     }
 
     fn not_proven(&mut self, tries: u32) {
@@ -51,23 +52,50 @@ impl Watcher {
     /// Whether the catalog already holds what a backup for a gap would be taken for.
     pub(super) fn is_sealed_already(&mut self, primary: &Primary) -> bool {
         if let Ok(stanza) = self.info() {
-            self.seal_by_catalog(&stanza, primary.system_id);
+            if !stanza.repo.is_empty() && !stanza.repo.iter().any(|repo| stanza.is_readable(repo.key)) {
+                self.memory.backup_failed_at = Some(self.now());
+                self.warn("backup", "no backup is begun: no repository can be read".to_owned());
+                return true;
+            }
+            self.seal_by_catalog(&stanza, primary);
         }
         self.clear_marker();
         let open = self.ledger_state().is_none_or(|state| state.gaps.any_open());
         !open && !self.request.data_directory.gap_marker().exists()
     }
 
-    fn seal_by_catalog(&mut self, stanza: &Stanza, system_id: u64) {
+    /// Only by backups on the timeline that is written now: one on another need not descend from the gap's.
+    fn seal_by_catalog(&mut self, stanza: &Stanza, primary: &Primary) {
+        let system_id = primary.system_id;
         for backup in stanza.good_backups(system_id) {
             let open = self.ledger_state().is_some_and(|state| state.gaps.any_open());
-            if let (true, Some(start)) = (open, start_of(backup)) {
+            let start = start_of(backup).filter(|start| Some(start.timeline) == primary.timeline);
+            if let (true, Some(start)) = (open, start) {
                 self.seal(&start, LossesBefore::StartedAt(backup.timestamp.start));
             }
         }
-        if let Some(newest) = stanza.good_backups(system_id).map(|backup| backup.timestamp.start).max() {
+        let of_now = |backup: &&Backup| start_of(backup).is_some_and(|start| Some(start.timeline) == primary.timeline);
+        if let Some(newest) = stanza.good_backups(system_id).filter(of_now).map(|backup| backup.timestamp.start).max() {
             self.marker_is_older_than(newest);
         }
+    }
+
+    /// A backup whose lines did not say where it begins: the catalog knows; else it began where WAL was written to when it
+    /// was asked for, or later.
+    pub(super) fn with_start(&mut self, asked: &super::backup::Backup, made: Made) -> Made {
+        if made.start.is_some() {
+            return made;
+        }
+        let (system_id, since) = (self.system_id.unwrap_or(0), asked.before.started_at);
+        let listed = self.info().ok().and_then(|stanza| {
+            let newest = stanza.good_backups(system_id).filter(|backup| backup.timestamp.start >= since).last();
+            newest.and_then(start_of)
+        });
+        let at_least = asked.before.position.map(|(timeline, position)| {
+            let label = format!("a {} backup of {}", asked.kind.as_str(), jiff::Timestamp::now());
+            BackupStart { label, timeline, lsn: position.0 }
+        });
+        Made { start: listed.or(at_least), ..made }
     }
 
     /// Seals the gaps that ended before a backup began. How many.

@@ -27,6 +27,8 @@ const TOO_OFTEN: u32 = 10;
 /// that the repository holds with other content (45).
 const ABOUT_THE_FILE: [&str; 2] = ["pgBackRest 44:", "pgBackRest 45:"];
 
+/// Why a lost segment can't be healed any more: nobody's failure.
+const RECYCLED: &str = "PostgreSQL has recycled it meanwhile";
 /// The folder of copies that are being pushed, in the state directory.
 const COPIES: &str = "heal";
 /// After how long a copy or a temporary file is a killed program's.
@@ -79,8 +81,15 @@ impl Watcher {
         let archives = match self.info() {
             Ok(stanza) => {
                 let of_repo = |key: u32| Some((key, stanza.archive_id(system_id, key)?.to_owned()));
-                let keys: Vec<u32> = stanza.repo.iter().map(|repo| repo.key).collect();
-                keys.into_iter().filter_map(of_repo).collect::<Vec<_>>()
+                let configured = self.session.config.as_ref().map(crate::pgbackrest::config::Config::repositories);
+                let keys = configured.unwrap_or_default();
+                let archives: Vec<_> = keys.iter().filter_map(|key| of_repo(*key)).collect();
+                if archives.len() < keys.len() {
+                    let why = "not every repository can be asked for this cluster's archive";
+                    self.warn("repair", format!("nothing can be healed now: {why}"));
+                    return false;
+                }
+                archives
             }
             Err(why) => {
                 self.warn("repair", format!("nothing can be healed now: {why}"));
@@ -111,6 +120,9 @@ impl Watcher {
     /// Says why a file could not be pushed again. Whether it makes sense to go on with the others now.
     fn goes_on_after(&mut self, candidate: &Candidate, why: &str) -> bool {
         let name = candidate.file.to_string();
+        if why == RECYCLED {
+            return true;
+        }
         if ABOUT_THE_FILE.iter().any(|code| why.starts_with(code)) {
             tracing::error!("{} can't be pushed again and is left where it is: {why}", candidate.path.display());
             self.unhealable.insert(name);
@@ -187,7 +199,11 @@ impl Watcher {
         let heal = self.ledger.as_ref().ok_or("there is no ledger")?.folder().join(COPIES);
         let failed = |error: std::io::Error| format!("can't copy it: {error}");
         durable::create_private_folder(&heal).map_err(failed)?;
-        let mut source = File::open(path).map_err(failed)?;
+        let gone = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotFound => RECYCLED.to_owned(),
+            _ => failed(error),
+        };
+        let mut source = File::open(path).map_err(gone)?;
         let inode = source.metadata().map_err(failed)?.ino();
         durable::copy_into(&mut source, &heal, &file.to_string()).map_err(failed)?;
         let copy = heal.join(file.to_string());
@@ -197,7 +213,7 @@ impl Watcher {
             return Ok(copy);
         }
         let _ = fs::remove_file(&copy);
-        Err("PostgreSQL has recycled it meanwhile".to_owned())
+        Err(RECYCLED.to_owned())
     }
 
     /// The files of open gaps that still lie whole in `pg_wal`, oldest first.
@@ -233,6 +249,7 @@ impl Watcher {
         let size: SegmentSize = header.segment_size;
         size.bytes() == length
             && Some(header.system_id) == self.system_id
+            && header.timeline <= segment.timeline()
             && Some(header.page_address) == segment.number(size).checked_mul(size.bytes())
     }
 }

@@ -7,17 +7,15 @@ use crate::checkpoint;
 use crate::decide::wedge::{PATIENCE, Remedy, Seen};
 use crate::pgbackrest::locks::{self, Worker};
 use crate::pgbackrest::progress;
-use crate::postgres::Primary;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 impl Watcher {
     /// Ends a worker that is wedged; sends SIGKILL to one that has not ended since.
-    pub(super) fn look_for_wedge(&mut self, primary: &Primary) {
+    pub(super) fn look_for_wedge(&mut self) {
         let stanza = &self.request.common.stanza.value;
         let worker = self.lock_path().and_then(|path| locks::worker(&path, stanza));
         let seen = Seen {
             wal_waits: self.request.data_directory.wal_waits(),
-            archived_count: primary.archived_count,
             moved: worker.as_ref().and_then(|worker| progress::bytes_moved(worker.group)),
             worker,
         };
@@ -36,6 +34,9 @@ impl Watcher {
                     worker.pid
                 );
                 signal(&worker, Signal::KILL);
+                if let Some(group) = i32::try_from(worker.group).ok().and_then(Pid::from_raw) {
+                    let _ = kill_process_group(group, Signal::KILL);
+                }
             }
             None => {}
         }

@@ -1,7 +1,7 @@
 //! The watcher on a disk without a byte left: its stamps stay what they were, and nothing is concluded from that.
 
 use crate::full_disk::Disk;
-use crate::watch_scene::{now, scene_in};
+use crate::watch_scene::{SOON, now, scene_in};
 use pgbackrest_guard_lab::Lab;
 
 #[test]
@@ -18,12 +18,17 @@ fn live_stamps_survive_a_full_disk() {
     assert!(kept.contains("guard_identity=") && kept.contains(&format!("last_full_at={full_at}")), "{kept}");
     // What PostgreSQL wants to write meanwhile fits into the segments that it has.
     disk.fill();
-    let said = scene.once(&[("WAL_BACKUP_FULL_INTERVAL_SECONDS", "3600"), ("WAL_HEARTBEAT_DISABLED", "1")]);
-    assert!(said.contains("backup --type=full completed"), "{said}");
-    assert!(said.contains(".pgbackrest_backup_state can't be written: No space left on device"), "{said}");
+    let before = scene.calls("backup");
+    let watcher = scene.start(&[("WAL_BACKUP_FULL_INTERVAL_SECONDS", "3600"), ("WAL_HEARTBEAT_DISABLED", "1")]);
+    watcher.wait_for(".pgbackrest_backup_state can't be written: No space left on device");
+    watcher.wait_for("backup --type=full completed");
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    assert_eq!(scene.calls("backup") - before, 1, "what can't be written is remembered: {}", watcher.said());
     assert_eq!(scene.state(), kept, "whole, and as it was");
     disk.empty();
-    let said = scene.once(&[("WAL_BACKUP_FULL_INTERVAL_SECONDS", "3600")]);
-    assert!(said.contains("backup --type=full completed"), "{said}");
-    assert!(!scene.state().contains(&format!("last_full_at={full_at}")) && scene.state().contains("theirs=kept"));
+    let is_written = || !scene.state().contains(&format!("last_full_at={full_at}"));
+    scene.cluster.wait_until("the stamps are written", SOON, is_written);
+    let said = watcher.end();
+    assert_eq!(scene.calls("backup") - before, 1, "{said}");
+    assert!(scene.state().contains("last_full_at=") && scene.state().contains("theirs=kept"), "{}", scene.state());
 }

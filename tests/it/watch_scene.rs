@@ -3,6 +3,7 @@
 use pgbackrest_guard::ledger::Ledger;
 use pgbackrest_guard::ledger::gaps::{Cause, GapState, Loss};
 use pgbackrest_guard::ledger::state::Identity;
+use pgbackrest_guard::wal::SegmentSize;
 use pgbackrest_guard_lab::{Cluster, Lab, Signal};
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -131,6 +132,8 @@ impl Scene {
         };
         ledger
             .update(|state| {
+                // As the laboratory's clusters have them.
+                state.segment_size = SegmentSize::try_from(1 << 20).ok();
                 let size = state.segment_size();
                 state.gaps.record(&loss, size);
             })

@@ -2,7 +2,7 @@
 
 use crate::watch_scene::{SOON, now, scene};
 use pgbackrest_guard::ledger::gaps::GapState;
-use pgbackrest_guard_lab::{Lab, Signal, StopMode};
+use pgbackrest_guard_lab::{Cluster, Lab, Signal, StopMode};
 use std::fs;
 use std::time::Duration;
 
@@ -101,8 +101,8 @@ fn live_a_failed_backup_waits_and_the_type_that_was_made_is_recorded() {
 #[test]
 fn live_a_backup_that_stands_still_is_ended() {
     let scene = scene();
-    scene.info(2, None).on("backup", "exec sleep 300\n");
-    let said = scene.once(&[("WAL_BACKUP_STALL_SECONDS", "1")]);
+    scene.info(2, None).on("backup", "while :; do sleep 1; done\n");
+    let said = scene.once(&[("WAL_BACKUP_STALL_SECONDS", "3")]);
     assert!(said.contains("backup --type=full failed: stalled"), "{said}");
 }
 
@@ -201,4 +201,68 @@ fn live_a_file_that_the_repository_holds_with_other_content_blocks_no_other() {
     assert!(said.contains(&format!("{bad} can't be pushed again and is left where it is: pgBackRest 45")), "{said}");
     assert!(said.contains(&format!("{good} is stored")), "{said}");
     assert!(overflow.join(bad).exists() && !overflow.join(good).exists());
+}
+
+#[test]
+fn live_a_backup_that_says_nothing_is_one_all_the_same() {
+    let scene = scene();
+    scene.all_is_well().lose("000000010000000000000001", now() - 100);
+    let said = scene.info(0, Some("false")).on("backup", "exit 0").once(&[]);
+    assert!(said.contains("backup --type=full completed: a full backup of "), "{said}");
+    assert_eq!(scene.gaps(), [GapState::Sealed], "it began where WAL was written to by then, or later");
+    assert!(scene.state().contains("last_full_at="), "{}", scene.state());
+}
+
+#[test]
+fn live_a_backup_on_another_timeline_seals_nothing() {
+    let scene = scene();
+    scene.backups_are_listed("7F/2000028").all_is_well().lose("000000010000000000000001", now() - 100);
+    let made = scene.lab.path().join("standin/answer/made");
+    fs::write(&made, now().to_string()).unwrap();
+    // Somebody's copy of the cluster was promoted, and archives here too.
+    let foreign = fs::read_to_string(scene.lab.path().join("standin/answer/info.sh")).unwrap();
+    scene.on(
+        "info",
+        &foreign.replace("\"start\":\"000000010000000000000001\"", "\"start\":\"000000020000000000000001\""),
+    );
+    let said = scene.on("backup", "exit 55").once(&[]);
+    assert!(said.contains("running pgbackrest backup --type=full") && !said.contains("sealed by"), "{said}");
+    assert_eq!(scene.gaps(), [GapState::Open]);
+}
+
+#[test]
+fn live_no_stanza_is_created_and_no_backup_begun_while_somebody_holds_the_lock() {
+    let scene = scene();
+    let lock = |name: &str| {
+        let file = fs::File::create(scene.lab.path().join("standin/lock").join(name)).unwrap();
+        fs2::FileExt::try_lock_exclusive(&file).unwrap();
+        file
+    };
+    let archive = lock("main-archive.lock");
+    let said = scene.info(1, None).once(&[]);
+    assert!(said.contains("catalog check inconclusive"), "{said}");
+    assert_eq!(scene.calls("stanza-create"), 0);
+    drop(archive);
+    let backup = lock("main-backup.lock");
+    let said = scene.info(2, None).once(&[]);
+    assert!(said.contains("another process holds pgBackRest's backup lock"), "{said}");
+    assert_eq!(scene.calls("backup"), 0);
+    drop(backup);
+    scene.backup("", FULL, FAR).once(&[]);
+    assert_eq!(scene.calls("backup"), 1);
+}
+
+#[test]
+fn live_another_servers_answers_are_nobodys_orders() {
+    let scene = scene();
+    let other = Cluster::builder(&scene.lab).name("other").no_archiving().start();
+    let port = other.port().to_string();
+    let said = scene.info(2, None).once(&[("PGPORT", &port), ("PGHOST", other.socket_dir().to_str().unwrap())]);
+    assert!(said.contains("the server that answers is not that of"), "{said}");
+    let signal = scene.cluster.pgdata().join("standby.signal");
+    fs::write(&signal, "").unwrap();
+    let said = scene.once(&[]);
+    assert!(said.contains("this data directory is a standby's, though a primary answers"), "{said}");
+    assert!(!scene.cluster.pgdata().join(".pgbackrest_guard").exists());
+    assert_eq!((scene.calls("info"), scene.calls("backup")), (0, 0));
 }
