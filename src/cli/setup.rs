@@ -65,11 +65,11 @@ fn set_up(request: &Request, print_env: bool) -> Exit {
         Ok(prepared) => (prepared, Exit::Success),
         Err(error) => {
             let what = log::chain(&error);
-            tracing::error!(
-                "setup failed: {what}. What was there is left as it was; run setup again when that is mended"
-            );
-            // What is junk must not reach the server whatever could be written.
-            (setup::judge(request), Exit::Failed)
+            // What is junk must not reach the server whatever could be written, and its boot goes on.
+            let judged = setup::judge(request);
+            let exit = if matches!(judged.archiving, Archiving::Invalid { .. }) { Exit::Success } else { Exit::Failed };
+            tracing::error!("setup failed: {what}. Nothing more was changed; run setup again when that is mended");
+            (judged, exit)
         }
     };
     if request.mode.dry_run && prepared.preview.is_empty() && exit == Exit::Success {

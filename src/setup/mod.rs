@@ -101,7 +101,7 @@ pub struct EnvironmentChange {
     pub export: Vec<(&'static str, String)>,
 }
 
-/// Setup could not do its work. Archiving is left as it was found.
+/// Setup could not do its work. What it had not changed yet is left as it was found.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// Nothing names a data directory.
@@ -182,6 +182,19 @@ pub fn prepare(request: &Request) -> Result<Prepared, SetupError> {
     }
     say::outcome(request, &prepared.archiving, &place, made);
     Ok(prepared)
+}
+
+/// Takes archiving out of the server's configuration and touches nothing else: for a boot that goes on without it.
+///
+/// # Errors
+/// When that can't be done.
+pub fn withdraw(request: &Request) -> Result<(), SetupError> {
+    let stale = Change::Gone(Place::find(request)?.server_conf());
+    if !stale.is_made(None) {
+        stale.make(None)?;
+        tracing::info!("removed {}", stale.path().display());
+    }
+    Ok(())
 }
 
 /// What the settings ask for, and what follows for the environment. Touches nothing.

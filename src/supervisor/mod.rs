@@ -20,7 +20,7 @@ use crate::exit::Exit;
 use crate::log;
 use crate::session::Session;
 use crate::settings::CommonFlags;
-use crate::setup::{self, Archiving, EnvironmentChange, Mode, SetupError};
+use crate::setup::{self, Archiving, EnvironmentChange, SetupError};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group};
 use server::Lookout;
 use std::ffi::OsString;
@@ -99,12 +99,11 @@ fn set_up(request: &mut setup::Request, volume_was_empty: bool) -> Plan {
 }
 
 /// What an earlier start has configured does not fit the settings any more.
-fn take_away(request: &mut setup::Request) {
+fn take_away(request: &setup::Request) {
     if request.common.pgdata.is_none() {
         return;
     }
-    request.mode = Mode { disable: true, ..Mode::APPLY };
-    if let Err(error) = setup::prepare(request) {
+    if let Err(error) = setup::withdraw(request) {
         tracing::error!("archiving can't be switched off either: {}", log::chain(&error));
     }
 }

@@ -81,6 +81,7 @@ fn fails_at(scene: &Scene, words: &[&str]) {
     scene.lab.folder("data/conf.d");
     let stale = scene.lab.write_file("data/conf.d/pgbackrest.conf", "archive_mode = on\n");
     let own = scene.lab.write_file("data/conf.d/own.conf", "work_mem = 1\n");
+    let stamps = scene.lab.write_file("data/.pgbackrest_backup_state", "last_full_at=1\ntheirs=kept\n");
     let config = scene.path("etc/pgbackrest.conf");
     let mut variables = VALID.to_vec();
     variables.extend([("PGDATA", data.to_str().unwrap()), ("PGBACKREST_CONFIG", config.to_str().unwrap())]);
@@ -92,7 +93,7 @@ fn fails_at(scene: &Scene, words: &[&str]) {
         assert!(line.contains(word), "{word}: {line}");
     }
     assert!(!said.contains("WAL_ARCHIVE_") && !said.contains(SECRET), "{said}");
-    assert!(!stale.exists() && own.exists(), "{said}");
+    assert!(!stale.exists() && own.exists() && stamps.exists(), "{said}");
 }
 
 #[test]

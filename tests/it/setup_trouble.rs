@@ -35,6 +35,15 @@ fn a_read_only_folder_for_pgbackrests_configuration_leaves_archiving_off() {
 }
 
 #[test]
+fn junk_that_can_not_be_recorded_does_not_keep_the_server_from_booting() {
+    let scene = Scene::initialised();
+    scene.setup(&[]).ended(0);
+    fs::create_dir(scene.data().join(".pgbackrest_invalid_bucket")).unwrap();
+    let said = scene.with("WAL_ARCHIVE_BUCKET", "a b").setup(&[]).ended(0);
+    assert!(said.stderr.contains(".pgbackrest_invalid_bucket") && said.stderr.contains("setup failed"), "{said:?}");
+}
+
+#[test]
 fn a_full_disk_leaves_no_half_a_file() {
     let scene = Scene::new();
     let etc = scene.path().join("etc");
