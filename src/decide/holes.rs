@@ -3,7 +3,7 @@
 //! PostgreSQL has its segments archived in order, so on a timeline every segment from a backup's first to the newest that
 //! it counts as archived must be listed. `pgbackrest info` shows only the first and the last.
 
-use crate::wal::{SegmentName, SegmentSize, Timeline, WalFile};
+use crate::wal::{Lsn, SegmentName, SegmentSize, Timeline, WalFile};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most names that one walk takes in.
@@ -34,17 +34,35 @@ impl Listing {
         self.0.get(&segment.timeline().0).is_some_and(|numbers| numbers.contains(&segment.number(size)))
     }
 
-    /// The segments that are missing from `from` on. On the timeline of `archived`, the newest that PostgreSQL counts as
-    /// archived, they must reach up to it; on an older one, up to the newest that is listed.
+    /// The segments that are missing from `from` on, up to `archived`, the newest that PostgreSQL counts as archived.
+    ///
+    /// On an older timeline they must reach up to where it was left, and on the next one begin there: `left` has them by
+    /// timeline, and one that it does not have was not on the way. Where it is empty, nothing is known of that, and what
+    /// is listed of each timeline shows where it begins and ends.
     #[must_use]
-    pub fn missing(&self, from: SegmentName, archived: SegmentName, size: SegmentSize) -> Vec<SegmentName> {
+    pub fn missing(
+        &self,
+        from: SegmentName,
+        archived: SegmentName,
+        left: &BTreeMap<u32, Lsn>,
+        size: SegmentSize,
+    ) -> Vec<SegmentName> {
         let mut missing = Vec::new();
+        let none = BTreeSet::new();
         for timeline in from.timeline().0..=archived.timeline().0 {
-            let none = BTreeSet::new();
             let listed = self.0.get(&timeline).unwrap_or(&none);
-            let first = if timeline == from.timeline().0 { Some(from.number(size)) } else { listed.first().copied() };
-            let last =
-                if timeline == archived.timeline().0 { Some(archived.number(size)) } else { listed.last().copied() };
+            let before = left.range(..timeline).next_back().map(|(_, lsn)| lsn.0 / size.bytes());
+            let first = if timeline == from.timeline().0 {
+                Some(from.number(size))
+            } else {
+                before.or_else(|| listed.first().copied())
+            };
+            let last = match left.get(&timeline) {
+                _ if timeline == archived.timeline().0 => Some(archived.number(size)),
+                Some(lsn) => (lsn.0 / size.bytes()).checked_sub(1),
+                None if left.is_empty() => listed.last().copied(),
+                None => None,
+            };
             let (Some(first), Some(last)) = (first, last) else { continue };
             let room = MOST_NAMES - missing.len().min(MOST_NAMES);
             let absent = (first..=last).filter(|number| !listed.contains(number)).take(room);
@@ -74,6 +92,7 @@ mod tests {
     use proptest::prelude::*;
 
     const SIZE: SegmentSize = SegmentSize::DEFAULT;
+    const UNKNOWN: BTreeMap<u32, Lsn> = BTreeMap::new();
 
     fn segment(timeline: u32, number: u64) -> SegmentName {
         SegmentName::from_number(Timeline(timeline), number, SIZE).unwrap()
@@ -94,9 +113,9 @@ mod tests {
     #[test]
     fn a_hole_and_a_missing_end_are_found() {
         let listed = listing(&[(1, 3), (1, 4), (1, 6)]);
-        assert_eq!(numbers(&listed.missing(segment(1, 3), segment(1, 8), SIZE)), [(1, 5), (1, 7), (1, 8)]);
-        assert_eq!(listed.missing(segment(1, 3), segment(1, 4), SIZE), []);
-        assert_eq!(numbers(&listed.missing(segment(1, 2), segment(1, 3), SIZE)), [(1, 2)]);
+        assert_eq!(numbers(&listed.missing(segment(1, 3), segment(1, 8), &UNKNOWN, SIZE)), [(1, 5), (1, 7), (1, 8)]);
+        assert_eq!(listed.missing(segment(1, 3), segment(1, 4), &UNKNOWN, SIZE), []);
+        assert_eq!(numbers(&listed.missing(segment(1, 2), segment(1, 3), &UNKNOWN, SIZE)), [(1, 2)]);
     }
 
     #[test]
@@ -112,7 +131,20 @@ mod tests {
     #[test]
     fn a_timeline_switch_is_no_hole() {
         let listed = listing(&[(1, 3), (1, 4), (2, 4), (2, 6)]);
-        assert_eq!(numbers(&listed.missing(segment(1, 3), segment(2, 6), SIZE)), [(2, 5)]);
+        assert_eq!(numbers(&listed.missing(segment(1, 3), segment(2, 6), &UNKNOWN, SIZE)), [(2, 5)]);
+    }
+
+    #[test]
+    fn a_timeline_must_reach_up_to_where_it_was_left_and_the_next_begin_there() {
+        let left = BTreeMap::from([(1, Lsn(6 * SIZE.bytes() + 40))]);
+        let missing =
+            |listed: &[(u32, u64)]| numbers(&listing(listed).missing(segment(1, 3), segment(2, 8), &left, SIZE));
+        assert_eq!(missing(&[(1, 3), (1, 4), (1, 5), (2, 6), (2, 7), (2, 8)]), []);
+        assert_eq!(missing(&[(1, 3), (2, 7), (2, 8)]), [(1, 4), (1, 5), (2, 6)]);
+        // An abandoned timeline in between is on nobody's way.
+        let left = BTreeMap::from([(1, Lsn(5 * SIZE.bytes()))]);
+        let listed = listing(&[(1, 3), (1, 4), (1, 7), (2, 5), (2, 7), (3, 5), (3, 6)]);
+        assert_eq!(listed.missing(segment(1, 3), segment(3, 6), &left, SIZE), []);
     }
 
     #[test]
@@ -126,7 +158,7 @@ mod tests {
         #[test]
         fn what_is_neither_listed_nor_outside_is_missing(listed in prop::collection::btree_set(0..60_u64, 0..40), from in 0..60_u64, to in 0..60_u64) {
             let lines: Vec<(u32, u64)> = listed.iter().map(|number| (1, *number)).collect();
-            let missing = listing(&lines).missing(segment(1, from), segment(1, to), SIZE);
+            let missing = listing(&lines).missing(segment(1, from), segment(1, to), &UNKNOWN, SIZE);
             let expected: Vec<(u32, u64)> = (from..=to).filter(|number| !listed.contains(number)).map(|number| (1, number)).collect();
             prop_assert_eq!(numbers(&missing), expected);
         }

@@ -1,13 +1,11 @@
 //! How timelines began: the history files in `pg_wal`.
 //!
-//! A line for each timeline on the way, `<timeline>\t<where it was left>\t<reason>`, oldest first (timeline.c,
-//! `readTimeLineHistory`, PostgreSQL 13 to 18); `#` begins a comment. A history that still waits for archiving is not where
-//! a recovery finds it.
+//! A history that still waits for archiving is not where a recovery finds it.
 
 use crate::data_directory::DataDirectory;
 use crate::decide::windows::Switch;
 use crate::ledger::DEFERRED;
-use crate::wal::{Lsn, WalFile};
+use crate::wal::{WalFile, parse_history};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -44,12 +42,7 @@ pub(super) fn switches(directory: &DataDirectory, state_dir: &Path) -> BTreeMap<
 
 /// By timeline: the one it left, and where.
 fn parse(text: &str, own: u32) -> BTreeMap<u32, (u32, u64)> {
-    let line = |line: &str| {
-        let mut words = line.split_whitespace();
-        Some((words.next()?.parse::<u32>().ok()?, words.next()?.parse::<Lsn>().ok()?.0))
-    };
-    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-    let parents: Vec<(u32, u64)> = lines.filter_map(line).collect();
+    let parents: Vec<_> = parse_history(text).into_iter().map(|(timeline, left)| (timeline.0, left.0)).collect();
     let children = parents.iter().skip(1).map(|(child, _)| *child).chain([own]);
     children.zip(parents.iter().copied()).filter(|(child, (parent, _))| parent < child).collect()
 }

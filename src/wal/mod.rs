@@ -7,8 +7,10 @@
 //! (backup history) and `.history` (timeline history) files.
 
 pub mod commits;
+mod history;
 mod page;
 
+pub use history::parse_history;
 pub use page::{LongPageHeader, PageHeaderError};
 
 use serde::{Deserialize, Serialize};

@@ -10,7 +10,8 @@ use crate::decide::holes::{Listing, archived_up_to};
 use crate::ledger::gaps::{Cause, Loss};
 use crate::pgbackrest::info::Stanza;
 use crate::postgres::Primary;
-use crate::wal::{SegmentName, SegmentSize};
+use crate::wal::{Lsn, SegmentName, SegmentSize, WalFile, parse_history};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 
 /// What a walk has shown.
@@ -30,6 +31,7 @@ impl Watcher {
         let Some(size) = primary.segment_size else { return Walk::Broken };
         let newest = primary.last_archived_wal.as_deref().and_then(|name| name.parse().ok());
         let Some(archived) = newest.and_then(|file| archived_up_to(&file, size)) else { return Walk::Broken };
+        let left = self.where_timelines_were_left(archived);
         let mut walk = Walk::Whole;
         for key in stanza.repo.iter().map(|repo| repo.key) {
             if self.told || !stanza.is_readable(key) {
@@ -44,7 +46,7 @@ impl Watcher {
             let from = self.walked.map_or(start, |walked| walked.max(start));
             let newest = stanza.newest_segment(primary.system_id, key);
             walk = match self.listing(Archive { key, id, newest }, from, archived, size) {
-                Ok(listing) if self.record_missing(&listing.missing(from, archived, size), key, size) => walk,
+                Ok(listing) if self.record_missing(&listing.missing(from, archived, &left, size), key, size) => walk,
                 Ok(_) => Walk::Broken,
                 Err(why) => {
                     self.warn("listing", format!("the listing of repository {key} can't be walked: {why}"));
@@ -56,6 +58,14 @@ impl Watcher {
             self.walked = Some(archived);
         }
         walk
+    }
+
+    /// Where each timeline on the way to that of `archived` was left, by its history in `pg_wal`; empty on the first.
+    fn where_timelines_were_left(&self, archived: SegmentName) -> BTreeMap<u32, Lsn> {
+        let history = WalFile::History(archived.timeline()).to_string();
+        let text = std::fs::read(self.request.data_directory.pg_wal().join(history)).unwrap_or_default();
+        let left = parse_history(&String::from_utf8_lossy(&text)).into_iter();
+        left.map(|(timeline, lsn)| (timeline.0, lsn)).collect()
     }
 
     fn listing(

@@ -93,7 +93,8 @@ fn live_watch_takes_over_after_a_promotion_without_a_full() {
     let scene = scene();
     scene.watch_once(&[]);
     scene.cluster.sql("CREATE TABLE t (n int)");
-    let standby = Cluster::builder(&scene.lab).name("standby");
+    // It keeps what it received across the checkpoint of its promotion.
+    let standby = Cluster::builder(&scene.lab).name("standby").setting("wal_keep_size", "64");
     let own = PgBackRest::builder(&scene.lab).name("of-standby").postgres(&standby);
     let own = own.repo_s3(&scene.s3, "wal", KEY, SECRET, "/repo").write();
     let (old, config) = (scene.backrest.config_file(), own.config_file());
@@ -103,7 +104,14 @@ fn live_watch_takes_over_after_a_promotion_without_a_full() {
     let own = ("PGBACKREST_CONFIG", config.to_str().unwrap());
     let said = scene.watch_once_at(&standby, &[own]);
     assert!(said.contains("iteration skipped: this server is a standby"), "{said}");
+    // The old primary gives its last two segments up, and nobody is left who knows; the standby has them.
+    scene.s3.revoke_key(KEY);
+    let lost = scene.cluster.write_wal(2);
+    scene.cluster.wait_archived(lost.last().unwrap(), WAIT);
+    scene.s3.restore_key(KEY);
     scene.cluster.sql("INSERT INTO t VALUES (1)");
+    let follows = || standby.try_sql("SELECT count(*) FROM t").is_ok_and(|count| count == "1");
+    standby.wait_until("the standby follows", WAIT, follows);
     scene.cluster.kill();
     standby.promote();
     assert!(standby.wait_promoted(WAIT));
@@ -111,7 +119,9 @@ fn live_watch_takes_over_after_a_promotion_without_a_full() {
     standby.wait_until("the partial segment is archived", WAIT, || standby.last_archived_wal().ends_with(".partial"));
     let said = scene.watch_once_at(&standby, &[own]);
     assert!(said.contains("it is adopted") && !said.contains("running pgbackrest backup"), "{said}");
-    assert!(!said.contains("missing in"), "{said}");
+    assert!(said.contains("2 WAL segments are missing in repository 1"), "up to the switch, and no more: {said}");
+    let said = scene.watch_once_at(&standby, &[own]);
+    assert!(said.contains("2 files are healed"), "{said}");
     let written = standby.write_wal(2);
     standby.wait_archived(written.last().unwrap(), WAIT);
     sleep(A_SECOND);

@@ -10,7 +10,7 @@ use pgbackrest_guard::decide::watch::{Action, Memory, Observation, Reason, Sched
 use pgbackrest_guard::ledger::gaps::{BackupStart, Cause, GapState, Gaps, Loss, LossesBefore};
 use pgbackrest_guard::wal::{SegmentName, SegmentSize, Timeline, WalFile};
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const SIZE: SegmentSize = SegmentSize::DEFAULT;
 const SCHEDULE: Schedule = Schedule {
@@ -162,7 +162,7 @@ impl World {
         let lines = self.archived.iter().map(|number| format!("{}-7798b7d2\n", segment(*number)));
         let listing = Listing::parse(&lines.collect::<String>(), SIZE);
         if self.next > 1 {
-            for missing in listing.missing(segment(newest), segment(self.next - 1), SIZE) {
+            for missing in listing.missing(segment(newest), segment(self.next - 1), &BTreeMap::new(), SIZE) {
                 if !self.gaps.lost_for_good(missing, SIZE) {
                     self.lose(missing.number(SIZE), Cause::FoundMissing);
                 }

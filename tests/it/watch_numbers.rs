@@ -6,6 +6,7 @@ use pgbackrest_guard::decide::holes::Listing;
 use pgbackrest_guard::decide::watch::{Memory, Observation, Schedule, decide};
 use pgbackrest_guard::ledger::gaps::{Cause, Gaps, Loss};
 use pgbackrest_guard::wal::{SegmentName, SegmentSize, Timeline};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -59,7 +60,7 @@ fn a_listing_of_a_hundred_thousand_names_is_walked_quickly() {
     }
     let started = Instant::now();
     let listing = Listing::parse(&text, SIZE);
-    let missing = listing.missing(segment(0), segment(99_999), SIZE);
+    let missing = listing.missing(segment(0), segment(99_999), &BTreeMap::new(), SIZE);
     let (took, grown) = (started.elapsed(), peak("self") - before);
     eprintln!(
         "a listing of 99,999 names, {} bytes: {took:?}, {grown} KiB more than before, the text among it",
