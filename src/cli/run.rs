@@ -32,7 +32,7 @@ pub(super) fn run(arguments: RunArguments) -> Exit {
     let request = arguments.common.into_unchecked_flags().and_then(|flags| {
         let program = command.next().filter(|program| !program.is_empty()).ok_or("CMD is empty")?;
         let mut sources = settings::sources(flags.config.as_deref(), Environment::of_process());
-        let common = CommonSettings::resolve_before_initdb(flags.clone(), std::env::current_dir().ok(), &mut sources);
+        let common = CommonSettings::resolve_as_named(flags.clone(), std::env::current_dir().ok(), &mut sources);
         let setup = SetupSettings::resolve(&mut sources);
         log::start(PROGRAM, common.log_level.value, common.log_format.value);
         for warning in sources.warnings() {

@@ -45,7 +45,7 @@ pub(super) fn run(arguments: SetupArguments) -> Exit {
 fn request(common: CommonArguments, mode: Mode) -> Result<Request, String> {
     let flags = common.into_unchecked_flags()?;
     let mut sources = settings::sources(flags.config.as_deref(), Environment::of_process());
-    let common = CommonSettings::resolve_before_initdb(flags, std::env::current_dir().ok(), &mut sources);
+    let common = CommonSettings::resolve_as_named(flags, std::env::current_dir().ok(), &mut sources);
     let setup = SetupSettings::resolve(&mut sources);
     log::start(PROGRAM, common.log_level.value, common.log_format.value);
     for warning in sources.warnings() {

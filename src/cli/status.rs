@@ -79,7 +79,8 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 fn looking(common: CommonArguments, look: &LookArguments) -> Result<Looking, String> {
     let flags = common.into_unchecked_flags()?;
     let mut sources = settings::sources(flags.config.as_deref(), Environment::of_process());
-    let common = CommonSettings::resolve(flags, std::env::current_dir().ok(), &mut sources);
+    // A directory that is named and can't be read is reported on, and no other in its place.
+    let common = CommonSettings::resolve_as_named(flags, std::env::current_dir().ok(), &mut sources);
     let watch = WatchSettings::resolve(&mut sources);
     log::start(PROGRAM, common.log_level.value, common.log_format.value);
     for warning in sources.warnings() {

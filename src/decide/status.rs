@@ -221,7 +221,7 @@ fn marker() -> String {
 
 fn space(facts: &Facts, reasons: &mut Reasons) {
     let mib = |bytes: u64| bytes >> 20;
-    if let Some(backlog) = facts.backlog.filter(|backlog| facts.threshold > 0 && *backlog > facts.threshold / 2) {
+    if let Some(backlog) = facts.backlog.filter(|backlog| *backlog > facts.threshold / 2) {
         let (verdict, what) = if backlog >= facts.threshold {
             (Verdict::Critical, "has reached")
         } else {

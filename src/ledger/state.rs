@@ -128,6 +128,17 @@ impl Identity {
         }
     }
 
+    /// What `.pgbackrest_backup_state` holds as `guard_identity`, to say whose stamps it has. The backups are in the first
+    /// repository: another one beside it changes nothing.
+    #[must_use]
+    pub fn fingerprint(&self) -> i64 {
+        let mut identity = self.clone();
+        if let Some(repositories) = &mut identity.repositories {
+            repositories.truncate(1);
+        }
+        i64::from(crc32fast::hash(&serde_json::to_vec(&identity).unwrap_or_default()))
+    }
+
     /// Whether a repository is another than it was, or none is the same. One that is added or taken away leaves the
     /// losses in the others what they are.
     fn other_repositories(&self, now: &Self) -> bool {
@@ -182,6 +193,23 @@ mod tests {
         assert!(one.difference(&of(&[repository(1, "c")])).is_some());
         assert!(one.difference(&of(&[repository(2, "a")])).is_some());
         assert!(both.difference(&of(&[repository(1, "a"), repository(2, "c")])).is_some());
+    }
+
+    #[test]
+    fn stamps_stay_whose_they_are_when_a_repository_is_added_and_not_when_the_first_changes() {
+        let of = |buckets: &[&str]| {
+            let repository = |(at, bucket): (usize, &&str)| RepositoryIdentity {
+                key: u32::try_from(at).unwrap() + 1,
+                kind: "s3".to_owned(),
+                endpoint: "e".to_owned(),
+                bucket: (*bucket).to_owned(),
+                path: "/r".to_owned(),
+            };
+            let repositories = Some(buckets.iter().enumerate().map(repository).collect());
+            Identity { repositories, ..Identity::default() }.fingerprint()
+        };
+        assert_eq!(of(&["a"]), of(&["a", "b"]));
+        assert_ne!(of(&["a"]), of(&["c"]));
     }
 
     #[test]

@@ -80,12 +80,8 @@ impl CommonSettings {
         Self::resolve_beside(pgdata, flags, sources)
     }
 
-    /// Resolves them where the data directory may be empty or missing still, as it is before initdb.
-    pub fn resolve_before_initdb(
-        flags: CommonFlags,
-        working_directory: Option<PathBuf>,
-        sources: &mut Sources,
-    ) -> Self {
+    /// Resolves them with the data directory that is named, be it empty, missing or unreadable, as it is before initdb.
+    pub fn resolve_as_named(flags: CommonFlags, working_directory: Option<PathBuf>, sources: &mut Sources) -> Self {
         let named = sources.optional("PGDATA", flags.pgdata.clone(), value::absolute_path);
         let pgdata = named.or_else(|| {
             let here = working_directory.filter(|path| DataDirectory::is_one(path))?;

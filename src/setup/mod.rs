@@ -29,7 +29,7 @@ const ARCHIVE_VARIABLES: [&str; 5] =
 /// What is asked for.
 #[derive(Debug)]
 pub struct Request {
-    /// The common settings, by [`CommonSettings::resolve_before_initdb`]: the data directory may be empty or missing.
+    /// The common settings, by [`CommonSettings::resolve_as_named`]: the data directory may be empty or missing.
     pub common: CommonSettings,
     /// Those of setup.
     pub setup: SetupSettings,

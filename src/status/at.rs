@@ -1,7 +1,7 @@
 //! `--at`: whether one moment can be restored, from which backup, and if not, what can be near it.
 
 use super::report::{Report, moment};
-use crate::decide::at::{Answer, answer};
+use crate::decide::at::{Answer, Why, answer};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -49,7 +49,7 @@ pub fn look_at(report: &Report, at: Timestamp) -> Moment {
             Moment { restorable: Some(true), timeline: Some(timeline), backup: Some(backup), ..unknown }
         }
         Answer::No { why, before, after } => Moment {
-            restorable: Some(false),
+            restorable: (why != Why::Unknown).then_some(false),
             reason: Some(why.as_str()),
             before: near(before),
             after: near(after),
@@ -76,7 +76,7 @@ impl Moment {
             Some(_) => format!("{at} can't be restored: {}\n", self.reason.unwrap_or_default()),
         };
         for (name, near) in [("before", &self.before), ("after", &self.after)] {
-            if self.restorable.is_some() {
+            if self.restorable.is_some() || near.is_some() {
                 let near =
                     near.as_ref().map_or_else(|| "none".to_owned(), |near| format!("{}  {}", near.at, near.backup));
                 let _ = writeln!(out, "  nearest {name:<6}  {near}");

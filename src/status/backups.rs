@@ -4,7 +4,6 @@
 //! as unset.
 
 use super::report::{Backups, moment};
-use crate::ledger::state::Identity;
 use crate::settings::BackupIntervals;
 use std::collections::BTreeMap;
 
@@ -36,7 +35,7 @@ impl BackupState {
         self.0.get("guard_identity").is_some_and(|known| *known != fingerprint)
     }
 
-    /// What it says of backups; where it says nothing, what the catalog was seen to hold: the ends of the newest full
+    /// What it says of backups, or what the catalog was seen to hold where that is newer: the ends of the newest full
     /// backup and of the newest of any kind.
     pub(super) fn backups(
         &self,
@@ -45,8 +44,8 @@ impl BackupState {
         running: bool,
         now: i64,
     ) -> Backups {
-        let full = self.time("last_full_at", now).or(full);
-        let diff = self.time("last_diff_at", now).or(any);
+        let full = self.time("last_full_at", now).max(full);
+        let diff = self.time("last_diff_at", now).max(any);
         Backups {
             last_full_at: full.and_then(moment),
             last_diff_at: diff.and_then(moment),
@@ -54,11 +53,6 @@ impl BackupState {
             running,
         }
     }
-}
-
-/// What `watch` writes into the state file to say which cluster and repository it is about.
-pub(super) fn fingerprint(identity: &Identity) -> i64 {
-    i64::from(crc32fast::hash(&serde_json::to_vec(identity).unwrap_or_default()))
 }
 
 /// When the next backup of either kind is due, in seconds since 1970. A differential one needs a full one.

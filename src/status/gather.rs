@@ -2,7 +2,7 @@
 
 use super::archiving;
 use super::ask::Answer;
-use super::backups::{self, BackupState};
+use super::backups::BackupState;
 use super::catalog;
 use super::report::{Backups, Cluster, Extra, GapReport, Push, Report, moment};
 use super::server::{self, Asking, Heard};
@@ -208,7 +208,7 @@ fn ledger_facts(state: &State) -> LedgerFacts {
 fn backup_state(found: &Found<'_>) -> BackupState {
     let text = fs::read(found.directory.path().join(".pgbackrest_backup_state")).unwrap_or_default();
     let state = BackupState::parse(&String::from_utf8_lossy(&text));
-    let known = found.state.as_ref().map(|state| backups::fingerprint(&state.identity));
+    let known = found.state.as_ref().map(|state| state.identity.fingerprint());
     if known.is_some_and(|known| state.is_about_another(known)) { BackupState::default() } else { state }
 }
 

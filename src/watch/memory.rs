@@ -58,13 +58,7 @@ impl Watcher {
     /// Stamps that were made for another cluster, data directory or repository count as unset.
     fn forget_what_is_foreign(&mut self, file: &StateFile) {
         let Some(state) = self.ledger_state() else { return };
-        // The backups are in the first repository: another one beside it changes nothing.
-        let mut identity = state.identity;
-        if let Some(repositories) = &mut identity.repositories {
-            repositories.truncate(1);
-        }
-        let identity = serde_json::to_vec(&identity).unwrap_or_default();
-        let fingerprint = i64::from(crc32fast::hash(&identity));
+        let fingerprint = state.identity.fingerprint();
         match file.number(FINGERPRINT) {
             Some(known) if known == fingerprint => {}
             Some(_) => {

@@ -66,3 +66,21 @@ fn odd_names_and_notes_do_not_steer_a_terminal() {
     let last = report(&outcome, &[])["archiving"]["last_archived_wal"].clone();
     outcome.check(last == "000000010000000000000004", "a WAL file's name");
 }
+
+#[test]
+fn a_data_directory_that_is_named_and_missing_is_reported_on_and_no_other() {
+    let outcome = lost("another directory");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pgbackrest-guard"));
+    command.args(["status", "--output=nagios", "--config=/dev/null"]).env_clear().env("PGDATA", "/nowhere");
+    let shown = command.current_dir(outcome.case.data()).output().unwrap();
+    outcome.check(shown.status.code() == Some(3), "unknown");
+    outcome.check(String::from_utf8_lossy(&shown.stdout).contains("UNKNOWN"), "and said so");
+}
+
+#[test]
+fn with_a_threshold_of_nothing_any_backlog_has_reached_it() {
+    let outcome = lost("no threshold");
+    let report = report(&outcome, &[("WAL_DROP_THRESHOLD_MB", "0")]);
+    let reasons = report["reasons"].to_string();
+    outcome.check(reasons.contains("has reached the threshold of 0 MiB"), &reasons);
+}
