@@ -8,6 +8,7 @@ mod ask;
 mod backup;
 mod catalog;
 mod holes;
+mod lookup;
 mod marker;
 mod memory;
 mod metrics;
@@ -21,6 +22,7 @@ use crate::data_directory::DataDirectory;
 use crate::decide::watch::{Failures, Memory, Schedule};
 use crate::decide::wedge::Wedge;
 use crate::exit::Exit;
+use crate::ledger::state::Place;
 use crate::ledger::{Ledger, LedgerError};
 use crate::pgbackrest::identity;
 use crate::pgbackrest::run::Signals;
@@ -28,7 +30,7 @@ use crate::postgres::Postgres;
 use crate::push;
 use crate::session::Session;
 use crate::settings::{CommonSettings, Environment, WatchSettings};
-use crate::wal::SegmentName;
+use crate::wal::{SegmentName, Timeline};
 use backup::Backup;
 use state_file::StateFile;
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,6 +85,8 @@ pub struct Watcher {
     started: Instant,
     heal_failures: BTreeMap<String, u32>,
     unhealable: BTreeSet<String>,
+    /// The timelines of this server's line whose history no repository has, though `pg_wal` does.
+    missing_histories: BTreeSet<Timeline>,
     /// Stamps that could not be written: they count all the same, and are written as soon as that is possible.
     unwritten: BTreeMap<&'static str, Option<i64>>,
     /// When leftovers of killed programs were last looked for.
@@ -113,6 +117,7 @@ impl Watcher {
             started: Instant::now(),
             heal_failures: BTreeMap::new(),
             unhealable: BTreeSet::new(),
+            missing_histories: BTreeSet::new(),
             unwritten: BTreeMap::new(),
             swept: None,
         }
@@ -168,10 +173,16 @@ impl Watcher {
     fn open_files(&mut self) -> Result<(), LedgerError> {
         let request = &self.request;
         let session = Session::open(&request.common, &request.environment, request.data_directory.path());
-        let repositories = session.config.as_ref().map(identity::repositories);
-        self.ledger = Some(push::open_ledger(&request.common, &request.data_directory, repositories)?);
+        self.ledger = Some(push::open_ledger(&request.common, &request.data_directory)?);
         self.session = Arc::new(session);
         Ok(())
+    }
+
+    /// The node and the repositories that this poll works with.
+    fn place(&self) -> Place {
+        let control = self.request.data_directory.control();
+        let repositories = self.session.config.as_ref().map(identity::repositories);
+        Place { control_inode: control.map(|control| control.inode), repositories }
     }
 
     fn schedule(&self) -> Schedule {

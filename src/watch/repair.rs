@@ -10,6 +10,7 @@ use crate::checkpoint;
 use crate::durable;
 use crate::ledger::DEFERRED;
 use crate::ledger::state::State;
+use crate::postgres::Primary;
 use crate::wal::{LongPageHeader, SegmentName, SegmentSize, WalFile};
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -49,6 +50,8 @@ enum Place {
     Saved,
     /// `pg_wal`, in an open gap.
     PgWal,
+    /// `pg_wal`, a history that no repository has; PostgreSQL never recycles one.
+    History,
 }
 
 impl Candidate {
@@ -63,8 +66,15 @@ impl Watcher {
     pub(super) fn repairable(&self, state: &State) -> Vec<Candidate> {
         let state_dir = self.request.common.state_dir.as_ref().map(|folder| folder.value.join(DEFERRED));
         let mut candidates: Vec<Candidate> = saved(state_dir.as_deref());
+        candidates.retain(|candidate| !state.foreign_deferred.contains(&candidate.file.to_string()));
         candidates.extend(saved(self.request.watch.overflow.as_deref()));
         let pg_wal = self.request.data_directory.pg_wal();
+        let histories = self.missing_histories.iter().map(|timeline| WalFile::History(*timeline));
+        candidates.extend(histories.map(|file| Candidate {
+            file,
+            path: pg_wal.join(file.to_string()),
+            place: Place::History,
+        }));
         for file in self.lost_and_there(state, &pg_wal) {
             candidates.push(Candidate { file, path: pg_wal.join(file.to_string()), place: Place::PgWal });
         }
@@ -76,30 +86,16 @@ impl Watcher {
     }
 
     /// Pushes as many as one poll has time for. False when one failed.
-    pub(super) fn repair(&mut self, candidates: Vec<Candidate>, system_id: u64) -> bool {
+    pub(super) fn repair(&mut self, candidates: Vec<Candidate>, primary: &Primary) -> bool {
         let started = Instant::now();
-        let archives = match self.info() {
-            Ok(stanza) => {
-                let of_repo = |key: u32| Some((key, stanza.archive_id(system_id, key)?.to_owned()));
-                let configured = self.session.config.as_ref().map(crate::pgbackrest::config::Config::repositories);
-                let keys = configured.unwrap_or_default();
-                let archives: Vec<_> = keys.iter().filter_map(|key| of_repo(*key)).collect();
-                if archives.len() < keys.len() {
-                    let why = "not every repository can be asked for this cluster's archive";
-                    self.warn("repair", format!("nothing can be healed now: {why}"));
-                    return false;
-                }
-                archives
-            }
-            Err(why) => {
-                self.warn("repair", format!("nothing can be healed now: {why}"));
-                return false;
-            }
-        };
+        let Some(archives) = self.look_before_repair(primary) else { return false };
         let (mut well, mut healed) = (true, Vec::new());
         for candidate in candidates {
             if self.is_told() || started.elapsed() > LIMIT {
                 break;
+            }
+            if !self.is_still_wanted(&candidate) {
+                continue;
             }
             match self.heal(&candidate, &archives) {
                 Ok(()) if candidate.is_in_a_gap() => healed.push(candidate.file),
@@ -115,6 +111,39 @@ impl Watcher {
         }
         say_healed(&healed);
         well
+    }
+
+    /// What the archive has already needs no push. Where this cluster's WAL lies in each repository; `None` where one can't
+    /// say.
+    fn look_before_repair(&mut self, primary: &Primary) -> Option<Vec<(u32, String)>> {
+        let stanza = match self.info() {
+            Ok(stanza) => stanza,
+            Err(why) => {
+                self.warn("repair", format!("nothing can be healed now: {why}"));
+                return None;
+            }
+        };
+        let archives = self.archives(&stanza, primary.system_id);
+        if archives.is_none() {
+            let why = "not every repository can be asked for this cluster's archive";
+            self.warn("repair", format!("nothing can be healed now: {why}"));
+        } else {
+            self.look_up(&stanza, primary);
+        }
+        archives
+    }
+
+    /// Whether a file is still lost, owed or kept after the archive was looked through.
+    fn is_still_wanted(&self, candidate: &Candidate) -> bool {
+        match (candidate.place, candidate.file) {
+            (Place::Saved, _) => true,
+            (Place::History, WalFile::History(timeline)) => self.missing_histories.contains(&timeline),
+            (_, file) => self.ledger_state().is_some_and(|state| {
+                let size = state.segment_size();
+                file.losable()
+                    .is_some_and(|(segment, partial)| state.gaps.open_gap_of(segment, partial, size).is_some())
+            }),
+        }
     }
 
     /// Says why a file could not be pushed again. Whether it makes sense to go on with the others now.
@@ -146,6 +175,12 @@ impl Watcher {
             checkpoint::reached("repair-healed");
             fs::remove_file(&candidate.path).map_err(|error| format!("it is stored, but not removed: {error}"))?;
             tracing::info!("{file} is stored: it was kept in {}", folder(&candidate.path).display());
+            return Ok(());
+        }
+        if let (Place::History, WalFile::History(timeline)) = (candidate.place, file) {
+            self.push_again(&file, &candidate.path, archives)?;
+            self.missing_histories.remove(&timeline);
+            tracing::info!("{file} is stored: no repository had it, and it lay in pg_wal");
             return Ok(());
         }
         let copy = self.copy_of(&candidate.path, &file)?;
