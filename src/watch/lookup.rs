@@ -26,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 type Archives = Vec<(u32, String)>;
 
 impl Watcher {
-    /// Closes what every repository lists, and notes which histories they lack. False when not all could be looked up.
+    /// Closes what every repository lists, and pushes histories that they lack. False when not all could be looked up.
     pub(super) fn look_up(&mut self, stanza: &Stanza, primary: &Primary) -> bool {
         let Some(archives) = self.archives(stanza, primary.system_id) else { return false };
         let looked = self.look_up_gaps(&archives).and_then(|whole| {
@@ -104,7 +104,7 @@ impl Watcher {
         }
     }
 
-    /// Notes which histories of this server's line are in `pg_wal`, not waiting for the archiver, and not in the archive.
+    /// Pushes the histories of this server's line that are in `pg_wal`, not waiting for the archiver, and not in the archive.
     fn look_up_histories(&mut self, archives: &Archives, primary: &Primary) -> Result<(), NoListing> {
         let Some(timeline) = primary.timeline.filter(|timeline| timeline.0 > 1) else { return Ok(()) };
         let directory = &self.request.data_directory;
@@ -118,7 +118,12 @@ impl Watcher {
             let waits = status.join(format!("{file}.ready")).exists();
             !listed.contains(&file) && !waits && pg_wal.join(file.to_string()).is_file()
         };
-        self.missing_histories = line.into_iter().filter(is_owed).collect();
+        let owed: Vec<Timeline> = line.into_iter().filter(is_owed).collect();
+        for timeline in owed {
+            let file = WalFile::History(timeline);
+            self.push_again(&file, &pg_wal.join(file.to_string()), archives).map_err(NoListing::Failed)?;
+            tracing::info!("{file} is stored: no repository had it, and it lay in pg_wal");
+        }
         Ok(())
     }
 

@@ -30,7 +30,7 @@ use crate::postgres::Postgres;
 use crate::push;
 use crate::session::Session;
 use crate::settings::{CommonSettings, Environment, WatchSettings};
-use crate::wal::{SegmentName, Timeline};
+use crate::wal::SegmentName;
 use backup::Backup;
 use state_file::StateFile;
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,8 +85,6 @@ pub struct Watcher {
     started: Instant,
     heal_failures: BTreeMap<String, u32>,
     unhealable: BTreeSet<String>,
-    /// The timelines of this server's line whose history no repository has, though `pg_wal` does.
-    missing_histories: BTreeSet<Timeline>,
     /// Stamps that could not be written: they count all the same, and are written as soon as that is possible.
     unwritten: BTreeMap<&'static str, Option<i64>>,
     /// When leftovers of killed programs were last looked for.
@@ -117,7 +115,6 @@ impl Watcher {
             started: Instant::now(),
             heal_failures: BTreeMap::new(),
             unhealable: BTreeSet::new(),
-            missing_histories: BTreeSet::new(),
             unwritten: BTreeMap::new(),
             swept: None,
         }

@@ -50,8 +50,6 @@ enum Place {
     Saved,
     /// `pg_wal`, in an open gap.
     PgWal,
-    /// `pg_wal`, a history that no repository has; PostgreSQL never recycles one.
-    History,
 }
 
 impl Candidate {
@@ -69,12 +67,6 @@ impl Watcher {
         candidates.retain(|candidate| !state.foreign_deferred.contains(&candidate.file.to_string()));
         candidates.extend(saved(self.request.watch.overflow.as_deref()));
         let pg_wal = self.request.data_directory.pg_wal();
-        let histories = self.missing_histories.iter().map(|timeline| WalFile::History(*timeline));
-        candidates.extend(histories.map(|file| Candidate {
-            file,
-            path: pg_wal.join(file.to_string()),
-            place: Place::History,
-        }));
         for file in self.lost_and_there(state, &pg_wal) {
             candidates.push(Candidate { file, path: pg_wal.join(file.to_string()), place: Place::PgWal });
         }
@@ -133,17 +125,15 @@ impl Watcher {
         archives
     }
 
-    /// Whether a file is still lost, owed or kept after the archive was looked through.
+    /// Whether a file is still kept or lost after the archive was looked through.
     fn is_still_wanted(&self, candidate: &Candidate) -> bool {
-        match (candidate.place, candidate.file) {
-            (Place::Saved, _) => true,
-            (Place::History, WalFile::History(timeline)) => self.missing_histories.contains(&timeline),
-            (_, file) => self.ledger_state().is_some_and(|state| {
-                let size = state.segment_size();
-                file.losable()
-                    .is_some_and(|(segment, partial)| state.gaps.open_gap_of(segment, partial, size).is_some())
-            }),
-        }
+        let lost = |state: State| {
+            let place = candidate.file.losable();
+            place.is_some_and(|(segment, partial)| {
+                state.gaps.open_gap_of(segment, partial, state.segment_size()).is_some()
+            })
+        };
+        candidate.place == Place::Saved || self.ledger_state().is_some_and(lost)
     }
 
     /// Says why a file could not be pushed again. Whether it makes sense to go on with the others now.
@@ -175,12 +165,6 @@ impl Watcher {
             checkpoint::reached("repair-healed");
             fs::remove_file(&candidate.path).map_err(|error| format!("it is stored, but not removed: {error}"))?;
             tracing::info!("{file} is stored: it was kept in {}", folder(&candidate.path).display());
-            return Ok(());
-        }
-        if let (Place::History, WalFile::History(timeline)) = (candidate.place, file) {
-            self.push_again(&file, &candidate.path, archives)?;
-            self.missing_histories.remove(&timeline);
-            tracing::info!("{file} is stored: no repository had it, and it lay in pg_wal");
             return Ok(());
         }
         let copy = self.copy_of(&candidate.path, &file)?;
