@@ -7,7 +7,7 @@
 //! 125 means that the archive ends here. So nothing that the archiver sees may lie above 125, and a program must not die by a
 //! signal or by a panic's abort. pgBackRest's own codes are 25 to 125 (src/build/error/error.yaml, 2.45 to 2.59).
 
-use crate::decide::status::Verdict;
+use crate::verdict::Verdict;
 
 /// How a program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,11 @@
 //! Programs between PostgreSQL and pgBackRest.
 //!
 //! Data goes one way in each of them: arguments, environment and file become [`settings`]; files, the server and pgBackRest
-//! give the facts ([`data_directory`], [`space`], [`postgres`], [`pgbackrest`], [`classify`]); [`decide`] makes a decision
+//! give the facts ([`data_directory`], [`space`], [`postgres`], [`pgbackrest`]); [`decide`] makes a decision
 //! of them, without a clock, a file or a process in it; then [`push`], [`get`], [`watch`], [`setup`] or [`status`] acts on it, with
 //! the [`ledger`] as the durable record; and the [`exit`] code tells PostgreSQL.
 pub mod catalog;
 pub mod checkpoint;
-pub mod classify;
 pub mod cli;
 pub mod data_directory;
 pub mod decide;
@@ -18,12 +17,13 @@ pub mod log;
 pub mod pgbackrest;
 pub mod postgres;
 pub mod push;
-pub mod session;
 pub mod settings;
 pub mod setup;
+pub mod signals;
 pub mod space;
 pub mod status;
 pub mod supervisor;
+pub mod verdict;
 pub mod wal;
 pub mod watch;
 pub mod word;

@@ -4,7 +4,7 @@
 //! pgBackRest's in a shared log. A line that can't be written (stderr
 //! closed) is lost: `eprintln!` would panic, and a panic would be a death by signal to PostgreSQL.
 
-use crate::classify::redact::Redacted;
+use crate::pgbackrest::failure::redact::Redacted;
 use crate::settings::BadValue;
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod context;
+mod fate;
 mod keep;
 mod probe;
 mod report;
@@ -13,13 +14,10 @@ mod report;
 pub use context::{Context, Request, open_ledger};
 
 use crate::checkpoint;
-use crate::classify::Class;
 use crate::decide::push::{Decision, decide};
 use crate::exit::Exit;
-use crate::pgbackrest::output;
-use crate::pgbackrest::run::Ending;
+use crate::pgbackrest::{Failure, Pushed};
 use crate::wal::WalFile;
-use attempt::Attempt;
 
 /// Pushes one file: the story from top to bottom.
 #[must_use]
@@ -32,38 +30,35 @@ pub fn push(context: &mut Context, file: &WalFile) -> Exit {
         keep::stored(context, file);
         return Exit::Success;
     }
-    let attempt = attempt::run(context);
+    let pushed = attempt::run(context);
     checkpoint::reached("pgbackrest-ended");
-    if matches!(attempt.ended.ending, Ending::Exited(0)) {
-        succeeded(context, file, &attempt)
-    } else {
-        failed(context, file, &attempt)
+    match pushed {
+        Ok(pushed) => succeeded(context, file, &pushed),
+        Err(failure) => failed(context, file, failure),
     }
 }
 
 /// pgBackRest says that it is done; it says so too of what it dropped.
-fn succeeded(context: &mut Context, file: &WalFile, attempt: &Attempt) -> Exit {
-    let skipped = output::skipped(&attempt.printed);
-    if skipped.is_empty() {
+fn succeeded(context: &mut Context, file: &WalFile, pushed: &Pushed) -> Exit {
+    if pushed.dropped.is_empty() {
         keep::stored(context, file);
         return Exit::Success;
     }
-    let kept = skipped.iter().filter(|skipped| !keep::skipped(context, file, skipped)).count() == 0;
+    let kept = pushed.dropped.iter().filter(|dropped| !keep::skipped(context, file, dropped)).count() == 0;
     if kept { Exit::Success } else { Exit::Unknown }
 }
 
 /// pgBackRest did not store the file: again later, or give it up.
-fn failed(context: &mut Context, file: &WalFile, attempt: &Attempt) -> Exit {
-    let mut failure = attempt.failure(context);
-    if failure.repositories.iter().any(|repository| repository.class == Class::StanzaMissing) {
+fn failed(context: &mut Context, file: &WalFile, mut failure: Failure) -> Exit {
+    if failure.lacks_a_stanza() {
         probe::ask(context, &mut failure);
     }
-    let facts = context.facts(failure.class(), attempt.ended_for_shutdown());
-    let counted = report::last_failure(context, file, attempt, &failure);
+    let facts = context.facts(failure.class(), attempt::is_for_a_shutdown(&failure));
+    let counted = report::last_failure(context, file, &failure);
     let fate = match decide(&facts) {
         Decision::Retry => keep::retry(context, counted, &facts),
         Decision::GiveUp(cause) => keep::give_up(context, file, counted, cause, &facts),
     };
-    report::outcome(file, attempt, &failure, &fate, &facts);
-    if fate.lets_postgresql_go_on() { Exit::Success } else { attempt.exit() }
+    report::outcome(file, &failure, &fate, &facts);
+    if fate.lets_postgresql_go_on() { Exit::Success } else { attempt::exit(&failure) }
 }

@@ -3,13 +3,13 @@
 #![expect(clippy::doc_markdown, reason = "doc comments are the help, where a backtick would be shown")]
 
 use super::common::CommonArguments;
-use crate::classify::codes::InstantDropCodes;
 use crate::data_directory::DataDirectory;
 use crate::exit::{self, Exit};
 use crate::log;
-use crate::pgbackrest::run::Signals;
+use crate::pgbackrest::failure::codes::InstantDropCodes;
 use crate::push::{Context, Request, push};
 use crate::settings::{self, CommonSettings, DropMeasure, Environment, Mebibytes, PushFlags, PushSettings, Seconds};
+use crate::signals::Signals;
 use crate::wal::{NotAWalFile, WalFile};
 use clap::{Command, CommandFactory as _, Parser};
 use std::path::{Path, PathBuf};

@@ -5,7 +5,6 @@ use super::forms::{self, Form, FormArguments, Output, Task};
 use super::guard::PROGRAM;
 use crate::exit::Exit;
 use crate::log;
-use crate::session::Session;
 use crate::settings::{self, CommonSettings, Environment, WatchSettings};
 use crate::status::{self, Asking, Report, Request, Style, gather, text};
 use clap::Args;
@@ -86,15 +85,15 @@ fn looking(common: CommonArguments, look: &LookArguments) -> Result<Looking, Str
     for warning in sources.warnings() {
         tracing::warn!("{}", warning.0);
     }
-    let session = Session::open(&common, sources.environment(), Path::new("/"));
+    let client = common.client(sources.environment(), Path::new("/"));
     let (answer, server) = if look.repo {
-        let (answer, server) = status::ask(&session, &common, &watch.connection);
+        let (answer, server) = status::ask(&client, &common, &watch.connection);
         (Some(answer), server)
     } else {
         (None, Asking::Yes(watch.connection))
     };
     let request = Request {
-        config: session.config,
+        config: client.config().cloned(),
         drop_threshold: watch.drop_threshold,
         drop_measure: watch.drop_measure,
         free_reserve: watch.free_reserve,

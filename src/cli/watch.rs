@@ -5,8 +5,8 @@ use super::guard::PROGRAM;
 use crate::data_directory::DataDirectory;
 use crate::exit::Exit;
 use crate::log;
-use crate::pgbackrest::run::Signals;
 use crate::settings::{self, CommonSettings, Environment, WatchSettings};
+use crate::signals::Signals;
 use crate::watch::{Request, Watcher};
 use clap::Args;
 

@@ -34,7 +34,7 @@ const HISTORY_PATIENCE: Duration = Duration::from_secs(10);
 /// For how long a repository may be silent while a standby waits.
 const SILENCE: Duration = Duration::from_secs(10);
 /// The same, where it has been silent before.
-const SILENCE_AGAIN: Duration = Duration::from_secs(2);
+pub const SILENCE_AGAIN: Duration = Duration::from_secs(2);
 
 /// How pgBackRest ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

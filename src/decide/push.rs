@@ -4,8 +4,8 @@
 //! can't write WAL, xlog.c). So a segment must be given up before that, and never sooner than it helps: at once when
 //! the repository no longer exists, otherwise when too much waits or too little space is left. A shutdown is no reason.
 
-use crate::classify::Class;
 use crate::ledger::gaps::Cause;
+use crate::pgbackrest::Class;
 
 /// With less than this waiting, dropping WAL would not free a disk that is short of space.
 pub const LEAST_BACKLOG_FOR_RESERVE: u64 = 64 << 20;

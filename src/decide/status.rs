@@ -1,34 +1,7 @@
 //! The verdict: how things stand, and why.
 
-use crate::classify::Class;
-use serde::Serialize;
-
-/// How things stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Nothing to do.
-    Ok,
-    /// It can't be told.
-    Unknown,
-    /// Somebody should look.
-    Warning,
-    /// Somebody must act.
-    Critical,
-}
-
-impl Verdict {
-    /// The verdict's name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Unknown => "unknown",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
-    }
-}
+use crate::pgbackrest::Class;
+use crate::verdict::Verdict;
 
 /// The ledger, as far as the verdict needs it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -99,7 +72,8 @@ pub struct Facts {
     pub standby: bool,
     /// The ledger.
     pub ledger: LedgerFacts,
-    /// Whether the ledger came from another node, and has not been held against the archive's listing on this one.
+    /// Whether the ledger came from another node, or was made after a promotion, and has not been held against the
+    /// archive's listing on this one.
     pub unchecked: bool,
     /// Whether the gap marker is there.
     pub gap_marker: bool,
@@ -170,13 +144,14 @@ fn archiving(facts: &Facts, reasons: &mut Reasons) {
 
 /// What another node has recorded says nothing of this one until it was looked up; and a standby archives nothing.
 fn unchecked(facts: &Facts, reasons: &mut Reasons) {
-    let ledger = "the ledger came from another node";
     if facts.standby {
-        let text = format!("{ledger}: it is held against the archive's listing once this server is the primary");
-        reasons.push((Verdict::Ok, text));
+        let text = "the ledger came from another node: it is held against the archive's listing once this server is the \
+                    primary; ask the primary what is lost";
+        reasons.push((Verdict::Ok, text.to_owned()));
     } else {
-        let text = format!("losses are unknown: {ledger}, and watch has not held it against the archive's listing yet");
-        reasons.push((Verdict::Unknown, text));
+        let text =
+            "losses before the promotion are unknown: watch has not held the ledger against the archive's listing yet";
+        reasons.push((Verdict::Unknown, text.to_owned()));
     }
 }
 

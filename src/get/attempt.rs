@@ -1,24 +1,19 @@
 //! One run of `pgbackrest archive-get`, and what it left beside the target.
 
-use super::listener::{Listener, Stop};
+use super::listener::Listener;
 use super::silence::Silence;
-use crate::classify::redact::Redacted;
-use crate::classify::{self, Class, Failure};
 use crate::data_directory::{DataDirectory, Recovery};
 use crate::decide::get::{self as decide, Asker, Found, Limits, Outcome, Words};
-use crate::pgbackrest::call::Verbosity;
 use crate::pgbackrest::config::Config;
-use crate::pgbackrest::output;
+use crate::pgbackrest::failure::redact::Redacted;
 use crate::pgbackrest::prefetch::Prefetch;
-use crate::pgbackrest::run::{self, Ended, Ending, Signals, Watch};
-use crate::session::Session;
+use crate::pgbackrest::{Class, Client, End, Failure, Fetch, Fetched, Interruption, Spoken, Watch};
 use crate::settings::{CommonSettings, Environment, GetSettings};
+use crate::signals::Signals;
 use crate::wal::{LongPageHeader, SegmentSize, WalFile};
-use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// How often the clock is looked at.
@@ -50,7 +45,7 @@ pub struct Request {
 pub struct Context {
     pub(super) request: Request,
     pub(super) signals: Signals,
-    pub(super) session: Session,
+    pub(super) client: Client,
     silence: Silence,
     /// Who asked.
     parent: Option<rustix::process::Pid>,
@@ -60,8 +55,8 @@ pub struct Context {
 pub(super) struct Attempt {
     /// What it came to.
     pub(super) outcome: Outcome,
-    /// Why it failed.
-    pub(super) failure: Failure,
+    /// Why it failed, if it did.
+    pub(super) failure: Option<Failure>,
     /// What pgBackRest printed, without secrets.
     pub(super) printed: Redacted,
 }
@@ -79,10 +74,10 @@ impl Context {
     pub fn open(request: Request, signals: Signals) -> Self {
         let known = request.data_directory.as_ref().map(|directory| directory.path().to_owned());
         let directory = known.unwrap_or_else(|| request.working_directory.clone());
-        let session = Session::open(&request.common, &request.environment, &directory);
+        let client = request.common.client(&request.environment, &directory);
         let state_dir = request.common.state_dir.as_ref().map(|folder| folder.value.as_path());
         let silence = Silence::of(state_dir, request.data_directory.as_ref());
-        Self { silence, request, signals, session, parent: rustix::process::getppid() }
+        Self { silence, request, signals, client, parent: rustix::process::getppid() }
     }
 
     /// Who asks for a file, as the data directory says now.
@@ -108,8 +103,7 @@ impl Context {
         if !self.request.get.fast_path.value {
             return false;
         }
-        let prefetch = self.session.config.as_ref();
-        let prefetch = prefetch.and_then(|config| Prefetch::of(config, &self.request.common.stanza.value));
+        let prefetch = self.client.config().and_then(|config| Prefetch::of(config, &self.request.common.stanza.value));
         let control = self.request.data_directory.as_ref().and_then(DataDirectory::control);
         let size = control.and_then(|control| control.segment_size);
         match (prefetch, control, size) {
@@ -125,9 +119,9 @@ impl Context {
     /// Where a repository's folder of WAL can't be listed and the others lack the segment, the async process says nothing of
     /// the failure (2.45, 2.55.1, 2.60.0); a synchronous call does.
     pub(super) fn attempt(&self, file: &WalFile, asker: Asker, limits: Limits) -> Attempt {
-        let first = self.ask(file, asker, limits, &[]);
+        let first = self.ask(file, asker, limits, false);
         if first.outcome == Outcome::Absent && matches!(file, WalFile::Segment(_)) && self.is_vague() {
-            return self.ask(file, asker, limits, &["--no-archive-async"]);
+            return self.ask(file, asker, limits, true);
         }
         first
     }
@@ -135,82 +129,86 @@ impl Context {
     /// Whether an async process asks more than one repository.
     fn is_vague(&self) -> bool {
         let several = |config: &Config| config.is_on("archive-get", "archive-async") && config.repositories().len() > 1;
-        self.request.get.repository.is_none() && self.session.config.as_ref().is_some_and(several)
+        self.request.get.repository.is_none() && self.client.config().is_some_and(several)
     }
 
-    fn ask(&self, file: &WalFile, asker: Asker, limits: Limits, options: &[&str]) -> Attempt {
-        let fetched = self.beside();
-        let command = self.command(file, &fetched, options);
-        let mut listener = Listener::new(limits, Some(asker), self.request.data_directory.as_ref());
-        let ended = self.watched(command, &mut |group| listener.check(group));
-        let text = output::joined(&ended.stderr, &ended.stdout);
-        let found = self.found(file, &fetched);
-        let how = if self.is_orphan() { decide::Ended::Shutdown } else { how(&ended.ending) };
-        let mut outcome = decide::outcome(how, words(&ended, &text, file), found);
-        let shown = if self.shows_all() { text } else { output::without_info(&text) };
-        let mut failure = failure(&ended.ending, &shown, found, file);
-        if outcome == Outcome::Restored
-            && let Err(error) = fs::rename(&fetched, &self.request.target)
+    fn ask(&self, file: &WalFile, asker: Asker, limits: Limits, synchronous: bool) -> Attempt {
+        let to = self.beside();
+        let data_directory = self.foreign_data_directory();
+        let fetch = Fetch {
+            file,
+            to: &to,
+            data_directory: data_directory.as_deref(),
+            repository: self.repository(),
+            synchronous,
+            verbose: self.request.common.log_level.value == crate::log::Level::Debug,
+        };
+        let listener = Listener::new(limits, asker, self.request.data_directory.as_ref());
+        let started = Instant::now();
+        let Spoken { printed, answer } = self.client.fetch(&fetch, self.watch(listener));
+        let took = started.elapsed();
+        let found = self.found(file, &to);
+        let mut attempt = self.judge(answer, printed, found);
+        if attempt.outcome == Outcome::Restored
+            && let Err(error) = fs::rename(&to, &self.request.target)
         {
-            outcome = decide::outcome(decide::Ended::Exited(0), Words::Nothing, Found::Nothing);
-            failure = Failure::of_class(Class::Local, &format!("can't rename {}: {error}", fetched.display()));
+            attempt.outcome = decide::outcome(decide::Ended::Exited(0), Words::Nothing, Found::Nothing);
+            attempt.failure = Some(self.client.local_failure(&format!("can't rename {}: {error}", to.display()), 0));
         }
-        if outcome != Outcome::Restored {
+        if attempt.outcome != Outcome::Restored {
             self.remove_own();
         }
-        self.note_silence(asker, outcome, &ended.ending);
-        Attempt { outcome, failure, printed: self.session.redactor.redact(shown.as_bytes()) }
+        self.note_silence(asker, &attempt, took);
+        attempt
     }
 
-    /// `archive-get` at level info: only there does pgBackRest say that it found nothing.
-    fn command(&self, file: &WalFile, fetched: &Path, options: &[&str]) -> Command {
-        let name = OsString::from(file.to_string());
-        let own = [self.pg1_path(), self.repository_argument()];
-        let own = own.iter().flatten().map(OsString::as_os_str).chain(options.iter().map(OsStr::new));
-        let arguments = [OsStr::new("--archive-missing-retry"), OsStr::new("archive-get"), &name, fetched.as_os_str()];
-        let arguments = own.chain(arguments);
-        let verbosity = if self.shows_all() { Verbosity::Detail } else { Verbosity::Info };
-        self.session.caller.command_saying(verbosity, arguments)
-    }
-
-    /// `--repo=N`, where one repository alone is asked.
-    pub(super) fn repository_argument(&self) -> Option<OsString> {
-        let repository = self.request.get.repository.as_ref()?;
-        Some(format!("--repo={}", repository.value.get()).into())
-    }
-
-    /// Whether everything that pgBackRest says is shown.
-    fn shows_all(&self) -> bool {
-        self.request.common.log_level.value == crate::log::Level::Debug
-    }
-
-    /// A standby remembers that the repository was silent, until a call succeeds.
-    fn note_silence(&self, asker: Asker, outcome: Outcome, ending: &Ending<Stop>) {
-        match outcome {
-            Outcome::Restored | Outcome::Absent => self.silence.forget(),
-            _ if matches!((asker, ending), (Asker::Standby { .. }, Ending::Stopped(stop)) if stop.is_impatience()) => {
-                self.silence.note();
+    fn judge(&self, answer: Fetched, printed: Redacted, found: Found) -> Attempt {
+        let (ended, words, failure) = match answer {
+            Fetched::Delivered => (decide::Ended::Exited(0), Words::Nothing, self.not_whole(found)),
+            Fetched::Absent => (decide::Ended::Exited(1), Words::Absent, None),
+            Fetched::Unclear { failure, repository_failed } => {
+                let words = if repository_failed { Words::RepositoryFailed } else { Words::Nothing };
+                (ended(failure.end()), words, Some(failure))
             }
-            _ => {}
+        };
+        let ended = if self.is_orphan() { decide::Ended::Shutdown } else { ended };
+        Attempt { outcome: decide::outcome(ended, words, found), failure, printed }
+    }
+
+    /// What is wrong with a success, if something is.
+    fn not_whole(&self, found: Found) -> Option<Failure> {
+        match found {
+            Found::Whole => None,
+            Found::NotWhole => Some(self.client.local_failure("pgBackRest succeeded, and the file is not whole", 0)),
+            Found::Nothing => Some(self.client.local_failure("pgBackRest succeeded, and the file is not there", 0)),
         }
     }
 
-    /// Another call of pgBackRest, within this limit.
-    pub(super) fn call(&self, command: Command, limit: Duration) -> Ended<Stop> {
-        let mut listener = Listener::new(Limits { whole: limit, silence: Duration::MAX }, None, None);
-        self.watched(command, &mut |group| listener.check(group))
+    /// The one repository that is asked, if a person said so.
+    pub(super) fn repository(&self) -> Option<u32> {
+        self.request.get.repository.as_ref().map(|repository| repository.value.get())
     }
 
-    fn watched(&self, command: Command, check: &mut dyn FnMut(u32) -> Option<Stop>) -> Ended<Stop> {
-        let mut check = |group| if self.is_orphan() { Some(Stop::Signal) } else { check(group) };
-        let watch = Watch {
-            check: &mut check,
-            interval: INTERVAL,
-            on_signal: Stop::Signal,
-            keep: run::KEPT_BYTES,
-            grace: GRACE,
-        };
-        run::run(command, Some(&self.signals), watch)
+    /// A standby remembers that the repository was silent, until a call succeeds; also where pgBackRest itself lost patience.
+    fn note_silence(&self, asker: Asker, attempt: &Attempt, took: Duration) {
+        let silent = |failure: &Failure| failure.class() == Class::Unavailable && !failure.is_ours_to_end();
+        if attempt.is_answered() {
+            self.silence.forget();
+        } else if matches!(asker, Asker::Standby { .. })
+            && took >= decide::SILENCE_AGAIN
+            && attempt.failure.as_ref().is_some_and(silent)
+        {
+            self.silence.note();
+        }
+    }
+
+    fn watch<'w>(&'w self, mut listener: Listener<'w>) -> Watch<'w> {
+        let check = move |group| if self.is_orphan() { Some(Interruption::Signal) } else { listener.check(group) };
+        Watch::by(check)
+            .every(INTERVAL)
+            .with_grace(GRACE)
+            .and_signals(&self.signals)
+            .limited_by("WAL_GET_TIMEOUT_SECONDS")
     }
 
     /// Waits, at most `longest`. True when we were told to end, or the caller is gone: a file that is put in place later
@@ -259,18 +257,13 @@ impl Context {
         beside(target, std::process::id())
     }
 
-    /// `--pg1-path`, where pgBackRest's configuration names another data directory than the one that recovers, as after
-    /// a restore to another place; pgBackRest reads `pg_control` there to find the cluster's archive (get.c).
-    fn pg1_path(&self) -> Option<OsString> {
-        let config = self.session.config.as_ref()?;
+    /// The data directory that recovers, where pgBackRest's configuration names another one, as after a restore to another
+    /// place; pgBackRest reads `pg_control` there to find the cluster's archive (get.c).
+    fn foreign_data_directory(&self) -> Option<PathBuf> {
         let own = self.request.data_directory.as_ref()?.path();
-        let configured = config.option("archive-get", "pg1-path").map(Path::new);
+        let configured = self.client.config()?.option("archive-get", "pg1-path").map(Path::new);
         let same = configured.is_some_and(|path| path == own || path.canonicalize().ok() == own.canonicalize().ok());
-        (!same).then(|| {
-            let mut argument = OsString::from("--pg1-path=");
-            argument.push(own);
-            argument
-        })
+        (!same).then(|| own.to_owned())
     }
 
     /// What lies where pgBackRest put the file.
@@ -304,59 +297,12 @@ fn beside(target: &Path, process: u32) -> PathBuf {
     target.with_file_name(name)
 }
 
-fn words(ended: &Ended<Stop>, text: &str, file: &WalFile) -> Words {
-    if output::warns_of_repository(text) {
-        Words::RepositoryFailed
-    } else if !ended.cut && output::says_absent(text, &file.to_string()) {
-        // Nothing follows from an answer that was cut off.
-        Words::Absent
-    } else {
-        Words::Nothing
-    }
-}
-
-fn how(ending: &Ending<Stop>) -> decide::Ended {
-    match ending {
-        Ending::Exited(code) => decide::Ended::Exited(*code),
-        Ending::Signaled(_) => decide::Ended::Signaled,
-        Ending::Stopped(Stop::TimeLimit | Stop::Silence | Stop::Promotion) => decide::Ended::TimeLimit,
-        Ending::Stopped(Stop::Signal) => decide::Ended::Shutdown,
-        Ending::NotStarted(_) => decide::Ended::NotStarted,
-    }
-}
-
-fn failure(ending: &Ending<Stop>, text: &str, found: Found, file: &WalFile) -> Failure {
-    match ending {
-        Ending::Exited(1) if text.trim().is_empty() => {
-            let text = format!("pgBackRest exited with 1 and did not say that it can't find {file}; is it a wrapper?");
-            Failure::of_class(Class::Unknown, &text)
-        }
-        Ending::Exited(0) if found == Found::NotWhole => {
-            Failure::of_class(Class::Mismatch, "pgBackRest succeeded, and the file is not whole")
-        }
-        Ending::Exited(0) => Failure::of_class(Class::Unknown, "pgBackRest succeeded, and the file is not there"),
-        Ending::Exited(code) => {
-            let mut failure = classify::of_output(*code, text, &classify::codes::InstantDropCodes::default());
-            if failure.text.is_empty() {
-                failure.text = format!("pgBackRest exited with {code} and said nothing");
-            }
-            failure
-        }
-        Ending::Signaled(signal) => {
-            Failure::of_class(Class::Local, &format!("pgBackRest was ended by signal {signal}"))
-        }
-        Ending::Stopped(Stop::TimeLimit) => {
-            Failure::of_class(Class::Unavailable, "pgBackRest took longer than WAL_GET_TIMEOUT_SECONDS allows")
-        }
-        Ending::Stopped(Stop::Silence) => {
-            Failure::of_class(Class::Unavailable, "pgBackRest heard nothing from the repository")
-        }
-        Ending::Stopped(Stop::Promotion) => {
-            Failure::of_class(Class::Unavailable, "pgBackRest took longer than a promotion waits")
-        }
-        Ending::Stopped(Stop::Signal) => Failure::of_class(Class::Local, "asked to end"),
-        Ending::NotStarted(error) => {
-            Failure::of_class(Class::Unknown, &format!("pgBackRest can't be started: {error}"))
-        }
+fn ended(end: End) -> decide::Ended {
+    match end {
+        End::Exited(code) => decide::Ended::Exited(code),
+        End::Signaled(_) => decide::Ended::Signaled,
+        End::Interrupted(Interruption::Signal) => decide::Ended::Shutdown,
+        End::Interrupted(_) => decide::Ended::TimeLimit,
+        End::NotStarted => decide::Ended::NotStarted,
     }
 }

@@ -2,10 +2,11 @@
 
 use super::attempt::{Attempt, Context};
 use super::probe;
-use crate::classify::{Class, Failure};
 use crate::decide::get::{Asker, Outcome};
 use crate::exit::Exit;
 use crate::log;
+use crate::pgbackrest::config::Config;
+use crate::pgbackrest::{Class, Failure};
 use crate::wal::WalFile;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ impl<'f> Report<'f> {
         }
         self.reported_at = Some(waited);
         log::copy(&attempt.printed);
-        let mut failure = attempt.failure.clone();
+        let Some(mut failure) = attempt.failure.clone() else { return };
         probe::ask(context, &mut failure);
         let then = match asker {
             Asker::NewTimeline { .. } => "then the server goes on without it",
@@ -49,7 +50,7 @@ impl<'f> Report<'f> {
         tracing::warn!(
             "{} could not be asked for: {}; asking again for {} s more (failing for {} s), {then}{}",
             self.file,
-            why(context, &failure),
+            why(&failure),
             patience.saturating_sub(waited).as_secs(),
             waited.as_secs(),
             other_repositories(context, &failure)
@@ -75,7 +76,11 @@ impl<'f> Report<'f> {
             }
             (Outcome::Absent, _) => tracing::info!("{file} is in no repository"),
             (Outcome::Shutdown, _) => self.shutdown(waited),
-            (Outcome::Inconclusive(_), _) => self.inconclusive(context, attempt.failure, asker, exit, waited),
+            (Outcome::Inconclusive(_), _) => {
+                if let Some(failure) = attempt.failure {
+                    self.inconclusive(context, failure, asker, exit, waited);
+                }
+            }
         }
     }
 
@@ -85,7 +90,7 @@ impl<'f> Report<'f> {
         if exit == Exit::StopRecovery {
             probe::ask(context, &mut failure);
         }
-        let why = why(context, &failure);
+        let why = why(&failure);
         match asker {
             Asker::Standby { promotion: true, .. } => tracing::warn!(
                 "{file} could not be asked for: {why}; exit {code}, a promotion does not wait for the archive"
@@ -107,7 +112,7 @@ impl<'f> Report<'f> {
                 "{file} could not be asked for in {} s: {why}; exit {code} {}; to do: {}, {}{}",
                 waited.as_secs(),
                 stops(asker),
-                failure.class().remedy(),
+                failure.remedy(),
                 then(asker, failure.class()),
                 other_repositories(context, &failure)
             ),
@@ -141,31 +146,24 @@ fn then(asker: Asker, class: Class) -> &'static str {
 }
 
 /// `class denied (AccessDenied), repository 1: message`.
-fn why(context: &Context, failure: &Failure) -> String {
+fn why(failure: &Failure) -> String {
     let code = failure.s3_code().map_or(String::new(), |code| format!(" ({})", code.escape_debug()));
-    let message = context.session.redactor.redact(failure.text.as_bytes()).one_line(MESSAGE_LENGTH);
-    format!("class {}{code}{}: {message}", failure.class(), failing(failure))
-}
-
-/// `, repository 1`, where pgBackRest names the repositories that failed.
-fn failing(failure: &Failure) -> String {
-    let mut keys: Vec<u32> = failure.repositories.iter().filter_map(|failed| failed.repository).collect();
-    keys.sort_unstable();
-    keys.dedup();
+    let keys = failure.repositories();
     let names = keys.iter().map(u32::to_string).collect::<Vec<_>>().join(" and ");
-    match keys.len() {
+    let repositories = match keys.len() {
         0 => String::new(),
         1 => format!(", repository {names}"),
         _ => format!(", repositories {names}"),
-    }
+    };
+    format!("class {}{code}{repositories}: {}", failure.class(), failure.text().one_line(MESSAGE_LENGTH))
 }
 
 /// That a person may say that the others are enough, where there are others.
 fn other_repositories(context: &Context, failure: &Failure) -> String {
-    let configured = context.session.config.as_ref().map(crate::pgbackrest::config::Config::repositories);
-    let failed = |key: &u32| failure.repositories.iter().any(|failed| failed.repository == Some(*key));
-    let (failed, others): (Vec<u32>, Vec<u32>) = configured.unwrap_or_default().into_iter().partition(failed);
-    match others.first().filter(|_| !failed.is_empty() && context.request.get.repository.is_none()) {
+    let failed = failure.repositories();
+    let configured = context.client.config().map(Config::repositories).unwrap_or_default();
+    let other = configured.into_iter().find(|key| !failed.contains(key));
+    match other.filter(|_| !failed.is_empty() && context.repository().is_none()) {
         Some(other) => format!(
             "; --repo {other} or PGBACKREST_REPO={other} asks repository {other} alone, whose word is then enough"
         ),

@@ -11,7 +11,7 @@ mod cause;
 pub use acknowledgement::{BadReason, NotAcknowledged, Reason};
 pub use cause::Cause;
 
-use crate::classify::Class;
+use crate::pgbackrest::Class;
 use crate::wal::{SegmentName, SegmentSize, Timeline, WalFile};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;

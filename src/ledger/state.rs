@@ -4,7 +4,8 @@
 //! writes; a field that a newer one adds has a default.
 
 use super::gaps::Gaps;
-use crate::classify::Class;
+use crate::pgbackrest::failure::Class;
+use crate::pgbackrest::identity::RepositoryIdentity;
 use crate::wal::SegmentSize;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -120,22 +121,6 @@ pub struct Place {
     pub control_inode: Option<u64>,
     /// Every repository that pgBackRest pushes to.
     pub repositories: Option<Vec<RepositoryIdentity>>,
-}
-
-/// What tells one repository from another. Keys are no part of it: they are changed while the repository stays.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RepositoryIdentity {
-    /// Its number.
-    pub key: u32,
-    /// `posix`, `s3`, `azure`, `gcs`, `sftp`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The store's endpoint, or the repository host.
-    pub endpoint: String,
-    /// Bucket or container.
-    pub bucket: String,
-    /// The path inside it.
-    pub path: String,
 }
 
 impl Place {

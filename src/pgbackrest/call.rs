@@ -67,20 +67,22 @@ impl Caller {
     }
 
     /// The program's path or name, for messages.
-    #[must_use]
-    pub fn program(&self) -> &Path {
+    pub(super) fn program(&self) -> &Path {
         &self.program
     }
 
-    /// `pgbackrest --stanza=… <arguments> --log-level-…`, without standard input, in a process group of its own.
-    #[must_use]
-    pub fn command<'a>(&self, arguments: impl IntoIterator<Item = &'a OsStr>) -> Command {
-        self.command_saying(self.verbosity, arguments)
+    /// The stanza.
+    pub(super) fn stanza(&self) -> &str {
+        &self.stanza
     }
 
-    /// The same, with another verbosity than the caller's.
-    #[must_use]
-    pub fn command_saying<'a>(&self, verbosity: Verbosity, arguments: impl IntoIterator<Item = &'a OsStr>) -> Command {
+    /// How much pgBackRest says unless a call wants more.
+    pub(super) fn verbosity(&self) -> Verbosity {
+        self.verbosity
+    }
+
+    /// `pgbackrest --stanza=… <arguments> --log-level-…`, without standard input, in a process group of its own.
+    pub(super) fn command<'a>(&self, verbosity: Verbosity, arguments: impl IntoIterator<Item = &'a OsStr>) -> Command {
         use std::os::unix::process::CommandExt as _;
         #[expect(clippy::disallowed_methods, reason = "this is the one way")]
         let mut command = Command::new(&self.program);

@@ -3,7 +3,23 @@
 //! Option names and defaults: src/build/config/config.yaml, 2.45 to 2.59.
 
 use super::config::Config;
-use crate::ledger::state::RepositoryIdentity;
+use serde::{Deserialize, Serialize};
+
+/// What tells one repository from another. Keys are no part of it: they are changed while the repository stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepositoryIdentity {
+    /// Its number.
+    pub key: u32,
+    /// `posix`, `s3`, `azure`, `gcs`, `sftp`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The store's endpoint, or the repository host.
+    pub endpoint: String,
+    /// Bucket or container.
+    pub bucket: String,
+    /// The path inside it.
+    pub path: String,
+}
 
 /// The repositories that `archive-push` stores to, by what tells one from another. Keys are no part of it.
 #[must_use]

@@ -1,20 +1,29 @@
 //! The boundary to pgBackRest.
 //!
-//! Everything the programs know of pgBackRest's inside stands here and nowhere else: how its configuration is read
-//! ([`config`], [`options`]), the one way it is called ([`call`], [`run`]), what it prints ([`output`]), the files it
-//! leaves in its spool and lock folders ([`spool`], [`prefetch`], [`locks`]) its repositories ([`identity`]) its `info` answer ([`info`]) and its
-//! version ([`version`]). Each module names the versions
-//! it was checked on; 2.45 (Debian 12) is the floor.
+//! It has one face, the [`client`]: verbs in, typed answers without secrets out. Behind it stands everything that the programs
+//! know of pgBackRest's inside: how it is called ([`call`]) and watched ([`watch`], `run`), what it prints ([`output`]), what
+//! its failures mean ([`failure`]), its configuration ([`config`], [`options`]), its repositories ([`identity`]), its `info`
+//! answer ([`info`]) and its [`version`]. Beside it stand the files that it leaves in its spool and lock folders ([`prefetch`],
+//! [`locks`], `spool`) and what the kernel counts of its processes ([`progress`]). Each module names the versions it was checked
+//! on; 2.45 (Debian 12) is the floor.
 
 pub mod call;
+pub mod client;
 pub mod config;
+pub mod failure;
 pub mod identity;
 pub mod info;
 pub mod locks;
 pub mod options;
-pub mod output;
+mod output;
 pub mod prefetch;
 pub mod progress;
-pub mod run;
-pub mod spool;
+mod run;
+mod spool;
 pub mod version;
+pub mod watch;
+
+pub use client::{Client, Fetch, Fetched, MadeBackup, NoListing, PushMode, Pushed, Spoken};
+pub use failure::{Class, End, Failure};
+pub use output::{SkipReason, Skipped};
+pub use watch::{Interruption, Watch};

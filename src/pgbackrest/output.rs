@@ -4,9 +4,12 @@
 //! `2026-11-22 10:58:13.119 P00   WARN: text`; the code only with ERROR and ASSERT. Further lines of a message are
 //! indented. Text may hold any bytes; a message is cut at 8 KiB (`ERROR_MESSAGE_BUFFER_SIZE`).
 
+use super::client::MadeBackup;
+use crate::wal::{Lsn, SegmentName};
+
 /// The level of a line that matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
+pub(super) enum Level {
     /// `ERROR` and `ASSERT`.
     Error,
     /// `WARN`.
@@ -17,18 +20,18 @@ pub enum Level {
 
 /// One message with all its lines, the indentation taken off.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub(super) struct Message {
     /// How serious pgBackRest takes it.
-    pub level: Level,
+    pub(super) level: Level,
     /// pgBackRest's error code, from `[NNN]`.
-    pub code: Option<i32>,
+    pub(super) code: Option<i32>,
     /// The lines, joined by newlines.
-    pub text: String,
+    pub(super) text: String,
 }
 
 /// Reads the messages; what stands before the first is left out.
 #[must_use]
-pub fn messages(output: &str) -> Vec<Message> {
+pub(super) fn messages(output: &str) -> Vec<Message> {
     let mut messages: Vec<Message> = Vec::new();
     for line in output.lines() {
         if let Some(message) = head(line) {
@@ -81,17 +84,9 @@ fn code(text: &str) -> Option<(i32, &str)> {
     if digits.len() == 3 { Some((digits.parse().ok()?, text)) } else { None }
 }
 
-/// The text of every error in the output; the whole output where there is none.
-#[must_use]
-pub fn errors(output: &str) -> String {
-    let errors = messages(output).into_iter().filter(|message| message.level == Level::Error);
-    let texts = errors.map(|message| message.text).collect::<Vec<_>>().join("; ");
-    if texts.is_empty() { output.trim().to_owned() } else { texts }
-}
-
 /// Both streams as one text, the first one's last line ended, so that the next does not become part of it.
 #[must_use]
-pub fn joined(stderr: &[u8], stdout: &[u8]) -> String {
+pub(super) fn joined(stderr: &[u8], stdout: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(stderr).into_owned();
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
@@ -105,7 +100,7 @@ pub fn joined(stderr: &[u8], stdout: &[u8]) -> String {
 /// `archive-get` exits 1 too when one repository failed and the others lack the file (src/command/archive/get/get.c);
 /// only this warning tells.
 #[must_use]
-pub fn warns_of_repository(output: &str) -> bool {
+pub(super) fn warns_of_repository(output: &str) -> bool {
     output.match_indices("repo").any(|(at, _)| {
         let rest = output.get(at + 4..).unwrap_or_default();
         let number = rest.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -117,7 +112,7 @@ pub fn warns_of_repository(output: &str) -> bool {
 /// `unable to find NAME in the archive`, in async mode with ` asynchronously` behind it (`UNABLE_TO_FIND_IN_ARCHIVE_MSG`,
 /// src/command/archive/get/get.c, 2.45 to 2.60).
 #[must_use]
-pub fn says_absent(output: &str, name: &str) -> bool {
+pub(super) fn says_absent(output: &str, name: &str) -> bool {
     messages(output).iter().any(|message| {
         let rest = message.text.strip_prefix("unable to find ").and_then(|rest| rest.strip_prefix(name));
         let rest = rest.and_then(|rest| rest.strip_prefix(" in the archive"));
@@ -127,13 +122,23 @@ pub fn says_absent(output: &str, name: &str) -> bool {
 
 /// The output without what pgBackRest says at level info and below: what a person needs to see of a failure.
 #[must_use]
-pub fn without_info(output: &str) -> String {
+pub(super) fn without_info(output: &str) -> String {
     let mut shown = true;
     let lines = output.split_inclusive('\n').filter(|line| {
         shown = head(line.trim_end()).map_or(shown, |message| message.level != Level::Info);
         shown
     });
     lines.collect()
+}
+
+/// The label and the start of a backup, from `backup`'s own lines at level info (src/command/backup/backup.c, 2.45 to 2.60:
+/// `backup start archive = …, lsn = …`, `new backup label = …`); it makes a full one where no other kind is possible.
+pub(super) fn made_backup(output: &str) -> Option<MadeBackup> {
+    let after = |mark: &str| output.lines().rev().find_map(|line| line.split_once(mark)).map(|(_, rest)| rest.trim());
+    let label = after("new backup label = ")?.to_owned();
+    let (segment, lsn) = after("backup start archive = ")?.split_once(", lsn = ")?;
+    let (segment, lsn): (SegmentName, Lsn) = (segment.trim().parse().ok()?, lsn.trim().parse().ok()?);
+    Some(MadeBackup { label, start: (segment.timeline(), lsn) })
 }
 
 /// A WAL file that pgBackRest acknowledged without storing it.
@@ -156,7 +161,7 @@ pub enum SkipReason {
 
 /// The files that a successful `archive-push` says it did not store.
 #[must_use]
-pub fn skipped(output: &str) -> Vec<Skipped> {
+pub(super) fn skipped(output: &str) -> Vec<Skipped> {
     if !output.contains("WARN") {
         return Vec::new();
     }
@@ -241,6 +246,17 @@ mod tests {
     fn what_is_shown_of_a_failure_is_what_failed() {
         let output = "noise\nINFO: begin\n      more\nWARN: a\n      b\nINFO: end\nERROR: [103]: c";
         assert_eq!(without_info(output), "noise\nWARN: a\n      b\nERROR: [103]: c");
+    }
+
+    #[test]
+    fn label_and_start_of_a_backup_are_read_from_its_lines() {
+        let text = "INFO: execute non-exclusive backup start\n\
+                    INFO: backup start archive = 000000030000000100000002, lsn = 1/2000028\n\
+                    INFO: new backup label = 20261122-100000F_20261122-110000D\nINFO: full backup size = 1MB\n";
+        let made = made_backup(text).unwrap();
+        assert_eq!((made.start.0.0, made.start.1.0), (3, 0x1_0200_0028));
+        assert_eq!(made.label, "20261122-100000F_20261122-110000D");
+        assert_eq!(made_backup("INFO: new backup label = 20261122-100000F\n"), None);
     }
 
     #[test]

@@ -6,122 +6,52 @@
 //! and SIGKILL after two seconds, because before 2.58 SIGTERM could deadlock (#2710); its async process, in a session
 //! of its own, lives on.
 
+use super::watch::{Interruption, Watch};
+use crate::signals::Signals;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
-use std::io::{self, Read as _};
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// What is usually kept of stdout, where `info` writes its JSON; the rest is read and thrown away.
-pub const KEPT_BYTES: usize = 1 << 20;
 /// What is kept of stderr: pgBackRest's messages are 8 KiB at most each, and reading them takes their size several times.
 const KEPT_BYTES_OF_STDERR: usize = 256 << 10;
 /// The most that a pipe holds (`fs.pipe-max-size`).
 const LARGEST_PIPE: usize = 1 << 20;
-/// How long a child has between SIGTERM and SIGKILL.
-pub const GRACE: Duration = Duration::from_secs(2);
 
 /// How a child ended, or why there is none.
 #[derive(Debug)]
-pub enum Ending<R> {
+pub(super) enum Ending {
     /// By itself, with this code.
     Exited(i32),
     /// By this signal, sent by somebody else.
     Signaled(i32),
-    /// We ended it, for this reason.
-    Stopped(R),
+    /// We ended it.
+    Interrupted(Interruption),
     /// It was never started.
     NotStarted(io::Error),
 }
 
 /// A child that has ended.
 #[derive(Debug)]
-pub struct Ended<R> {
+pub(super) struct Ended {
     /// How.
-    pub ending: Ending<R>,
+    pub(super) ending: Ending,
     /// What it wrote to stdout, at most 1 MiB.
-    pub stdout: Vec<u8>,
+    pub(super) stdout: Vec<u8>,
     /// Whether it wrote more than was kept: then nothing follows from what is not there.
-    pub cut: bool,
+    pub(super) cut: bool,
     /// What it wrote to stderr, at most 256 KiB.
-    pub stderr: Vec<u8>,
+    pub(super) stderr: Vec<u8>,
 }
 
-/// Our own signals: SIGTERM, SIGINT, SIGHUP and SIGQUIT are written to a pipe instead of ending the program.
-#[derive(Debug)]
-pub struct Signals {
-    pipe: UnixStream,
-    quit: Arc<AtomicBool>,
-}
-
-impl Signals {
-    /// Takes the four signals over, for the rest of the process's life.
-    ///
-    /// # Errors
-    /// When the pipe or a handler can't be had.
-    pub fn take() -> io::Result<Self> {
-        use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-        let (reader, writer) = UnixStream::pair()?;
-        reader.set_nonblocking(true)?;
-        for signal in [SIGTERM, SIGINT, SIGHUP, SIGQUIT] {
-            signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
-        }
-        let quit = Arc::new(AtomicBool::new(false));
-        signal_hook::flag::register(SIGQUIT, Arc::clone(&quit))?;
-        Ok(Self { pipe: reader, quit })
-    }
-
-    /// Waits for a signal, at most `longest`. True when one came.
-    #[must_use]
-    pub fn wait(&self, longest: Duration) -> bool {
-        let until = Instant::now() + longest;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if self.arrived() {
-                return true;
-            }
-            if left.is_zero() {
-                return false;
-            }
-            let mut fds = [PollFd::new(&self.pipe, PollFlags::IN)];
-            let _ = poll(&mut fds, left.try_into().ok().as_ref());
-        }
-    }
-
-    fn arrived(&self) -> bool {
-        matches!((&self.pipe).read(&mut [0]), Ok(1..))
-    }
-
-    /// Whether it was SIGQUIT: PostgreSQL's immediate shutdown, with no time for a clean end.
-    fn quit(&self) -> bool {
-        self.quit.load(Ordering::Relaxed)
-    }
-}
-
-/// What a child is watched for.
-pub struct Watch<'w, R> {
-    /// Asked every `interval`, with the number of the child's process group: a reason to end the child.
-    pub check: &'w mut dyn FnMut(u32) -> Option<R>,
-    /// How often.
-    pub interval: Duration,
-    /// The reason when one of our own signals arrives.
-    pub on_signal: R,
-    /// How many bytes of stdout are kept.
-    pub keep: usize,
-    /// How long the child has between SIGTERM and SIGKILL, [`GRACE`] unless somebody waits.
-    pub grace: Duration,
-}
-
-/// Runs `command` to its end, or ends it when `watch` says so, or one of `signals` arrives.
-pub fn run<R: Copy>(mut command: Command, signals: Option<&Signals>, mut watch: Watch<'_, R>) -> Ended<R> {
+/// Runs `command` to its end, or ends it when `watch` says so.
+pub(super) fn run(mut command: Command, keep: usize, watch: &mut Watch<'_>) -> Ended {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    match command.spawn().and_then(|child| Running::new(child, watch.keep)) {
-        Ok(mut running) => running.watch_to_the_end(signals, &mut watch),
+    match command.spawn().and_then(|child| Running::new(child, keep)) {
+        Ok(mut running) => running.watch_to_the_end(watch),
         Err(error) => Ended { ending: Ending::NotStarted(error), cut: false, stdout: Vec::new(), stderr: Vec::new() },
     }
 }
@@ -155,14 +85,14 @@ impl Running {
         Ok((exited, stdout, stderr))
     }
 
-    fn watch_to_the_end<R: Copy>(&mut self, signals: Option<&Signals>, watch: &mut Watch<'_, R>) -> Ended<R> {
+    fn watch_to_the_end(&mut self, watch: &mut Watch<'_>) -> Ended {
         let mut due = Instant::now() + watch.interval;
         let mut reason = None;
-        while !self.wait(due, signals) {
-            let told = signals.is_some_and(Signals::arrived);
-            reason = if told { Some(watch.on_signal) } else { (watch.check)(self.child.id()) };
+        while !self.wait(due, watch.signals) {
+            let asked = watch.signals.is_some_and(Signals::arrived);
+            reason = if asked { Some(Interruption::Signal) } else { (watch.check)(self.child.id()) };
             if reason.is_some() {
-                self.end(signals, watch.grace);
+                self.end(watch.signals, watch.grace);
                 break;
             }
             if Instant::now() >= due {
@@ -172,7 +102,7 @@ impl Running {
         let status = self.child.wait();
         self.stdout.drain();
         self.stderr.drain();
-        let ending = reason.map_or_else(|| by_itself(status), Ending::Stopped);
+        let ending = reason.map_or_else(|| by_itself(status), Ending::Interrupted);
         let cut = self.stdout.cut || self.stderr.cut;
         Ended {
             ending,
@@ -204,7 +134,7 @@ impl Running {
         let streams = [&self.stdout, &self.stderr];
         fds.extend(streams.iter().filter_map(|stream| stream.fd.as_ref()).map(|fd| PollFd::new(fd, PollFlags::IN)));
         let at = fds.len();
-        fds.extend(signals.map(|signals| PollFd::from_borrowed_fd(signals.pipe.as_fd(), PollFlags::IN)));
+        fds.extend(signals.map(|signals| PollFd::new(signals, PollFlags::IN)));
         let timeout = left.try_into().ok();
         if poll(&mut fds, timeout.as_ref()).is_err() {
             return Ready { exited: false, signalled: false };
@@ -229,7 +159,7 @@ struct Ready {
     signalled: bool,
 }
 
-fn by_itself<R>(status: io::Result<ExitStatus>) -> Ending<R> {
+fn by_itself(status: io::Result<ExitStatus>) -> Ending {
     match status {
         Ok(status) => match (status.code(), status.signal()) {
             (Some(code), _) => Ending::Exited(code),
@@ -281,51 +211,50 @@ mod tests {
     use super::*;
     use std::os::unix::process::CommandExt as _;
 
-    #[derive(Debug, Clone, Copy, PartialEq)]
-    struct Reason;
+    /// What is kept of stdout here.
+    const KEPT: usize = 1 << 20;
+    const LONG: Duration = Duration::from_secs(2);
 
-    fn sh(script: &str, interval: Duration, check: &mut dyn FnMut(u32) -> Option<Reason>) -> Ended<Reason> {
+    fn sh(script: &str, interval: Duration, why: Option<Interruption>) -> Ended {
         #[expect(clippy::disallowed_methods, reason = "a shell stands in for pgBackRest")]
         let mut command = Command::new("sh");
         command.args(["-c", script]).stdin(Stdio::null()).process_group(0);
-        run(
-            command,
-            Some(&Signals::take().unwrap()),
-            Watch { check, interval, on_signal: Reason, keep: KEPT_BYTES, grace: GRACE },
-        )
+        let signals = Signals::take().unwrap();
+        run(command, KEPT, &mut Watch::by(|_| why).every(interval).and_signals(&signals))
     }
 
     #[test]
     fn a_code_and_a_signal_are_kept_apart() {
-        let ended = sh("echo out; echo err >&2; exit 103", GRACE, &mut |_| None);
+        let ended = sh("echo out; echo err >&2; exit 103", LONG, None);
         assert!(matches!(ended.ending, Ending::Exited(103)));
         assert_eq!((ended.stdout.as_slice(), ended.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
-        assert!(matches!(sh("kill -9 $$", GRACE, &mut |_| None).ending, Ending::Signaled(9)));
+        assert!(matches!(sh("kill -9 $$", LONG, None).ending, Ending::Signaled(9)));
     }
 
     #[test]
     fn a_grandchild_that_keeps_the_pipes_open_is_not_waited_for() {
-        let ended = sh("sleep 30 & echo done", GRACE, &mut |_| None);
+        let ended = sh("sleep 30 & echo done", LONG, None);
         assert!(matches!(ended.ending, Ending::Exited(0)));
         assert_eq!(ended.stdout, b"done\n");
     }
 
     #[test]
     fn a_child_that_ignores_sigterm_is_killed() {
-        let ended = sh("trap '' TERM; while :; do sleep 0.1; done", Duration::from_millis(50), &mut |_| Some(Reason));
-        assert!(matches!(ended.ending, Ending::Stopped(Reason)));
+        let ended =
+            sh("trap '' TERM; while :; do sleep 0.1; done", Duration::from_millis(50), Some(Interruption::Stall));
+        assert!(matches!(ended.ending, Ending::Interrupted(Interruption::Stall)));
     }
 
     #[test]
     fn a_child_that_never_stops_writing_is_ended() {
-        let ended = sh("cat /dev/zero /dev/zero >&2", Duration::from_millis(50), &mut |_| Some(Reason));
-        assert!(matches!(ended.ending, Ending::Stopped(Reason)));
+        let ended = sh("cat /dev/zero /dev/zero >&2", Duration::from_millis(50), Some(Interruption::Stall));
+        assert!(matches!(ended.ending, Ending::Interrupted(Interruption::Stall)));
     }
 
     #[test]
     fn more_output_than_is_kept_does_not_block_the_child() {
-        let ended = sh("head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2; exit 7", GRACE, &mut |_| None);
+        let ended = sh("head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2; exit 7", LONG, None);
         assert!(matches!(ended.ending, Ending::Exited(7)));
-        assert_eq!((ended.stdout.len(), ended.stderr.len()), (KEPT_BYTES, KEPT_BYTES_OF_STDERR));
+        assert_eq!((ended.stdout.len(), ended.stderr.len()), (KEPT, KEPT_BYTES_OF_STDERR));
     }
 }

@@ -18,7 +18,7 @@ const STATUS_BYTES: u64 = 64 * 1024;
 
 /// Where one stanza's status, stop and lock files lie.
 #[derive(Debug, Clone)]
-pub struct Spool {
+pub(super) struct Spool {
     out: PathBuf,
     lock_path: PathBuf,
     stanza: String,
@@ -27,16 +27,16 @@ pub struct Spool {
 
 /// An error that pgBackRest's async process left in the spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpoolError {
+pub(super) struct SpoolError {
     /// pgBackRest's error code.
-    pub code: i32,
+    pub(super) code: i32,
     /// Its message.
-    pub text: String,
+    pub(super) text: String,
 }
 
 /// The error files as they were at one moment, to tell later which are new.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ErrorFiles(Vec<(PathBuf, Option<Fingerprint>)>);
+pub(super) struct ErrorFiles(Vec<(PathBuf, Option<Fingerprint>)>);
 
 /// What changes when pgBackRest writes a status file anew: it renames a new file into place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ struct Fingerprint {
 impl Spool {
     /// The paths that the configuration gives for `archive-push`.
     #[must_use]
-    pub fn for_push(config: &Config, stanza: &str) -> Self {
+    pub(super) fn for_push(config: &Config, stanza: &str) -> Self {
         let path = |option, default: &str| PathBuf::from(config.option("archive-push", option).unwrap_or(default));
         Self {
             out: path("spool-path", DEFAULT_SPOOL).join("archive").join(stanza).join("out"),
@@ -64,7 +64,7 @@ impl Spool {
     /// A `.ok` with text is a warning (a drop, a duplicate) that pgBackRest itself must report; an older one may come
     /// from another cluster of the same name (comment in src/command/restore/restore.c, `cmdRestore`).
     #[must_use]
-    pub fn has_stored(&self, name: &str, archive_status: &Path) -> bool {
+    pub(super) fn has_stored(&self, name: &str, archive_status: &Path) -> bool {
         self.asynchronous && self.is_acknowledged(name, archive_status) && !self.is_stopped()
     }
 
@@ -82,14 +82,14 @@ impl Spool {
 
     /// The error files that concern `name`, as they are now.
     #[must_use]
-    pub fn error_files(&self, name: &str) -> ErrorFiles {
+    pub(super) fn error_files(&self, name: &str) -> ErrorFiles {
         let paths = [self.out.join(format!("{name}.error")), self.out.join("global.error")];
         ErrorFiles(paths.map(|path| (path.clone(), fingerprint(&path))).into())
     }
 
     /// An error that was written since `before`, or that the async process, if it still runs, wrote earlier.
     #[must_use]
-    pub fn error_since(&self, before: &ErrorFiles) -> Option<SpoolError> {
+    pub(super) fn error_since(&self, before: &ErrorFiles) -> Option<SpoolError> {
         let worker_since = self.worker_since();
         before.0.iter().find_map(|(path, old)| {
             let now = fingerprint(path)?;

@@ -1,15 +1,6 @@
 //! Which pgBackRest is installed: `pgbackrest version` prints `pgBackRest 2.45` (2.45 to 2.59).
 
-use super::call::Caller;
-use super::run::{self, Ending, Watch};
-use std::ffi::OsStr;
 use std::fmt;
-use std::time::{Duration, Instant};
-
-/// How long it may take to say.
-const LIMIT: Duration = Duration::from_secs(10);
-/// How often the clock is looked at.
-const INTERVAL: Duration = Duration::from_millis(100);
 
 /// A version, without its patch level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,21 +13,8 @@ impl Version {
     /// The first that speaks plain HTTP to a store, and takes a bucket with dots in its name with path-style URIs.
     pub const HTTP_AND_DOTS: Self = Self { major: 2, minor: 58 };
 
-    /// Asks it; `None` when pgBackRest can't be started or says something else.
-    #[must_use]
-    pub fn ask(caller: &Caller) -> Option<Self> {
-        let started = Instant::now();
-        let mut check = |_| (started.elapsed() >= LIMIT).then_some(());
-        let watch =
-            Watch { check: &mut check, interval: INTERVAL, on_signal: (), keep: run::KEPT_BYTES, grace: run::GRACE };
-        let ended = run::run(caller.command([OsStr::new("version")]), None, watch);
-        match ended.ending {
-            Ending::Exited(0) => Self::parse(&String::from_utf8_lossy(&ended.stdout)),
-            _ => None,
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads what it prints; `None` when it is something else.
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let numbers = text.trim().strip_prefix("pgBackRest ")?;
         let mut parts = numbers.split('.');
         let number = |part: &str| part.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok();

@@ -1,17 +1,14 @@
 //! What one push works with: its settings, the cluster, pgBackRest and the ledger.
 
-use crate::classify::Class;
-use crate::classify::redact::Redactor;
 use crate::data_directory::DataDirectory;
 use crate::decide::push::Facts;
 use crate::ledger::state::{Identity, Place, State};
 use crate::ledger::{Event, Ledger, LedgerError};
 use crate::log;
-use crate::pgbackrest::call::Caller;
-use crate::pgbackrest::run::Signals;
-use crate::pgbackrest::spool::Spool;
-use crate::session::Session;
+use crate::pgbackrest::Class;
+use crate::pgbackrest::Client;
 use crate::settings::{CommonSettings, DropMeasure, Environment, PushSettings};
+use crate::signals::Signals;
 use crate::space::{self, Backlog, Limits, Volume};
 use crate::wal::{LongPageHeader, SegmentSize, WalFile};
 use std::fs::File;
@@ -38,9 +35,7 @@ pub struct Request {
 pub struct Context {
     pub(super) request: Request,
     pub(super) started: Instant,
-    pub(super) caller: Caller,
-    pub(super) spool: Option<Spool>,
-    pub(super) redactor: Redactor,
+    pub(super) client: Client,
     pub(super) signals: Signals,
     pub(super) state: State,
     ledger: Option<Ledger>,
@@ -50,19 +45,10 @@ impl Context {
     /// Reads pgBackRest's configuration and opens the ledger. What can't be had is said, and done without.
     #[must_use]
     pub fn open(request: Request, signals: Signals) -> Self {
-        let Session { caller, config, redactor } =
-            Session::open(&request.common, &request.environment, request.data_directory.path());
+        let client = request.common.client(&request.environment, request.data_directory.path());
+        let client = client.with_instant_drop(request.push.instant_drop.value.clone());
         let (ledger, state) = open_or_do_without(&request);
-        Self {
-            spool: config.as_ref().map(|config| Spool::for_push(config, &request.common.stanza.value)),
-            redactor,
-            caller,
-            signals,
-            state,
-            ledger,
-            started: Instant::now(),
-            request,
-        }
+        Self { client, signals, state, ledger, started: Instant::now(), request }
     }
 
     /// Why archiving is switched off, if it is.
@@ -77,8 +63,7 @@ impl Context {
     /// Whether pgBackRest's spool already shows the file as stored, and that may be relied on.
     pub(super) fn is_stored_by_the_spool(&self, file: &WalFile) -> bool {
         let archive_status = self.request.data_directory.archive_status();
-        self.request.push.fast_path.value
-            && self.spool.as_ref().is_some_and(|spool| spool.has_stored(&file.to_string(), &archive_status))
+        self.request.push.fast_path.value && self.client.has_stored(&file.to_string(), &archive_status)
     }
 
     /// Changes the ledger durably; says so when it can't be done.

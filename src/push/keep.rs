@@ -6,48 +6,22 @@
 
 use super::attempt::SHUTDOWN_GRACE_AGAIN;
 use super::context::{Context, seconds};
+use super::fate::Fate;
 use super::report;
 use crate::checkpoint;
-use crate::classify::Class;
 use crate::decide::push::{Facts, is_under_reserve};
 use crate::durable;
 use crate::ledger::DEFERRED;
 use crate::ledger::gaps::{Cause, Loss};
 use crate::ledger::state::{LastFailure, State};
-use crate::pgbackrest::output::{SkipReason, Skipped};
+use crate::pgbackrest::Class;
+use crate::pgbackrest::{SkipReason, Skipped};
 use crate::settings::Overflow;
 use crate::space::Volume;
 use crate::wal::WalFile;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-
-/// What became of the file.
-#[derive(Debug)]
-pub(super) enum Fate {
-    /// PostgreSQL keeps it and will try again.
-    Retried,
-    /// It is recorded as lost, in the gap of this number.
-    Lost(Cause, u64),
-    /// It lies in the overflow folder.
-    Overflowed(Cause, PathBuf),
-    /// A copy waits for the watcher.
-    Deferred(Cause),
-    /// It is lost and could not be recorded, on a disk that is about to be full.
-    Unrecorded(Cause),
-    /// It could not be recorded, so PostgreSQL keeps it.
-    Kept(Cause),
-}
-
-impl Fate {
-    /// Whether PostgreSQL may recycle the file.
-    pub(super) fn lets_postgresql_go_on(&self) -> bool {
-        match self {
-            Self::Lost(..) | Self::Overflowed(..) | Self::Deferred(_) | Self::Unrecorded(_) => true,
-            Self::Retried | Self::Kept(_) => false,
-        }
-    }
-}
 
 /// Notes that a file is in every repository: it ends a run of failures, and heals a gap that holds it.
 pub(super) fn stored(context: &mut Context, file: &WalFile) {

@@ -1,12 +1,11 @@
 //! What push says: one line an outcome, and the failure as the ledger remembers it.
 
-use super::attempt::Attempt;
 use super::context::Context;
-use super::keep::Fate;
-use crate::classify::Failure;
+use super::fate::Fate;
 use crate::decide::push::Facts;
 use crate::ledger::gaps::Cause;
 use crate::ledger::state::LastFailure;
+use crate::pgbackrest::Failure;
 use crate::space::shown;
 use crate::wal::WalFile;
 
@@ -19,14 +18,14 @@ pub(super) fn archiving_off(file: &WalFile, why: &str) {
 }
 
 /// The failure as the ledger remembers it: redacted, on one line.
-pub(super) fn last_failure(context: &Context, file: &WalFile, attempt: &Attempt, failure: &Failure) -> LastFailure {
+pub(super) fn last_failure(context: &Context, file: &WalFile, failure: &Failure) -> LastFailure {
     LastFailure {
         at: context.now(),
         file: file.to_string(),
         class: failure.class(),
-        code: attempt.code(),
+        code: failure.code(),
         s3_code: failure.s3_code().map(str::to_owned),
-        message: context.redactor.redact(failure.text.as_bytes()).one_line(MESSAGE_LENGTH),
+        message: failure.text().one_line(MESSAGE_LENGTH),
     }
 }
 
@@ -56,10 +55,10 @@ pub(super) fn skipped(file: &WalFile, cause: Cause, kept: bool, facts: &Facts) {
 }
 
 /// What became of a file that pgBackRest did not store, and why.
-pub(super) fn outcome(file: &WalFile, attempt: &Attempt, failure: &Failure, fate: &Fate, facts: &Facts) {
-    let why = why(attempt, failure);
+pub(super) fn outcome(file: &WalFile, failure: &Failure, fate: &Fate, facts: &Facts) {
+    let why = why(failure);
     let space = space(facts);
-    let remedy = failure.class().remedy();
+    let remedy = failure.remedy();
     match fate {
         Fate::Retried => {
             tracing::warn!(
@@ -101,10 +100,13 @@ pub(super) fn outcome(file: &WalFile, attempt: &Attempt, failure: &Failure, fate
 }
 
 /// `class denied (AccessDenied, pgBackRest 103)`.
-fn why(attempt: &Attempt, failure: &Failure) -> String {
+fn why(failure: &Failure) -> String {
     let code = failure.s3_code().map_or(String::new(), |code| format!("{}, ", code.escape_debug()));
-    let text = if attempt.code().is_none() { format!(", {}", failure.text) } else { String::new() };
-    format!("class {} ({code}{}{text})", failure.class(), attempt.code_shown())
+    let end = match failure.code() {
+        Some(code) => format!("pgBackRest {code}"),
+        None => format!("no exit code, {}", failure.text()),
+    };
+    format!("class {} ({code}{end})", failure.class())
 }
 
 fn space(facts: &Facts) -> String {

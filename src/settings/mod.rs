@@ -7,6 +7,7 @@
 //! environment.
 
 mod backup;
+mod client;
 mod file;
 mod get;
 mod push;

@@ -2,7 +2,7 @@
 
 use super::value::{self, BadValue, Mebibytes, Seconds};
 use super::{Setting, Sources};
-use crate::classify::codes::InstantDropCodes;
+use crate::pgbackrest::failure::codes::InstantDropCodes;
 use std::path::PathBuf;
 use std::str::FromStr;
 

@@ -174,8 +174,8 @@ pub(super) fn stanza(text: &OsString) -> Result<String, BadValue> {
     Ok(name.to_owned())
 }
 
-impl From<crate::classify::codes::NotCodes> for BadValue {
-    fn from(_: crate::classify::codes::NotCodes) -> Self {
+impl From<crate::pgbackrest::failure::codes::NotCodes> for BadValue {
+    fn from(_: crate::pgbackrest::failure::codes::NotCodes) -> Self {
         Self("not a list of codes such as InvalidAccessKeyId,NoSuchBucket, or none")
     }
 }

@@ -7,19 +7,23 @@ use super::server_config::{self, ServerConfig, quoted};
 use super::{Archiving, Request, SetupError};
 use crate::decide::repository_path::{RepositoryPath, repository_path};
 use crate::ledger::Ledger;
+use crate::pgbackrest::Watch;
 use crate::pgbackrest::version::Version;
-use crate::session::Session;
 use crate::settings::SetupSettings;
 use crate::space::Volume;
 use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The mode of every file that setup writes.
 const FILE_MODE: u32 = 0o640;
 /// The mode of the spool, and of a folder made for pgBackRest's configuration.
 const FOLDER_MODE: u32 = 0o750;
+
+/// How long pgBackRest may take to say its version.
+const VERSION_LIMIT: Duration = Duration::from_secs(10);
 
 /// What setup will do.
 #[derive(Debug)]
@@ -182,10 +186,13 @@ fn check_version(request: &Request, repository: &Repository<'_>) -> Result<(), S
     if !http && !dots {
         return Ok(());
     }
-    let caller = Session::open(&request.common, &request.environment, Path::new("/")).caller;
-    let Some(version) = Version::ask(&caller) else {
-        tracing::warn!("can't ask {} for its version", caller.program().display());
-        return Ok(());
+    let client = request.common.client(&request.environment, Path::new("/"));
+    let version = match client.version(Watch::within(VERSION_LIMIT)) {
+        Ok(version) => version,
+        Err(failure) => {
+            tracing::warn!("can't ask {} for its version: {}", client.program().display(), failure.shown(200));
+            return Ok(());
+        }
     };
     if http && version < Version::HTTP_AND_DOTS {
         return Err(SetupError::PlainHttp(version));

@@ -3,9 +3,9 @@
 use super::place::Place;
 use super::server_config::{self, ServerConfig};
 use super::{Archiving, REASON_VARIABLE, Request};
-use crate::classify::redact::Redactor;
 use crate::decide::repository_path::RepositoryPath;
 use crate::decide::setup::Reason;
+use crate::pgbackrest::failure::redact::Redactor;
 use std::ffi::OsString;
 
 /// Characters of a refused value that are shown.

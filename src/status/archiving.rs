@@ -1,6 +1,6 @@
 //! Archiving now, and what will happen if it stays so.
 
-use super::gather::Found;
+use super::found::Found;
 use super::report::{Archiving, Estimate, moment};
 use crate::data_directory::DataDirectory;
 use crate::settings::DropMeasure;

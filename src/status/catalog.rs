@@ -2,7 +2,7 @@
 
 use super::archiving;
 use super::backups::BackupState;
-use super::gather::Found;
+use super::found::Found;
 use super::report::{self, BackupReport, Reach, moment};
 use super::windows::{self, Sources};
 use crate::catalog::{Check, Entry, Found as Finding, Known, Record};
@@ -48,7 +48,7 @@ pub(super) fn look(found: &Found<'_>) -> Seen {
     };
     seen.backups = Some(known.backups.iter().map(|entry| (entry.clone(), sources.unusable(entry))).collect());
     // Nor is one known whose ledger came from another node, until it was held against the archive.
-    seen.reach = found.state.as_ref().filter(|_| !found.came_from_elsewhere()).map(|_| {
+    seen.reach = found.state.as_ref().filter(|_| !found.is_unchecked()).map(|_| {
         let archive = sources.archive();
         Reach { windows: archive.windows(), backups: archive.backups }
     });

@@ -1,78 +1,22 @@
 //! The report's facts: out of files, the server's answer, and what the catalog was last seen to hold.
 
 use super::archiving;
-use super::ask::Answer;
 use super::backups::BackupState;
 use super::catalog;
+use super::found::{Found, Request};
 use super::report::{Backups, Cluster, Extra, GapReport, Push, Report, moment};
-use super::server::{self, Asking, Heard};
+use super::server::{self};
 use crate::data_directory::{Control, DataDirectory};
 use crate::decide::status::{CatalogFacts, Facts, LedgerFacts, judge};
-use crate::ledger::state::{Identity, Place, State};
+use crate::ledger::state::{Identity, State};
 use crate::ledger::{Ledger, LedgerError};
 use crate::log;
-use crate::pgbackrest::config::Config;
 use crate::pgbackrest::locks;
-use crate::settings::{BackupIntervals, CommonSettings, DropMeasure, Mebibytes, Seconds};
 use jiff::Timestamp;
 use std::fs;
-use std::path::PathBuf;
-
-/// What a report is made of, and under which settings.
-#[derive(Debug)]
-pub struct Request {
-    /// The settings of every program.
-    pub common: CommonSettings,
-    /// Push's threshold, where it is set.
-    pub drop_threshold: Option<Mebibytes>,
-    /// Push's reserve, where it is set.
-    pub free_reserve: Option<Mebibytes>,
-    /// What push measures against the threshold.
-    pub drop_measure: DropMeasure,
-    /// Where segments lie that were saved instead of lost.
-    pub overflow: Option<PathBuf>,
-    /// How often backups are due.
-    pub intervals: BackupIntervals,
-    /// Between two checks of the catalog; 0: never.
-    pub verify: Seconds,
-    /// pgBackRest's configuration, if it can be read.
-    pub config: Option<Config>,
-    /// Whether the server is asked, and how.
-    pub server: Asking,
-    /// What the repository answered, if it was asked.
-    pub answer: Option<Answer>,
-    /// Now, in seconds since 1970.
-    pub now: i64,
-}
 
 /// A late backup is overdue when a tenth of its interval has passed too.
 const PATIENCE: u64 = 10;
-
-/// What is found at the data directory.
-pub(super) struct Found<'r> {
-    pub(super) request: &'r Request,
-    pub(super) directory: DataDirectory,
-    pub(super) control: Option<Control>,
-    /// The ledger's state, if it is this cluster's.
-    pub(super) state: Option<State>,
-    pub(super) heard: Heard,
-    /// Whether the server is recovering, or was when it stopped.
-    pub(super) in_recovery: Option<bool>,
-}
-
-impl Found<'_> {
-    /// Whose data directory it is.
-    pub(super) fn identity(&self) -> Identity {
-        Identity { system_id: self.control.map(|control| control.system_id) }
-    }
-
-    /// Whether the ledger came from another node, and has not been held against the archive's listing on this one.
-    pub(super) fn came_from_elsewhere(&self) -> bool {
-        let here = Place { control_inode: self.control.map(|control| control.inode), repositories: None };
-        let checked = self.state.as_ref().and_then(|state| state.checked.as_ref());
-        checked.is_some_and(|checked| checked.is_another_node(&here))
-    }
-}
 
 /// Makes the report. Writes nothing and takes no lock.
 #[must_use]
@@ -120,7 +64,7 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
         server: found.heard.facts(),
         standby: found.in_recovery == Some(true),
         ledger,
-        unchecked: found.came_from_elsewhere(),
+        unchecked: found.is_unchecked(),
         gap_marker: is_unexplained(&found.directory, found.state.as_ref()),
         backlog: archiving.backlog_bytes,
         threshold: archiving.threshold_bytes.unwrap_or(u64::MAX),
@@ -165,11 +109,10 @@ fn is_unexplained(directory: &DataDirectory, state: Option<&State>) -> bool {
 }
 
 fn cluster(found: &Found<'_>) -> Cluster {
-    let told = found.heard.archiver().and_then(|archiver| archiver.timeline);
     Cluster {
         pgdata: Some(found.directory.path().to_string_lossy().into_owned()),
         system_id: found.control.map(|control| control.system_id.to_string()),
-        timeline: told.or(found.control.map(|control| control.timeline)),
+        timeline: found.timeline(),
         in_recovery: found.in_recovery,
     }
 }

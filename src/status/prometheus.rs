@@ -4,7 +4,7 @@
 //! series is unknown, a zero would be a claim.
 
 use super::report::{GapReport, Report, Window};
-use crate::decide::status::Verdict;
+use crate::verdict::Verdict;
 use jiff::Timestamp;
 use std::fmt::Write as _;
 

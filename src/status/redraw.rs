@@ -4,7 +4,7 @@
 //! and without line wrap (7), and cut to the terminal's height so that the verdict stays at the top. Elsewhere each is
 //! a block of its own.
 
-use crate::pgbackrest::run::Signals;
+use crate::signals::Signals;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 use std::time::Duration;

@@ -3,10 +3,10 @@
 //! Times are RFC 3339 in UTC, sizes bytes. What JSON does not have, and other forms of the report show, is in [`Extra`]
 //! and in the fields that are skipped.
 
-use crate::decide::status::Verdict;
 use crate::decide::windows;
 use crate::ledger::gaps::{Acknowledgement, Gap};
 use crate::ledger::state::{LastFailure, State};
+use crate::verdict::Verdict;
 use crate::wal::SegmentSize;
 use jiff::Timestamp;
 use serde::Serialize;

@@ -18,7 +18,7 @@ use crate::data_directory::DataDirectory;
 use crate::decide::supervisor::{Action, Ending, Event, Stop, Supervision};
 use crate::exit::Exit;
 use crate::log;
-use crate::session::Session;
+use crate::pgbackrest::Client;
 use crate::settings::CommonFlags;
 use crate::setup::{self, Archiving, EnvironmentChange, SetupError};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group};
@@ -80,7 +80,7 @@ fn set_up(request: &mut setup::Request, volume_was_empty: bool) -> Plan {
     let archiving = match (result, &judged.archiving) {
         (Ok(_), Archiving::On) => true,
         (Ok(_), Archiving::Unset) => {
-            session(request).config.is_some_and(|config| config.option("backup", "pg1-path").is_some())
+            client(request).config().is_some_and(|config| config.option("backup", "pg1-path").is_some())
         }
         (Ok(_), Archiving::SwitchedOff | Archiving::Invalid { .. })
         | (Err(SetupError::NoDataDirectory), Archiving::Unset) => false,
@@ -109,8 +109,8 @@ fn take_away(request: &setup::Request) {
 }
 
 /// pgBackRest's configuration as the watcher will find it.
-fn session(request: &setup::Request) -> Session {
-    Session::open(&request.common, &request.environment, Path::new("/"))
+fn client(request: &setup::Request) -> Client {
+    request.common.client(&request.environment, Path::new("/"))
 }
 
 /// CMD and the watcher.
@@ -210,7 +210,7 @@ impl Supervisor {
     fn start_watch(&mut self) -> Option<Event> {
         let lookout = self.lookout.as_ref()?;
         let setup = &self.request.setup;
-        let names_user = session(setup).config.is_some_and(|config| config.option("backup", "pg1-user").is_some());
+        let names_user = client(setup).config().is_some_and(|config| config.option("backup", "pg1-user").is_some());
         let own = environment::for_watch(&setup.environment, names_user);
         match start::watch(&self.request.flags, [&self.plan.change, &own], lookout.directory()) {
             Ok(pid) => {

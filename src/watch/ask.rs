@@ -2,11 +2,10 @@
 
 use super::Watcher;
 use crate::decide::holes::MOST_NAMES;
-use crate::pgbackrest::info::{Catalog, Doubt, Stanza};
-use crate::pgbackrest::output;
-use crate::pgbackrest::run::{self, Ended, Ending, Watch};
+use crate::pgbackrest::info::{Catalog, Stanza};
+use crate::pgbackrest::{Client, Failure, Interruption, NoListing, PushMode, Watch};
 use crate::wal::WalFile;
-use std::ffi::OsStr;
+use std::cell::Cell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,149 +13,100 @@ use std::time::{Duration, Instant};
 const ASK_LIMIT: Duration = Duration::from_mins(1);
 /// How long a stanza may take to be created, and a file to be pushed.
 const WORK_LIMIT: Duration = Duration::from_mins(2);
-/// The longest answer that is taken in: a listing of 100,000 names is about 9 MiB.
-pub(super) const LISTING_BYTES: usize = 16 << 20;
-/// How often the clock is looked at.
-const INTERVAL: Duration = Duration::from_millis(250);
 /// Characters of pgBackRest's message in a line.
-const MESSAGE_LENGTH: usize = 500;
+pub(super) const MESSAGE_LENGTH: usize = 500;
 
-/// Why there is no listing.
+/// Why a file that was pushed again is not known to be stored.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoListing {
-    /// It can't be had now.
-    #[error("{0}")]
-    Failed(String),
-    /// It never can be.
-    #[error("it is longer than {MOST_NAMES} names")]
-    TooLong,
+pub(super) enum NotStored {
+    /// pgBackRest failed.
+    #[error("{}", .0.shown(MESSAGE_LENGTH))]
+    Failed(Failure),
+    /// pgBackRest dropped it (`archive-push-queue-max`), and called that a success.
+    #[error("pgBackRest dropped it")]
+    Dropped,
+    /// A repository's listing does not show it.
+    #[error("repository {0} does not list it")]
+    NotListed(u32),
+    /// A listing can't be had.
+    #[error("{}", words(.0))]
+    NoListing(NoListing),
+    /// No repository names this cluster's archive.
+    #[error("no repository names this cluster's archive")]
+    NoArchive,
 }
 
-/// Why a call was ended.
-#[derive(Debug, Clone, Copy)]
-enum Stop {
-    TimeLimit,
-    Told,
+/// Why there is no listing.
+pub(super) fn words(why: &NoListing) -> String {
+    match why {
+        NoListing::Failed(failure) => failure.shown(MESSAGE_LENGTH),
+        NoListing::TooLong => format!("it is longer than {MOST_NAMES} names"),
+    }
 }
 
 impl Watcher {
-    /// A listing of a repository's folder, whole.
-    pub(super) fn list(&mut self, arguments: &[&OsStr]) -> Result<String, NoListing> {
-        let ended = self.call(arguments, ASK_LIMIT);
-        if !matches!(ended.ending, Ending::Exited(0)) {
-            return Err(NoListing::Failed(self.why(&ended)));
-        }
-        let text = String::from_utf8_lossy(&ended.stdout).into_owned();
-        if text.lines().count() >= MOST_NAMES || ended.cut { Err(NoListing::TooLong) } else { Ok(text) }
+    /// The names in a folder of a repository, all of them.
+    pub(super) fn list(&mut self, repository: u32, folder: &str) -> Result<String, NoListing> {
+        let text = self.call(ASK_LIMIT, |client, watch| client.list(repository, folder, watch))?;
+        if text.lines().count() >= MOST_NAMES { Err(NoListing::TooLong) } else { Ok(text) }
     }
 
     /// Asks the catalog for this cluster's full backups.
     pub(super) fn catalog(&mut self, system_id: u64) -> (Catalog, Option<Stanza>) {
-        let answer = self.info();
-        let expected = self.session.config.as_ref().map(crate::pgbackrest::config::Config::repositories);
-        match (answer, expected) {
-            (Ok(stanza), Some(expected)) => (self.redacted(stanza.catalog(system_id, &expected)), Some(stanza)),
-            (Ok(_), None) => (inconclusive("pgBackRest's configuration can't be read".to_owned()), None),
-            (Err(why), _) => (inconclusive(why), None),
-        }
+        self.call(ASK_LIMIT, |client, watch| client.catalog(system_id, watch))
     }
 
     /// What `info` says of the stanza.
-    pub(super) fn info(&mut self) -> Result<Stanza, String> {
-        let arguments = ["info", "--output=json"].map(OsStr::new);
-        let ended = self.call(&arguments, ASK_LIMIT);
-        match ended.ending {
-            Ending::Exited(0) => Stanza::parse(&ended.stdout, &self.request.common.stanza.value)
-                .ok_or_else(|| "the answer of pgbackrest info can't be read".to_owned()),
-            _ => Err(format!("pgbackrest info failed: {}", self.why(&ended))),
-        }
+    pub(super) fn info(&mut self) -> Result<Stanza, Failure> {
+        self.call(ASK_LIMIT, |client, watch| client.info(None, watch))
     }
 
     /// Creates the stanza.
-    pub(super) fn create_stanza(&mut self) -> Result<(), String> {
-        let ended = self.call(&[OsStr::new("stanza-create")], WORK_LIMIT);
-        if matches!(ended.ending, Ending::Exited(0)) { Ok(()) } else { Err(self.why(&ended)) }
+    pub(super) fn create_stanza(&mut self) -> Result<(), Failure> {
+        self.call(WORK_LIMIT, Client::create_stanza)
     }
 
-    /// Pushes a file again, and proves it: exit 0 without a drop, and the file in every repository's listing.
-    pub(super) fn push_again(&mut self, file: &WalFile, path: &Path, archives: &[(u32, String)]) -> Result<(), String> {
-        let arguments = [OsStr::new("archive-push"), OsStr::new("--no-archive-async"), path.as_os_str()];
-        let ended = self.call(&arguments, WORK_LIMIT);
-        let text = String::from_utf8_lossy(&ended.stderr).into_owned();
-        if !matches!(ended.ending, Ending::Exited(0)) || !output::skipped(&text).is_empty() {
-            return Err(self.why(&ended));
+    /// Pushes a file again, and proves it: a success without a drop, and the file in every repository's listing.
+    pub(super) fn push_again(
+        &mut self,
+        file: &WalFile,
+        path: &Path,
+        archives: &[(u32, String)],
+    ) -> Result<(), NotStored> {
+        let pushed = self.call(WORK_LIMIT, |client, watch| client.push(path, PushMode::Synchronous, watch));
+        if !pushed.answer.map_err(NotStored::Failed)?.dropped.is_empty() {
+            return Err(NotStored::Dropped);
         }
-        let listed = |watcher: &mut Self, (key, archive): &(u32, String)| watcher.lists(*key, archive, file);
         if archives.is_empty() {
-            return Err("no repository names this cluster's archive".to_owned());
+            return Err(NotStored::NoArchive);
         }
-        archives.iter().try_for_each(|archive| listed(self, archive))
+        archives.iter().try_for_each(|(key, archive)| self.lists(*key, archive, file))
     }
 
     /// Whether a repository's listing shows the file.
-    fn lists(&mut self, key: u32, archive: &str, file: &WalFile) -> Result<(), String> {
+    fn lists(&mut self, key: u32, archive: &str, file: &WalFile) -> Result<(), NotStored> {
         let name = file.to_string();
+        let stanza = self.client.stanza();
         let folder = match file {
-            WalFile::History(_) => format!("archive/{}/{archive}", self.request.common.stanza.value),
-            _ => {
-                format!("archive/{}/{archive}/{}", self.request.common.stanza.value, name.get(..16).unwrap_or_default())
-            }
+            WalFile::History(_) => format!("archive/{stanza}/{archive}"),
+            _ => format!("archive/{stanza}/{archive}/{}", name.get(..16).unwrap_or_default()),
         };
-        let repo = format!("--repo={key}");
-        let ended = self.call(&["repo-ls", &repo, &folder].map(OsStr::new), ASK_LIMIT);
-        let listing = String::from_utf8_lossy(&ended.stdout).into_owned();
+        let listing = self.list(key, &folder).map_err(NotStored::NoListing)?;
         let is_it = |line: &str| line == name || line.strip_prefix(&name).is_some_and(|rest| rest.starts_with('-'));
-        if matches!(ended.ending, Ending::Exited(0)) && listing.lines().any(is_it) {
-            return Ok(());
-        }
-        Err(format!("repository {key} does not list it: {}", self.why(&ended)))
+        if listing.lines().any(is_it) { Ok(()) } else { Err(NotStored::NotListed(key)) }
     }
 
-    fn call(&mut self, arguments: &[&OsStr], limit: Duration) -> Ended<Stop> {
-        if self.is_told() {
-            return Ended { ending: Ending::Stopped(Stop::Told), cut: false, stdout: Vec::new(), stderr: Vec::new() };
-        }
-        let started = Instant::now();
-        let mut check = |_| {
+    /// One call, at most so long, that ends with the watcher. systemd hears meanwhile that the watcher lives.
+    fn call<T>(&mut self, limit: Duration, ask: impl FnOnce(&Client, Watch<'_>) -> T) -> T {
+        let (signals, told, started) = (&self.signals, Cell::new(self.told), Instant::now());
+        let watch = Watch::by(|_| {
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
-            (started.elapsed() >= limit).then_some(Stop::TimeLimit)
-        };
-        let watch = Watch {
-            check: &mut check,
-            interval: INTERVAL,
-            on_signal: Stop::Told,
-            keep: LISTING_BYTES,
-            grace: run::GRACE,
-        };
-        let command = self.session.caller.command(arguments.iter().copied());
-        let ended = run::run(command, Some(&self.signals), watch);
-        self.told |= matches!(ended.ending, Ending::Stopped(Stop::Told));
-        ended
+            told.set(told.get() || signals.wait(Duration::ZERO));
+            let late = (started.elapsed() >= limit).then_some(Interruption::TimeLimit);
+            if told.get() { Some(Interruption::Signal) } else { late }
+        });
+        let answer = ask(&self.client, watch);
+        self.told = told.get();
+        answer
     }
-
-    fn why(&self, ended: &Ended<Stop>) -> String {
-        let text = output::errors(&String::from_utf8_lossy(&ended.stderr));
-        let said = self.session.redactor.redact(text.as_bytes()).one_line(MESSAGE_LENGTH);
-        match &ended.ending {
-            Ending::Exited(code) => format!("pgBackRest {code}: {said}"),
-            Ending::Signaled(signal) => format!("pgBackRest was ended by signal {signal}"),
-            Ending::Stopped(Stop::TimeLimit) => "no answer in time".to_owned(),
-            Ending::Stopped(Stop::Told) => "told to end".to_owned(),
-            Ending::NotStarted(error) => format!("pgBackRest can't be started: {error}"),
-        }
-    }
-
-    fn redacted(&self, catalog: Catalog) -> Catalog {
-        match catalog {
-            Catalog::Inconclusive { why, doubt } => {
-                let why = self.session.redactor.redact(why.as_bytes()).one_line(MESSAGE_LENGTH);
-                Catalog::Inconclusive { why, doubt }
-            }
-            other => other,
-        }
-    }
-}
-
-fn inconclusive(why: String) -> Catalog {
-    Catalog::Inconclusive { why, doubt: Doubt::Dark }
 }

@@ -2,33 +2,22 @@
 //!
 //! A thread runs `pgbackrest backup --no-expire-auto` and then `pgbackrest expire`, whose failure does not make the
 //! backup one. It is judged by progress, not by the clock: a large backup may take a day, but one that moves no byte for
-//! `WAL_BACKUP_STALL_SECONDS` is ended. What was really made is read from pgBackRest's own lines (src/command/backup/
-//! backup.c, 2.45 to 2.59: `backup start archive = …, lsn = …`, `new backup label = …`): it makes a full one where no
+//! `WAL_BACKUP_STALL_SECONDS` is ended. What was really made pgBackRest itself says: it makes a full one where no
 //! other kind is possible.
 
 use crate::decide::watch::{Failures, Kind, Reason};
 use crate::ledger::gaps::{BackupStart, Gaps};
-use crate::pgbackrest::call::Verbosity;
-use crate::pgbackrest::output;
-use crate::pgbackrest::progress;
-use crate::pgbackrest::run::{self, Ended, Ending, Watch};
-use crate::session::Session;
-use crate::wal::{Lsn, SegmentName, Timeline};
+use crate::pgbackrest::{Client, Failure, Interruption, Watch, progress};
+use crate::wal::{Lsn, Timeline};
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-/// How often a running backup is looked at.
-const INTERVAL: Duration = Duration::from_millis(250);
 /// How long `expire` may take.
 const EXPIRE_LIMIT: Duration = Duration::from_hours(1);
-/// Characters of pgBackRest's message in a line.
-const MESSAGE_LENGTH: usize = 500;
 
 /// A backup that runs.
 #[derive(Debug)]
@@ -37,8 +26,9 @@ pub(super) struct Backup {
     pub(super) kind: Kind,
     /// What was when it was begun: it can be a proof only of that.
     pub(super) before: Before,
-    result: Receiver<Result<Made, String>>,
+    result: Receiver<Result<Made, Failure>>,
     stop: Arc<AtomicBool>,
+    client: Arc<Client>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -65,7 +55,7 @@ pub(super) struct Made {
     /// Its label, and where it begins; `None` where pgBackRest's lines were cut.
     pub(super) start: Option<BackupStart>,
     /// What `expire` said, where it failed.
-    pub(super) expire_failed: Option<String>,
+    pub(super) expire_failed: Option<Failure>,
 }
 
 impl Made {
@@ -85,31 +75,27 @@ impl Made {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Stop {
-    Stalled,
-    TimeLimit,
-    Told,
-}
-
 impl Backup {
     /// Begins a backup. `stall` of zero: it may stand still for ever.
-    pub(super) fn start(session: &Arc<Session>, kind: Kind, stall: Duration, before: Before) -> Self {
+    pub(super) fn start(pgbackrest: &Arc<Client>, kind: Kind, stall: Duration, before: Before) -> Self {
         let (sender, result) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
-        let (session, told) = (Arc::clone(session), Arc::clone(&stop));
+        let (client, told) = (Arc::clone(pgbackrest), Arc::clone(&stop));
         let thread = thread::spawn(move || {
-            let _ = sender.send(make(&session, kind, stall, &told));
+            let _ = sender.send(make(&client, kind, stall, &told));
         });
-        Self { kind, before, result, stop, thread: Some(thread) }
+        let client = Arc::clone(pgbackrest);
+        Self { kind, before, result, stop, client, thread: Some(thread) }
     }
 
     /// Its result, once it has ended.
-    pub(super) fn result(&self) -> Option<Result<Made, String>> {
+    pub(super) fn result(&self) -> Option<Result<Made, Failure>> {
         match self.result.try_recv() {
             Ok(result) => Some(result),
             Err(mpsc::TryRecvError::Empty) => None,
-            Err(mpsc::TryRecvError::Disconnected) => Some(Err("its thread ended without a result".to_owned())),
+            Err(mpsc::TryRecvError::Disconnected) => {
+                Some(Err(self.client.local_failure("its thread ended without a result", 125)))
+            }
         }
     }
 }
@@ -124,63 +110,27 @@ impl Drop for Backup {
     }
 }
 
-fn make(session: &Session, kind: Kind, stall: Duration, told: &AtomicBool) -> Result<Made, String> {
-    let kind = format!("--type={}", kind.as_str());
-    let arguments = ["backup", "--no-expire-auto", kind.as_str()].map(OsStr::new);
+fn make(client: &Client, kind: Kind, stall: Duration, told: &AtomicBool) -> Result<Made, Failure> {
     let mut progress = Progress { moved: None, since: Instant::now() };
-    let mut check = |group: u32| {
+    let watch = Watch::by(|group| {
         if told.load(Ordering::Relaxed) {
-            return Some(Stop::Told);
+            return Some(Interruption::Signal);
         }
-        (!stall.is_zero() && progress.stands_still_for(stall, group)).then_some(Stop::Stalled)
-    };
-    let ended = run(session.caller.command_saying(Verbosity::Info, arguments), &mut check);
-    let text = printed(&ended);
-    let made = match ended.ending {
-        Ending::Exited(0) => parse(&text),
-        other => return Err(why(session, &other, &text, stall)),
-    };
-    Ok(Made { start: made, expire_failed: expire(session, told) })
+        (!stall.is_zero() && progress.stands_still_for(stall, group)).then_some(Interruption::Stall)
+    });
+    let made = client.backup(kind.as_str(), watch)?;
+    let start = made.map(|made| BackupStart { label: made.label, timeline: made.start.0, lsn: made.start.1.0 });
+    Ok(Made { start, expire_failed: expire(client, told) })
 }
 
-/// Runs `expire`; what it said, where it failed.
-fn expire(session: &Session, told: &AtomicBool) -> Option<String> {
+/// Runs `expire`; why it failed, if it did.
+fn expire(client: &Client, told: &AtomicBool) -> Option<Failure> {
     let started = Instant::now();
-    let mut check = |_| {
-        let late = (started.elapsed() > EXPIRE_LIMIT).then_some(Stop::TimeLimit);
-        if told.load(Ordering::Relaxed) { Some(Stop::Told) } else { late }
-    };
-    let ended = run(session.caller.command([OsStr::new("expire")]), &mut check);
-    let text = printed(&ended);
-    match ended.ending {
-        Ending::Exited(0) => None,
-        other => Some(why(session, &other, &text, EXPIRE_LIMIT)),
-    }
-}
-
-fn run(command: Command, check: &mut dyn FnMut(u32) -> Option<Stop>) -> Ended<Stop> {
-    run::run(
-        command,
-        None,
-        Watch { check, interval: INTERVAL, on_signal: Stop::Told, keep: run::KEPT_BYTES, grace: run::GRACE },
-    )
-}
-
-fn printed(ended: &Ended<Stop>) -> String {
-    output::joined(&ended.stderr, &ended.stdout)
-}
-
-fn why(session: &Session, ending: &Ending<Stop>, text: &str, limit: Duration) -> String {
-    let errors = output::errors(text);
-    let said = session.redactor.redact(errors.as_bytes()).one_line(MESSAGE_LENGTH);
-    match ending {
-        Ending::Exited(code) => format!("pgBackRest {code}: {said}"),
-        Ending::Signaled(signal) => format!("pgBackRest was ended by signal {signal}"),
-        Ending::Stopped(Stop::Stalled) => format!("stalled: no progress for {} s, ended", limit.as_secs()),
-        Ending::Stopped(Stop::TimeLimit) => format!("ended after {} s", limit.as_secs()),
-        Ending::Stopped(Stop::Told) => "ended, because the watcher ends".to_owned(),
-        Ending::NotStarted(error) => format!("pgBackRest can't be started: {error}"),
-    }
+    let watch = Watch::by(|_| {
+        let late = (started.elapsed() > EXPIRE_LIMIT).then_some(Interruption::TimeLimit);
+        if told.load(Ordering::Relaxed) { Some(Interruption::Signal) } else { late }
+    });
+    client.expire(watch).err()
 }
 
 /// Bytes that each of pgBackRest's processes has moved, and since when none has moved more.
@@ -205,29 +155,18 @@ impl Progress {
     }
 }
 
-/// The label and the start, from pgBackRest's lines.
-fn parse(text: &str) -> Option<BackupStart> {
-    let after = |mark: &str| text.lines().rev().find_map(|line| line.split_once(mark)).map(|(_, rest)| rest.trim());
-    let label = after("new backup label = ")?.to_owned();
-    let (segment, lsn) = after("backup start archive = ")?.split_once(", lsn = ")?;
-    let (segment, lsn): (SegmentName, Lsn) = (segment.trim().parse().ok()?, lsn.trim().parse().ok()?);
-    Some(BackupStart { label, timeline: segment.timeline(), lsn: lsn.0 })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn label_kind_and_start_are_read_from_pgbackrests_lines() {
-        let text = "INFO: execute non-exclusive backup start\n\
-                    INFO: backup start archive = 000000030000000100000002, lsn = 1/2000028\n\
-                    INFO: new backup label = 20261122-100000F_20261122-110000D\nINFO: full backup size = 1MB\n";
-        let start = parse(text).unwrap();
-        assert_eq!((start.timeline.0, start.lsn), (3, 0x1_0200_0028));
-        let made = Made { start: Some(start), expire_failed: None };
-        assert_eq!((made.label(), made.kind(Kind::Full)), ("20261122-100000F_20261122-110000D", "diff"));
+    fn a_backup_is_of_the_kind_that_its_label_ends_in() {
+        let made = |label: &str| {
+            let start = BackupStart { label: label.to_owned(), timeline: Timeline(1), lsn: 0 };
+            Made { start: Some(start), expire_failed: None }
+        };
+        assert_eq!(made("20261122-100000F_20261122-110000D").kind(Kind::Full), "diff");
+        assert_eq!(made("20261122-100000F").kind(Kind::Diff), "full");
         assert_eq!(Made { start: None, expire_failed: None }.kind(Kind::Full), "full");
-        assert_eq!(parse("INFO: new backup label = 20261122-100000F\n"), None);
     }
 }

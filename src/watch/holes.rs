@@ -4,16 +4,19 @@
 //! segment to the newest that PostgreSQL counts as archived; later walks begin where the last one ended.
 
 use super::Watcher;
-use super::ask::{LISTING_BYTES, NoListing};
+use super::ask::words;
 use super::lookup::log_folder;
-use crate::classify::Class;
 use crate::decide::holes::{Listing, archived_up_to};
 use crate::ledger::gaps::{Cause, Loss};
+use crate::pgbackrest::Class;
+use crate::pgbackrest::NoListing;
 use crate::pgbackrest::info::Stanza;
 use crate::postgres::Primary;
 use crate::wal::{Lsn, SegmentName, SegmentSize, WalFile, parse_history};
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+
+/// The longest listing that is taken in, of all folders together.
+const MOST_BYTES: usize = 16 << 20;
 
 /// What a walk has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +53,7 @@ impl Watcher {
                 Ok(listing) if self.record_missing(&listing.missing(from, archived, &left, size), key, size) => walk,
                 Ok(_) => Walk::Broken,
                 Err(why) => {
-                    self.warn("listing", format!("the listing of repository {key} can't be walked: {why}"));
+                    self.warn("listing", format!("the listing of repository {key} can't be walked: {}", words(&why)));
                     if matches!(why, NoListing::TooLong) { Walk::TooLong } else { Walk::Broken }
                 }
             };
@@ -76,30 +79,30 @@ impl Watcher {
         to: SegmentName,
         size: SegmentSize,
     ) -> Result<Listing, NoListing> {
-        let repo = format!("--repo={}", archive.key);
         let folder = format!("archive/{}/{}", self.request.common.stanza.value, archive.id);
         let (first, last) = (log_folder(from), log_folder(to));
         // Most walks end in the folder in which they begin.
         let folders = if first == last {
             vec![first.clone()]
         } else {
-            let names = self.list(&["repo-ls", &repo, &folder].map(OsStr::new))?;
+            let names = self.list(archive.key, &folder)?;
             let names =
                 names.lines().filter(|name| name.len() == first.len() && (first.as_str()..=&last).contains(name));
             names.map(str::to_owned).collect()
         };
         let mut text = String::new();
         for name in &folders {
-            text.push_str(&self.list(&["repo-ls", &repo, &format!("{folder}/{name}")].map(OsStr::new))?);
+            text.push_str(&self.list(archive.key, &format!("{folder}/{name}"))?);
             text.push('\n');
-            if text.len() > LISTING_BYTES {
+            if text.len() > MOST_BYTES {
                 return Err(NoListing::TooLong);
             }
         }
         let listing = Listing::parse(&text, size);
         match archive.newest {
             Some(newest) if folders.contains(&log_folder(newest)) && !listing.holds(newest, size) => {
-                Err(NoListing::Failed(format!("it does not show {newest}, which pgbackrest info names")))
+                let text = format!("it does not show {newest}, which pgbackrest info names");
+                Err(NoListing::Failed(self.client.local_failure(&text, 0)))
             }
             _ => Ok(listing),
         }

@@ -7,15 +7,15 @@
 //! deferred on a node that has been rewound is still in `pg_wal` here, and no restore can follow the timeline without it.
 
 use super::Watcher;
-use super::ask::NoListing;
+use super::ask::words;
 use crate::ledger::gaps::Gap;
 use crate::ledger::state::State;
 use crate::log;
+use crate::pgbackrest::NoListing;
 use crate::pgbackrest::info::Stanza;
 use crate::postgres::Primary;
 use crate::wal::{SegmentName, SegmentSize, Timeline, WalFile, parse_history};
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ impl Watcher {
         match looked {
             Ok(whole) => whole,
             Err(why) => {
-                self.warn("look-up", format!("open gaps can't be looked up: {why}"));
+                self.warn("look-up", format!("open gaps can't be looked up: {}", words(&why)));
                 false
             }
         }
@@ -44,7 +44,7 @@ impl Watcher {
 
     /// Where each configured repository keeps this cluster's WAL; `None` where one can't say.
     pub(super) fn archives(&self, stanza: &Stanza, system_id: u64) -> Option<Archives> {
-        let keys = self.session.config.as_ref()?.repositories();
+        let keys = self.client.config()?.repositories();
         let of_repository = |key: &u32| {
             let readable = stanza.is_readable(*key);
             Some((*key, stanza.archive_id(system_id, *key).filter(|_| readable)?.to_owned()))
@@ -74,10 +74,9 @@ impl Watcher {
     fn listed_by_all(&mut self, archives: &Archives, folder: Option<&str>) -> Result<BTreeSet<WalFile>, NoListing> {
         let mut all: Option<BTreeSet<WalFile>> = None;
         for (key, id) in archives {
-            let repository = format!("--repo={key}");
             let below = folder.map_or(String::new(), |folder| format!("/{folder}"));
-            let path = format!("archive/{}/{id}{below}", self.request.common.stanza.value);
-            let text = self.list(&["repo-ls", &repository, &path].map(OsStr::new))?;
+            let path = format!("archive/{}/{id}{below}", self.client.stanza());
+            let text = self.list(*key, &path)?;
             let names: BTreeSet<WalFile> = text.lines().filter_map(file_of).collect();
             all = Some(all.map_or_else(|| names.clone(), |all| all.intersection(&names).copied().collect()));
         }
@@ -121,8 +120,10 @@ impl Watcher {
         let owed: Vec<Timeline> = line.into_iter().filter(is_owed).collect();
         for timeline in owed {
             let file = WalFile::History(timeline);
-            self.push_again(&file, &pg_wal.join(file.to_string()), archives).map_err(NoListing::Failed)?;
-            tracing::info!("{file} is stored: no repository had it, and it lay in pg_wal");
+            match self.push_again(&file, &pg_wal.join(file.to_string()), archives) {
+                Ok(()) => tracing::info!("{file} is stored: no repository had it, and it lay in pg_wal"),
+                Err(why) => self.warn("look-up", format!("no repository has {file}, and it can't be pushed: {why}")),
+            }
         }
         Ok(())
     }

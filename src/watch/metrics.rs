@@ -18,7 +18,7 @@ impl Watcher {
             verify: self.request.watch.verify,
             server: if answers { Asking::Yes(self.request.watch.connection.clone()) } else { Asking::No },
             answer: None,
-            config: self.session.config.clone(),
+            config: self.client.config().cloned(),
             now: self.now(),
         };
         let text = prometheus(&gather(&request), Some(answers));

@@ -24,12 +24,11 @@ use crate::decide::wedge::Wedge;
 use crate::exit::Exit;
 use crate::ledger::state::Place;
 use crate::ledger::{Ledger, LedgerError};
-use crate::pgbackrest::identity;
-use crate::pgbackrest::run::Signals;
+use crate::pgbackrest::Client;
 use crate::postgres::Postgres;
 use crate::push;
-use crate::session::Session;
 use crate::settings::{CommonSettings, Environment, WatchSettings};
+use crate::signals::Signals;
 use crate::wal::SegmentName;
 use backup::Backup;
 use state_file::StateFile;
@@ -61,7 +60,7 @@ pub struct Request {
 pub struct Watcher {
     request: Request,
     signals: Signals,
-    session: Arc<Session>,
+    client: Arc<Client>,
     server: Postgres,
     /// Opened when a primary answers: nothing is made in a data directory before.
     ledger: Option<Ledger>,
@@ -95,10 +94,10 @@ impl Watcher {
     /// A watcher that has touched nothing yet.
     #[must_use]
     pub fn new(request: Request, signals: Signals) -> Self {
-        let session = Session::open(&request.common, &request.environment, request.data_directory.path());
+        let client = request.common.client(&request.environment, request.data_directory.path());
         Self {
             server: Postgres::of(&request.data_directory, &request.watch.connection),
-            session: Arc::new(session),
+            client: Arc::new(client),
             request,
             signals,
             ledger: None,
@@ -169,17 +168,16 @@ impl Watcher {
     /// When there is no ledger to be had: without it no gap is known.
     fn open_files(&mut self) -> Result<(), LedgerError> {
         let request = &self.request;
-        let session = Session::open(&request.common, &request.environment, request.data_directory.path());
+        let client = request.common.client(&request.environment, request.data_directory.path());
         self.ledger = Some(push::open_ledger(&request.common, &request.data_directory)?);
-        self.session = Arc::new(session);
+        self.client = Arc::new(client);
         Ok(())
     }
 
     /// The node and the repositories that this poll works with.
     fn place(&self) -> Place {
         let control = self.request.data_directory.control();
-        let repositories = self.session.config.as_ref().map(identity::repositories);
-        Place { control_inode: control.map(|control| control.inode), repositories }
+        Place { control_inode: control.map(|control| control.inode), repositories: self.client.identities() }
     }
 
     fn schedule(&self) -> Schedule {

@@ -1,6 +1,7 @@
 //! One poll: observe, decide, act.
 
 use super::Watcher;
+use super::ask::MESSAGE_LENGTH;
 use super::backup::{Backup, Before, Made};
 use super::repair::Candidate;
 use crate::checkpoint;
@@ -11,8 +12,8 @@ use crate::ledger::state::State;
 use crate::log;
 use crate::pgbackrest::info::{Catalog, Doubt};
 use crate::pgbackrest::locks;
-use crate::pgbackrest::run::Signals;
 use crate::postgres::{Primary, Server};
+use crate::signals::Signals;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -187,7 +188,8 @@ impl Watcher {
             }
             Err(why) => {
                 self.memory.inconclusive_at = Some(now);
-                self.warn("catalog", format!("the stanza can't be created: {why}"));
+                let (why, remedy) = (why.shown(MESSAGE_LENGTH), why.remedy());
+                self.warn("catalog", format!("the stanza can't be created: {why}; to do: {remedy}"));
             }
         }
     }
@@ -224,7 +226,7 @@ impl Watcher {
             failures: self.failures,
             position: primary.timeline.zip(primary.position),
         };
-        self.backup = Some(Backup::start(&self.session, kind, stall, before));
+        self.backup = Some(Backup::start(&self.client, kind, stall, before));
         checkpoint::reached("backup-begun");
     }
 
@@ -237,7 +239,9 @@ impl Watcher {
             Err(why) => {
                 self.memory.backup_failed_at = Some(self.now());
                 let wait = backoff(&self.memory, &self.schedule());
-                tracing::error!("backup --type={} failed: {why}; tried again in {wait} s", backup.kind.as_str());
+                let (kind, remedy) = (backup.kind.as_str(), why.remedy());
+                let why = why.shown(MESSAGE_LENGTH);
+                tracing::error!("backup --type={kind} failed: {why}; tried again in {wait} s; to do: {remedy}");
             }
         }
         true
@@ -258,6 +262,7 @@ impl Watcher {
         checkpoint::reached("backup-noted");
         tracing::info!("backup --type={kind} completed: {}", made.label());
         if let Some(why) = &made.expire_failed {
+            let why = why.shown(MESSAGE_LENGTH);
             tracing::warn!(
                 "expire failed, the backup is good: {why}; what should have expired stays until the next backup"
             );
@@ -296,7 +301,7 @@ impl Watcher {
     }
 
     pub(super) fn lock_path(&self) -> Option<PathBuf> {
-        self.session.config.as_ref().map(|config| config.lock_path("archive-push"))
+        self.client.config().map(|config| config.lock_path("archive-push"))
     }
 }
 

@@ -6,6 +6,7 @@
 //! that a person took.
 
 use super::Watcher;
+use super::ask::MESSAGE_LENGTH;
 use super::backup::Made;
 use super::holes::Walk;
 use crate::checkpoint;
@@ -22,7 +23,10 @@ impl Watcher {
         match self.info() {
             Ok(stanza) => self.walk(&stanza, primary),
             Err(why) => {
-                self.warn("listing", format!("it can't be shown that nothing is missing: {why}"));
+                self.warn(
+                    "listing",
+                    format!("it can't be shown that nothing is missing: {}", why.shown(MESSAGE_LENGTH)),
+                );
                 self.not_proven(1);
             }
         }

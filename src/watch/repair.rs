@@ -6,6 +6,7 @@
 //! only if afterwards the file still has its name and its first page still says that it is itself.
 
 use super::Watcher;
+use super::ask::{MESSAGE_LENGTH, NotStored};
 use crate::checkpoint;
 use crate::durable;
 use crate::ledger::DEFERRED;
@@ -26,14 +27,33 @@ const OFTEN: u32 = 3;
 const TOO_OFTEN: u32 = 10;
 /// pgBackRest's codes that are about the file and not about the repository: another cluster's segment (44), and one
 /// that the repository holds with other content (45).
-const ABOUT_THE_FILE: [&str; 2] = ["pgBackRest 44:", "pgBackRest 45:"];
-
-/// Why a lost segment can't be healed any more: nobody's failure.
-const RECYCLED: &str = "PostgreSQL has recycled it meanwhile";
+const ABOUT_THE_FILE: [i32; 2] = [44, 45];
 /// The folder of copies that are being pushed, in the state directory.
 const COPIES: &str = "heal";
 /// After how long a copy or a temporary file is a killed program's.
 const LEFTOVER_AGE: Duration = Duration::from_hours(1);
+
+/// Why a file could not be healed.
+#[derive(Debug, thiserror::Error)]
+enum NotHealed {
+    /// PostgreSQL has recycled it meanwhile: nobody's failure.
+    #[error("PostgreSQL has recycled it meanwhile")]
+    Recycled,
+    /// It is not stored.
+    #[error(transparent)]
+    NotStored(#[from] NotStored),
+    /// A file of our own.
+    #[error("{0}")]
+    Local(String),
+}
+
+impl NotHealed {
+    /// Whether pgBackRest will never take this very file.
+    fn is_about_the_file(&self) -> bool {
+        let code = if let Self::NotStored(NotStored::Failed(failure)) = self { failure.code() } else { None };
+        code.is_some_and(|code| ABOUT_THE_FILE.contains(&code))
+    }
+}
 
 /// One file that can be pushed again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +131,7 @@ impl Watcher {
         let stanza = match self.info() {
             Ok(stanza) => stanza,
             Err(why) => {
-                self.warn("repair", format!("nothing can be healed now: {why}"));
+                self.warn("repair", format!("nothing can be healed now: {}", why.shown(MESSAGE_LENGTH)));
                 return None;
             }
         };
@@ -137,12 +157,12 @@ impl Watcher {
     }
 
     /// Says why a file could not be pushed again. Whether it makes sense to go on with the others now.
-    fn goes_on_after(&mut self, candidate: &Candidate, why: &str) -> bool {
+    fn goes_on_after(&mut self, candidate: &Candidate, why: &NotHealed) -> bool {
         let name = candidate.file.to_string();
-        if why == RECYCLED {
+        if matches!(why, NotHealed::Recycled) {
             return true;
         }
-        if ABOUT_THE_FILE.iter().any(|code| why.starts_with(code)) {
+        if why.is_about_the_file() {
             tracing::error!("{} can't be pushed again and is left where it is: {why}", candidate.path.display());
             self.unhealable.insert(name);
             return true;
@@ -156,14 +176,15 @@ impl Watcher {
         false
     }
 
-    fn heal(&mut self, candidate: &Candidate, archives: &[(u32, String)]) -> Result<(), String> {
+    fn heal(&mut self, candidate: &Candidate, archives: &[(u32, String)]) -> Result<(), NotHealed> {
         let file = candidate.file;
         if candidate.place == Place::Saved {
             self.push_again(&file, &candidate.path, archives)?;
             checkpoint::reached("repair-pushed");
             self.healed(&file)?;
             checkpoint::reached("repair-healed");
-            fs::remove_file(&candidate.path).map_err(|error| format!("it is stored, but not removed: {error}"))?;
+            let failed = |error| NotHealed::Local(format!("it is stored, but not removed: {error}"));
+            fs::remove_file(&candidate.path).map_err(failed)?;
             tracing::info!("{file} is stored: it was kept in {}", folder(&candidate.path).display());
             return Ok(());
         }
@@ -180,19 +201,19 @@ impl Watcher {
     }
 
     /// Closes what a proven push heals, if it is in a gap.
-    fn healed(&mut self, file: &WalFile) -> Result<(), String> {
+    fn healed(&mut self, file: &WalFile) -> Result<(), NotHealed> {
         self.heal_failures.remove(&file.to_string());
         let Some((segment, partial)) = file.losable() else { return Ok(()) };
         let lost = |state: &State| state.gaps.open_gap_of(segment, partial, state.segment_size()).is_some();
         if !self.ledger_state().is_some_and(|state| lost(&state)) {
             return Ok(());
         }
-        let (ledger, now) = (self.ledger.as_ref().ok_or("there is no ledger")?, self.now());
+        let (ledger, now) = (self.ledger.as_ref().ok_or_else(no_ledger)?, self.now());
         let change = |state: &mut State| {
             let size = state.segment_size();
             state.gaps.heal(file, now, size);
         };
-        ledger.update(change).map(drop).map_err(|error| crate::log::chain(&error))
+        ledger.update(change).map(drop).map_err(|error| NotHealed::Local(crate::log::chain(&error)))
     }
 
     /// Removes what killed programs have left half written: copies to be pushed, and temporary files beside kept ones.
@@ -214,12 +235,12 @@ impl Watcher {
     }
 
     /// A copy that PostgreSQL can't recycle, and that is known to be the file it is named after.
-    fn copy_of(&self, path: &Path, file: &WalFile) -> Result<PathBuf, String> {
-        let heal = self.ledger.as_ref().ok_or("there is no ledger")?.folder().join(COPIES);
-        let failed = |error: std::io::Error| format!("can't copy it: {error}");
+    fn copy_of(&self, path: &Path, file: &WalFile) -> Result<PathBuf, NotHealed> {
+        let heal = self.ledger.as_ref().ok_or_else(no_ledger)?.folder().join(COPIES);
+        let failed = |error: std::io::Error| NotHealed::Local(format!("can't copy it: {error}"));
         durable::create_private_folder(&heal).map_err(failed)?;
         let gone = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::NotFound => RECYCLED.to_owned(),
+            std::io::ErrorKind::NotFound => NotHealed::Recycled,
             _ => failed(error),
         };
         let mut source = File::open(path).map_err(gone)?;
@@ -232,7 +253,7 @@ impl Watcher {
             return Ok(copy);
         }
         let _ = fs::remove_file(&copy);
-        Err(RECYCLED.to_owned())
+        Err(NotHealed::Recycled)
     }
 
     /// The files of open gaps that still lie whole in `pg_wal`, oldest first.
@@ -271,6 +292,10 @@ impl Watcher {
             && header.timeline <= segment.timeline()
             && Some(header.page_address) == segment.number(size).checked_mul(size.bytes())
     }
+}
+
+fn no_ledger() -> NotHealed {
+    NotHealed::Local("there is no ledger".to_owned())
 }
 
 /// One line, however many they are.

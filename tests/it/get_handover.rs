@@ -49,7 +49,7 @@ fn a_recovery_does_not_heed_a_promote_file() {
 #[test]
 fn a_standby_does_not_wait_for_a_silent_repository_twice() {
     let first = Get::new("silent", Mode::Standby).does(SILENT).start(&WORDS).end().left(false);
-    let first = first.has("pgBackRest heard nothing from the repository").has("exit 82, the standby goes on");
+    let first = first.has("heard nothing from the repository").has("exit 82, the standby goes on");
     first.check(first.code == Some(82) && first.took < Duration::from_mins(1), "82, long before the time limit");
     first.check(first.called().lines().count() == 1, "one attempt");
     let note = first.case.data().join(".pgbackrest_guard/get-silent");

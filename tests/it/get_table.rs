@@ -113,7 +113,7 @@ fn a_pgbackrest_that_cannot_be_started_is_no_answer() {
         for program in ["/nowhere/pgbackrest", "/etc/passwd", "/"] {
             let expected = if mode.is_standby() { 125 } else { 254 };
             let case = Get::new(program, mode).env("WAL_GUARD_PGBACKREST", program);
-            case.status(expected).left(false).calls(0).only_own_lines().has("can't be started");
+            case.status(expected).left(false).calls(0).only_own_lines().has("can't start ");
         }
     }
 }

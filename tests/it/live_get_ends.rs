@@ -128,7 +128,10 @@ fn a_trickling_server_is_slow_and_ends_no_recovery() {
     let fault = origin.s3.inject(slow);
     let copy = origin.restore(Wanted { guard: Some("--retry 120 --timeout 2"), ..Wanted::new("slow") });
     copy.start_recovery();
-    wait_log(&copy, &format!("{at} could not be asked for: class unavailable: pgBackRest took longer than"));
+    wait_log(
+        &copy,
+        &format!("{at} could not be asked for: class unavailable: pgBackRest was ended: it took longer than"),
+    );
     assert!(!copy.wait_promoted(Duration::ZERO));
     origin.s3.remove(fault);
     assert_complete(&copy);

@@ -1,8 +1,8 @@
 //! Live: the key or the bucket is gone. WAL is given up at once, on the record, and PostgreSQL notices nothing.
 
 use super::live::{BUCKET, KEY, Live, Mode, names_in};
-use pgbackrest_guard::classify::Class;
 use pgbackrest_guard::ledger::gaps::Cause;
+use pgbackrest_guard::pgbackrest::Class;
 use pgbackrest_guard_lab::S3Server;
 
 /// Archives, loses the repository, goes on, and gets it back.

@@ -2,10 +2,10 @@
 
 use super::live::{KEY, Live, Mode, SOON, ledger_of, names_in};
 use super::live_handover::standby;
-use pgbackrest_guard::classify::Class;
 use pgbackrest_guard::ledger::gaps::{Cause, GapState, Loss};
 use pgbackrest_guard::ledger::state::{Identity, Place};
 use pgbackrest_guard::ledger::{DEFERRED, Ledger};
+use pgbackrest_guard::pgbackrest::Class;
 use pgbackrest_guard_lab::Cluster;
 use serde_json::Value;
 use std::process::Command;

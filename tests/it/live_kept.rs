@@ -1,8 +1,8 @@
 //! Live: WAL that waits is kept below the threshold, and given up on the record above it; only what waits counts.
 
 use super::live::{KEY, Live, Mode};
-use pgbackrest_guard::classify::Class;
 use pgbackrest_guard::ledger::gaps::Cause;
+use pgbackrest_guard::pgbackrest::Class;
 use pgbackrest_guard_lab::Policy;
 use std::fs;
 

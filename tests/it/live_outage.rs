@@ -1,7 +1,7 @@
 //! Live: the store can't be reached, or can't serve. Nothing is lost, and archiving goes on by itself afterwards.
 
 use super::live::{Live, Mode};
-use pgbackrest_guard::classify::Class;
+use pgbackrest_guard::pgbackrest::Class;
 use pgbackrest_guard_lab::{Fault, FaultKind, Operations};
 
 /// Breaks, fails, mends, catches up.

@@ -1,8 +1,8 @@
 //! Live: `archive-push-queue-max`. pgBackRest throws WAL away, says so in a warning, and exits 0.
 
 use super::live::{KEY, Live, Mode};
-use pgbackrest_guard::classify::Class;
 use pgbackrest_guard::ledger::gaps::Cause;
+use pgbackrest_guard::pgbackrest::Class;
 use pgbackrest_guard_lab::Policy;
 
 fn queue_max(mode: Mode) {

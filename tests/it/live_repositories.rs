@@ -1,8 +1,8 @@
 //! Live: two repositories, of which one fails. `gone` needs every failing one to be gone.
 
 use super::live::{Live, Mode, SECOND_BUCKET, SECOND_KEY};
-use pgbackrest_guard::classify::Class;
 use pgbackrest_guard::ledger::gaps::Cause;
+use pgbackrest_guard::pgbackrest::Class;
 use pgbackrest_guard_lab::{Fault, Operations};
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Made-up reports, one a situation: what every form of the report is held against.
 
 use jiff::Timestamp;
-use pgbackrest_guard::decide::status::Verdict;
 use pgbackrest_guard::status::report::*;
+use pgbackrest_guard::verdict::Verdict;
 
 /// When the reports are made.
 pub(crate) const NOW: &str = "2026-11-24T08:00:00Z";

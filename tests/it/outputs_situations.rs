@@ -1,8 +1,8 @@
 //! The table of situations: a report for each.
 
 use crate::outputs_reports::{FULL, MIB, NOW, acknowledged, at, backup, failure, gap, healed, sealed, well, window};
-use pgbackrest_guard::decide::status::Verdict;
 use pgbackrest_guard::status::report::*;
+use pgbackrest_guard::verdict::Verdict;
 
 /// `well`, changed, with a verdict and its reasons.
 fn but(verdict: Verdict, reasons: &[&str], change: impl FnOnce(&mut Report)) -> Report {

@@ -3,8 +3,9 @@
 use crate::outcome::Outcome;
 use crate::standin::{Case, MIB, SEGMENT};
 use pgbackrest_guard::catalog::{Check, Entry, Found, Known, Record, SeenCommit};
-use pgbackrest_guard::ledger::state::{Identity, Place, RepositoryIdentity};
+use pgbackrest_guard::ledger::state::{Identity, Place};
 use pgbackrest_guard::ledger::{FILE_NAME, Ledger};
+use pgbackrest_guard::pgbackrest::identity::RepositoryIdentity;
 use pgbackrest_guard::wal::Lsn;
 use pgbackrest_guard_lab::Lab;
 use serde_json::Value;

@@ -109,6 +109,28 @@ fn pgbackrests_files_are_known_to_one_module() {
 }
 
 #[test]
+fn pgbackrest_has_one_face() {
+    // What it prints becomes a typed answer without secrets before anybody else sees it.
+    let elsewhere = outside(&["src/pgbackrest"]);
+    for word in
+        ["pgbackrest::output", "pgbackrest::run", "pgbackrest::spool", "diagnosis::", "archive-push\"", "repo-ls"]
+    {
+        let config = |source: &Source| {
+            source
+                .code()
+                .replace("option(\"archive-push\"", "")
+                .replace("lock_path(\"archive-push\"", "")
+                .contains(word)
+        };
+        none_of(&elsewhere, &format!("only src/pgbackrest has {word}"), config);
+    }
+    for module in ["ledger", "decide", "settings", "log", "push", "get", "watch", "status", "setup"] {
+        let knows = |source: &Source| source.code().contains(&format!("crate::{module}::"));
+        none_of(&sources(&["src/pgbackrest"]), &format!("src/pgbackrest knows nothing of {module}"), knows);
+    }
+}
+
+#[test]
 fn push_talks_to_no_server() {
     let mut push = sources(&["src"]);
     push.retain(|source| source.path.starts_with("src/push") || source.path == "src/cli/push.rs");

@@ -4,10 +4,10 @@
 //! The decisions and the gap arithmetic are the program's; the world that they act on is a model: segments by number,
 //! an archive as a set of them, a backup as a position.
 
-use pgbackrest_guard::classify::Class;
 use pgbackrest_guard::decide::holes::Listing;
 use pgbackrest_guard::decide::watch::{Action, Memory, Observation, Reason, Schedule, decide};
 use pgbackrest_guard::ledger::gaps::{BackupStart, Cause, GapState, Gaps, Loss, LossesBefore};
+use pgbackrest_guard::pgbackrest::Class;
 use pgbackrest_guard::wal::{SegmentName, SegmentSize, Timeline, WalFile};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};

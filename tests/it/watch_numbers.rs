@@ -1,10 +1,10 @@
 //! What the watcher costs: idle, on a large gap, on a long listing. Each test prints its figures and holds a wide bound.
 
 use crate::watch_scene::scene;
-use pgbackrest_guard::classify::Class;
 use pgbackrest_guard::decide::holes::Listing;
 use pgbackrest_guard::decide::watch::{Memory, Observation, Schedule, decide};
 use pgbackrest_guard::ledger::gaps::{Cause, Gaps, Loss};
+use pgbackrest_guard::pgbackrest::Class;
 use pgbackrest_guard::wal::{SegmentName, SegmentSize, Timeline};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -125,7 +125,7 @@ impl Scene {
         let loss = Loss {
             segment: segment.parse().unwrap(),
             partial: false,
-            class: pgbackrest_guard::classify::Class::Gone,
+            class: pgbackrest_guard::pgbackrest::Class::Gone,
             cause: Cause::InstantDrop,
             s3_code: None,
             at,

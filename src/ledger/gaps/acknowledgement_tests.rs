@@ -2,7 +2,7 @@
 
 use super::super::{BackupStart, CLOSED_KEPT, Cause, Loss, LossesBefore, OPEN_KEPT};
 use super::*;
-use crate::classify::Class;
+use crate::pgbackrest::Class;
 use crate::wal::{SegmentName, Timeline, WalFile};
 use proptest::prelude::*;
 use std::collections::BTreeMap;

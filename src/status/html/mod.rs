@@ -10,7 +10,7 @@ mod tables;
 mod timeline;
 
 use super::report::Report;
-use crate::decide::status::Verdict;
+use crate::verdict::Verdict;
 use markup::{Markup, moment, time};
 
 const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\

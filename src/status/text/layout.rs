@@ -1,6 +1,6 @@
 //! Lines of a terminal: flowing text, rows, colours.
 
-use crate::decide::status::Verdict;
+use crate::verdict::Verdict;
 use std::fmt::Write as _;
 
 /// The narrowest terminal that lines are laid out for.

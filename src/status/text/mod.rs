@@ -8,8 +8,8 @@ mod timeline;
 pub use layout::Style;
 
 use super::report::{Estimate, GapReport, Report};
-use crate::decide::status::Verdict;
 use crate::space::shown;
+use crate::verdict::Verdict;
 use jiff::Timestamp;
 use layout::{flow, row};
 use std::fmt::Write as _;

@@ -1,10 +1,13 @@
 //! Whole texts, as pgBackRest prints them, into classes.
 
 use super::*;
+use crate::pgbackrest::failure::redact::Redactor;
+use crate::pgbackrest::failure::{End, Failure};
 use proptest::prelude::*;
 
 fn class(code: i32, printed: &str) -> (Class, Option<String>) {
-    let failure = of_output(code, printed, &InstantDropCodes::default());
+    let diagnosis = of_output(code, printed, &InstantDropCodes::default());
+    let failure = Failure::new(diagnosis, End::Exited(code), &Redactor::default());
     (failure.class(), failure.s3_code().map(str::to_owned))
 }
 
@@ -210,8 +213,8 @@ proptest! {
     fn any_bytes_are_classified_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..600), code in -1..300) {
         let text = String::from_utf8_lossy(&bytes);
         let _ = of_output(code, &text, &InstantDropCodes::default());
-        let _ = of_spool(code, &text, &InstantDropCodes::default());
-        let _ = redact::Redactor::new(["abcd".to_owned()]).redact(&bytes);
+        let _ = of_message_alone(code, &text, &InstantDropCodes::default());
+        let _ = Redactor::new(["abcd".to_owned()]).redact(&bytes);
     }
 
     #[test]
@@ -224,6 +227,6 @@ proptest! {
     ) {
         let text = words.concat();
         let _ = of_output(103, &text, &InstantDropCodes::default());
-        let _ = redact::Redactor::default().redact(text.as_bytes());
+        let _ = Redactor::default().redact(text.as_bytes());
     }
 }

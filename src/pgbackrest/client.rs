@@ -1,0 +1,371 @@
+//! The one face of pgBackRest: verbs in, typed answers out.
+//!
+//! Whoever wants something of pgBackRest asks a [`Client`]; how it is called, which flags differ between versions, what its
+//! words mean and which of them are secret stays behind it. An answer that is a failure has its class, pgBackRest's code and
+//! the store's, and a text without secrets ([`Failure`]). Each call is watched by a [`Watch`], because nothing in pgBackRest
+//! bounds one.
+
+use super::call::{Caller, Verbosity};
+use super::config::Config;
+use super::failure::codes::InstantDropCodes;
+use super::failure::diagnosis::{self, Diagnosis};
+use super::failure::redact::{Redacted, Redactor};
+use super::failure::{Class, End, Failure, unspoken};
+use super::identity::{self, RepositoryIdentity};
+use super::info::{Catalog, Doubt, Stanza};
+use super::output::{self, Skipped};
+use super::run::{self, Ended, Ending};
+use super::spool::Spool;
+use super::version::Version;
+use super::watch::Watch;
+use crate::wal::WalFile;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+/// What is kept of an answer: a listing of 100,000 names is about 9 MiB.
+const ANSWER_BYTES: usize = 16 << 20;
+/// What is kept of what a push or a fetch prints.
+const PRINTED_BYTES: usize = 1 << 20;
+/// Characters of a repository's words.
+const WORDS: usize = 500;
+
+/// pgBackRest, as one program may call it for one cluster.
+#[derive(Debug)]
+pub struct Client {
+    caller: Caller,
+    config: Option<Config>,
+    spool: Option<Spool>,
+    redactor: Redactor,
+    instant: InstantDropCodes,
+}
+
+/// How a file is pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PushMode {
+    /// As PostgreSQL has it pushed, by the async process where one is configured.
+    Configured,
+    /// At once, whether or not PostgreSQL has marked it as waiting.
+    Synchronous,
+}
+
+/// What a push or a fetch printed, without secrets, and what it came to.
+#[derive(Debug)]
+pub struct Spoken<T> {
+    /// Both streams.
+    pub printed: Redacted,
+    /// The answer.
+    pub answer: T,
+}
+
+/// A push that pgBackRest called a success.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pushed {
+    /// The files that it acknowledged without storing them.
+    pub dropped: Vec<Skipped>,
+}
+
+/// What is fetched, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Fetch<'f> {
+    /// The file.
+    pub file: &'f WalFile,
+    /// Where it is put; absolute.
+    pub to: &'f Path,
+    /// The data directory that recovers, where the configuration names another.
+    pub data_directory: Option<&'f Path>,
+    /// The one repository that is asked; `None`: all of them.
+    pub repository: Option<u32>,
+    /// Whether it is fetched at once, though an async process is configured.
+    pub synchronous: bool,
+    /// Whether everything that pgBackRest says is kept, not only its warnings and errors.
+    pub verbose: bool,
+}
+
+/// What a fetch came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fetched {
+    /// pgBackRest says that the file is there.
+    Delivered,
+    /// It says in words, of this very file, that every repository that was asked lacks it.
+    Absent,
+    /// Neither.
+    Unclear {
+        /// Why.
+        failure: Failure,
+        /// Whether one repository failed while another answered.
+        repository_failed: bool,
+    },
+}
+
+/// A backup that was made, as pgBackRest's own lines tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeBackup {
+    /// Its label, which says its kind: `…F`, `…D` or `…I`.
+    pub label: String,
+    /// The timeline and the position in the WAL at which it begins.
+    pub start: (crate::wal::Timeline, crate::wal::Lsn),
+}
+
+/// Why there is no listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoListing {
+    /// It can't be had now.
+    Failed(Failure),
+    /// It is longer than what is taken in.
+    TooLong,
+}
+
+impl Client {
+    /// A client that calls by `caller`. `secrets` are cut out of everything that pgBackRest prints, beside those that its
+    /// configuration holds. A configuration that can't be read pgBackRest itself will report.
+    #[must_use]
+    pub fn new(caller: Caller, secrets: Vec<String>) -> Self {
+        let config = Config::load(caller.stanza(), caller.environment());
+        if let Err(error) = &config {
+            tracing::debug!("{error}; pgBackRest will say what is wrong");
+        }
+        let config = config.ok();
+        let configured = config.iter().flat_map(Config::secrets).map(str::to_owned);
+        let redactor = Redactor::new(secrets.into_iter().chain(configured));
+        let spool = config.as_ref().map(|config| Spool::for_push(config, caller.stanza()));
+        Self { caller, config, spool, redactor, instant: InstantDropCodes::default() }
+    }
+
+    /// The same with other codes that mean *gone*.
+    #[must_use]
+    pub fn with_instant_drop(self, instant: InstantDropCodes) -> Self {
+        Self { instant, ..self }
+    }
+
+    /// pgBackRest's configuration; `None` where it can't be read.
+    #[must_use]
+    pub fn config(&self) -> Option<&Config> {
+        self.config.as_ref()
+    }
+
+    /// The configured repositories, by what tells one from another; `None` where the configuration can't be read.
+    #[must_use]
+    pub fn identities(&self) -> Option<Vec<RepositoryIdentity>> {
+        self.config.as_ref().map(identity::repositories)
+    }
+
+    /// The stanza.
+    #[must_use]
+    pub fn stanza(&self) -> &str {
+        self.caller.stanza()
+    }
+
+    /// Whether the spool already shows a file as stored, and that may be relied on.
+    #[must_use]
+    pub fn has_stored(&self, name: &str, archive_status: &Path) -> bool {
+        self.spool.as_ref().is_some_and(|spool| spool.has_stored(name, archive_status))
+    }
+
+    /// `archive-push`. `path` is as PostgreSQL gives it, or absolute.
+    #[must_use]
+    pub fn push(&self, path: &Path, mode: PushMode, mut watch: Watch<'_>) -> Spoken<Result<Pushed, Failure>> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let spool = self.spool.as_ref().filter(|_| mode == PushMode::Configured);
+        let before = spool.map(|spool| spool.error_files(&name));
+        let mut arguments = vec![OsStr::new("archive-push")];
+        if mode == PushMode::Synchronous {
+            arguments.push(OsStr::new("--no-archive-async"));
+        }
+        arguments.push(path.as_os_str());
+        let ended = self.call(self.caller.verbosity(), &arguments, PRINTED_BYTES, &mut watch);
+        let text = output::joined(&ended.stderr, &ended.stdout);
+        let answer = if matches!(ended.ending, Ending::Exited(0)) {
+            Ok(Pushed { dropped: output::skipped(&text) })
+        } else {
+            let spooled = spool.zip(before).and_then(|(spool, before)| spool.error_since(&before));
+            let spooled = spooled.map(|error| diagnosis::of_message_alone(error.code, &error.text, &self.instant));
+            let (printed, end) = self.diagnosis(&ended, &text, watch.limit);
+            // 82 says no more than that the async process was not done; the spool says why.
+            let vague =
+                matches!(end, End::Exited(82)) || matches!(end, End::Exited(_)) && printed.class() == Class::Unknown;
+            Err(Failure::new(spooled.filter(|_| vague).unwrap_or(printed), end, &self.redactor))
+        };
+        Spoken { printed: self.redactor.redact(text.as_bytes()), answer }
+    }
+
+    /// `archive-get`, at level info: only there does pgBackRest say that it found nothing.
+    #[must_use]
+    pub fn fetch(&self, fetch: &Fetch<'_>, mut watch: Watch<'_>) -> Spoken<Fetched> {
+        let name = fetch.file.to_string();
+        let verbosity = if fetch.verbose { Verbosity::Detail } else { Verbosity::Info };
+        let arguments = fetch_arguments(fetch, &name);
+        let arguments: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
+        let ended = self.call(verbosity, &arguments, PRINTED_BYTES, &mut watch);
+        let text = output::joined(&ended.stderr, &ended.stdout);
+        let repository_failed = output::warns_of_repository(&text);
+        // Nothing follows from an answer that was cut off.
+        let absent = !repository_failed && !ended.cut && output::says_absent(&text, &name);
+        let shown = if fetch.verbose { text } else { output::without_info(&text) };
+        let answer = match &ended.ending {
+            Ending::Exited(0) => Fetched::Delivered,
+            Ending::Exited(1) if absent => Fetched::Absent,
+            _ => {
+                let (mut diagnosis, end) = self.diagnosis(&ended, &shown, watch.limit);
+                if let (End::Exited(code), true) = (end, diagnosis.text.is_empty()) {
+                    let wrapper = if code == 1 { ": it is no pgBackRest, or a wrapper around it" } else { "" };
+                    diagnosis.text = format!("pgBackRest exited with {code} and said nothing{wrapper}");
+                }
+                Fetched::Unclear { failure: Failure::new(diagnosis, end, &self.redactor), repository_failed }
+            }
+        };
+        Spoken { printed: self.redactor.redact(shown.as_bytes()), answer }
+    }
+
+    /// `info` of the stanza.
+    ///
+    /// # Errors
+    /// When it can't be had or read. That it can be had says nothing of the repositories: each has its own code.
+    pub fn info(&self, repository: Option<u32>, mut watch: Watch<'_>) -> Result<Stanza, Failure> {
+        let repository = repository.map(|key| OsString::from(format!("--repo={key}")));
+        let arguments: Vec<&OsStr> =
+            repository.iter().map(OsString::as_os_str).chain(["info", "--output=json"].map(OsStr::new)).collect();
+        let ended = self.succeeded(self.caller.verbosity(), &arguments, ANSWER_BYTES, &mut watch)?;
+        Stanza::parse(&ended.stdout, self.stanza()).ok_or_else(|| {
+            let text = "the answer of pgbackrest info can't be read".to_owned();
+            Failure::new(Diagnosis::of_class(Class::Unknown, text), End::Exited(0), &self.redactor)
+        })
+    }
+
+    /// What the catalog says of a cluster's full backups, and what that was concluded from.
+    #[must_use]
+    pub fn catalog(&self, system_id: u64, watch: Watch<'_>) -> (Catalog, Option<Stanza>) {
+        let dark = |why: String| Catalog::Inconclusive { why, doubt: Doubt::Dark };
+        match (self.info(None, watch), &self.config) {
+            (Ok(stanza), Some(config)) => match stanza.catalog(system_id, &config.repositories()) {
+                Catalog::Inconclusive { why, doubt } => {
+                    let why = self.redactor.redact(why.as_bytes()).one_line(WORDS);
+                    (Catalog::Inconclusive { why, doubt }, Some(stanza))
+                }
+                conclusive => (conclusive, Some(stanza)),
+            },
+            (Ok(_), None) => (dark("pgBackRest's configuration can't be read".to_owned()), None),
+            (Err(failure), _) => (dark(format!("pgbackrest info failed: {}", failure.shown(WORDS))), None),
+        }
+    }
+
+    /// The repositories that a listing shows to be gone, by the store's code, and how many were asked; `None` where `info`
+    /// can't be had.
+    #[must_use]
+    pub fn gone(&self, repository: Option<u32>, watch: Watch<'_>) -> Option<(BTreeMap<u32, String>, usize)> {
+        let stanza = self.info(repository, watch).ok()?;
+        let code = |repository: &super::info::Repository| {
+            let diagnosis = diagnosis::of_message_alone(39, &repository.status.message, &self.instant);
+            let failure = Failure::new(diagnosis, End::Exited(0), &self.redactor);
+            let code = failure.s3_code().filter(|_| failure.class() == Class::Gone)?;
+            Some((repository.key, code.to_owned()))
+        };
+        Some((stanza.repo.iter().filter_map(code).collect(), stanza.repo.len()))
+    }
+
+    /// The names in a folder of a repository, a line each; none where there is no such folder.
+    ///
+    /// # Errors
+    /// When it can't be had whole.
+    pub fn list(&self, repository: u32, folder: &str, mut watch: Watch<'_>) -> Result<String, NoListing> {
+        let repository = format!("--repo={repository}");
+        let arguments = ["repo-ls", repository.as_str(), folder].map(OsStr::new);
+        let ended = self.succeeded(self.caller.verbosity(), &arguments, ANSWER_BYTES, &mut watch);
+        let ended = ended.map_err(NoListing::Failed)?;
+        if ended.cut { Err(NoListing::TooLong) } else { Ok(String::from_utf8_lossy(&ended.stdout).into_owned()) }
+    }
+
+    /// `stanza-create`.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn create_stanza(&self, mut watch: Watch<'_>) -> Result<(), Failure> {
+        let arguments = [OsStr::new("stanza-create")];
+        self.succeeded(self.caller.verbosity(), &arguments, PRINTED_BYTES, &mut watch).map(drop)
+    }
+
+    /// `backup` without the expiry behind it. What was made; `None` where its lines do not say.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn backup(&self, kind: &str, mut watch: Watch<'_>) -> Result<Option<MadeBackup>, Failure> {
+        let kind = format!("--type={kind}");
+        let arguments = ["backup", "--no-expire-auto", kind.as_str()].map(OsStr::new);
+        let ended = self.succeeded(Verbosity::Info, &arguments, PRINTED_BYTES, &mut watch)?;
+        Ok(output::made_backup(&output::joined(&ended.stderr, &ended.stdout)))
+    }
+
+    /// `expire`.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn expire(&self, mut watch: Watch<'_>) -> Result<(), Failure> {
+        self.succeeded(self.caller.verbosity(), &[OsStr::new("expire")], PRINTED_BYTES, &mut watch).map(drop)
+    }
+
+    /// `version`.
+    ///
+    /// # Errors
+    /// When pgBackRest can't be started or says something else.
+    pub fn version(&self, mut watch: Watch<'_>) -> Result<Version, Failure> {
+        let ended = self.succeeded(self.caller.verbosity(), &[OsStr::new("version")], PRINTED_BYTES, &mut watch)?;
+        Version::parse(&String::from_utf8_lossy(&ended.stdout)).ok_or_else(|| {
+            let text = "pgbackrest version says something else".to_owned();
+            Failure::new(Diagnosis::of_class(Class::Unknown, text), End::Exited(0), &self.redactor)
+        })
+    }
+
+    /// A failure of our own on this machine, in words that name no secret.
+    #[must_use]
+    pub fn local_failure(&self, text: &str, code: i32) -> Failure {
+        Failure::local(text, End::Exited(code), &self.redactor)
+    }
+
+    /// The program's path or name, for messages.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        self.caller.program()
+    }
+
+    fn call(&self, verbosity: Verbosity, arguments: &[&OsStr], keep: usize, watch: &mut Watch<'_>) -> Ended {
+        run::run(self.caller.command(verbosity, arguments.iter().copied()), keep, watch)
+    }
+
+    /// Calls, and takes everything but an exit code of 0 for a failure.
+    fn succeeded(
+        &self,
+        verbosity: Verbosity,
+        arguments: &[&OsStr],
+        keep: usize,
+        watch: &mut Watch<'_>,
+    ) -> Result<Ended, Failure> {
+        let ended = self.call(verbosity, arguments, keep, watch);
+        if matches!(ended.ending, Ending::Exited(0)) {
+            return Ok(ended);
+        }
+        // A listing that failed may be long, and says nothing of why.
+        let stdout = ended.stdout.get(..ended.stdout.len().min(PRINTED_BYTES)).unwrap_or_default();
+        let (diagnosis, end) = self.diagnosis(&ended, &output::joined(&ended.stderr, stdout), watch.limit);
+        Err(Failure::new(diagnosis, end, &self.redactor))
+    }
+
+    fn diagnosis(&self, ended: &Ended, text: &str, limit: &str) -> (Diagnosis, End) {
+        let code = if let Ending::Exited(code) = ended.ending { code } else { 0 };
+        unspoken(&ended.ending, &self.caller.program().display().to_string(), limit)
+            .unwrap_or_else(|| (diagnosis::of_output(code, text, &self.instant), End::Exited(code)))
+    }
+}
+
+fn fetch_arguments(fetch: &Fetch<'_>, name: &str) -> Vec<OsString> {
+    let mut arguments = Vec::new();
+    if let Some(directory) = fetch.data_directory {
+        let mut argument = OsString::from("--pg1-path=");
+        argument.push(directory);
+        arguments.push(argument);
+    }
+    arguments.extend(fetch.repository.map(|key| format!("--repo={key}").into()));
+    arguments.extend(fetch.synchronous.then(|| "--no-archive-async".into()));
+    arguments.extend(["--archive-missing-retry", "archive-get", name].map(OsString::from));
+    arguments.push(fetch.to.as_os_str().to_owned());
+    arguments
+}
