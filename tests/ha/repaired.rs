@@ -1,0 +1,92 @@
+//! The key is revoked, WAL is given up, the leader dies with its ledger, and the key comes back: the new primary's watcher
+//! repairs what another node lost, and what `status --at` then says of each moment is held to a real restore.
+
+use crate::checks::all_holds;
+use crate::failover::Outage;
+use crate::node::Node;
+use crate::scene::{LONG, Run, Scene};
+use crate::table::Table;
+use pgbackrest_guard_lab::{Cluster, within};
+use std::time::{Duration, Instant};
+
+/// A moment, and how many rows had been committed by then.
+struct Moment {
+    at: String,
+    rows: u32,
+}
+
+/// One cluster through all of it.
+pub(crate) fn repaired(run: &Run, table: &mut Table) {
+    let scene = Scene::started(run, false, 2);
+    let before = moment(&scene, 3);
+    Outage::Revoked.begin(&scene);
+    let during = moment(&scene, 6);
+    let leader = scene.primary();
+    let given_up = leader.status("/push/dropped_count");
+    let begin = Instant::now();
+    leader.kill();
+    let (primary, took) = scene.wait_writable(begin, &leader.name).unwrap_or_else(|why| panic!("{why}"));
+    let figures = format!("{given_up} given up by the old leader, takes writes after {took:.1} s");
+    scene.commit(3);
+    Outage::Revoked.end(&scene);
+    let begin = Instant::now();
+    scene.commit(1);
+    let well = within(LONG, || primary.status("/verdict") == "ok");
+    assert!(well, "not repaired: {}\n{}", primary.status(""), primary.tail(60));
+    let repaired = begin.elapsed().as_secs_f64();
+    let after = moment(&scene, 3);
+    leader.start();
+    leader.watch();
+    scene.wait_streaming();
+    let holds = all_holds(&scene);
+    let gaps = primary.status("/gaps");
+    let states: Vec<String> = gaps.as_array().into_iter().flatten().map(|gap| gap["state"].to_string()).collect();
+    table.measured("key revoked, failover, key back", format!("{figures}, verdict ok {repaired:.1} s after the key, gaps {states:?}; {holds}"));
+    for (name, moment) in [("before", &before), ("during", &during), ("after", &after)] {
+        let said = truth(&scene, primary, name, moment);
+        table.measured(&format!("status --at, {name} the outage"), said);
+    }
+}
+
+/// Commits rows, and takes a moment behind them that later commits follow.
+fn moment(scene: &Scene<'_>, rows: u32) -> Moment {
+    let rows = scene.commit(rows);
+    std::thread::sleep(Duration::from_millis(1200));
+    let at = scene.primary().sql("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS+00')");
+    std::thread::sleep(Duration::from_millis(1200));
+    scene.commit(1);
+    Moment { at, rows }
+}
+
+/// What the primary says of a moment, and what a restore to it does.
+fn truth(scene: &Scene<'_>, primary: &Node, name: &str, moment: &Moment) -> String {
+    let mut code = None;
+    let sure = || {
+        code = primary.guard(&["status", "--at", &moment.at]).0;
+        code != Some(2)
+    };
+    within(Duration::from_secs(30), sure);
+    let restored = restore(scene, primary, name, moment);
+    match (code, &restored) {
+        (Some(0), Ok(rows)) => assert_eq!(*rows, moment.rows, "restored to {}", moment.at),
+        (Some(0), Err(log)) => panic!("claimed, and not restored to {}:\n{log}", moment.at),
+        _ => {}
+    }
+    let restored = restored.map_or_else(|_| "fails".to_owned(), |rows| format!("has {rows} of {} rows", moment.rows));
+    format!("exit {code:?}, a real restore {restored}")
+}
+
+/// Restores beside the cluster by bare pgBackRest; the rows, or the log of a recovery that did not get there.
+fn restore(scene: &Scene<'_>, primary: &Node, name: &str, moment: &Moment) -> Result<u32, String> {
+    let copy = Cluster::builder(&scene.run.lab).name(&format!("{}/restored-{name}", scene.name)).no_archiving();
+    let target = format!("--target={}", moment.at);
+    let folder = scene.run.lab.folder(format!("{}/spool-{name}", scene.name));
+    let spool = format!("--spool-path={}", folder.display());
+    let options = [&target, "--type=time", "--target-action=promote", "--no-archive-async", &spool];
+    let options: Vec<&str> = options.iter().map(|option| option.as_ref()).collect();
+    let restored = primary.backrest.restore(copy, &options);
+    restored.start_recovery();
+    let reached = restored.wait_promoted(LONG);
+    let rows = if reached { restored.sql("SELECT count(DISTINCT n) FROM t").parse().ok() } else { None };
+    rows.ok_or_else(|| restored.log())
+}
