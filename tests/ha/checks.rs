@@ -8,7 +8,7 @@ use crate::node::Node;
 use crate::scene::{LONG, Scene};
 use pgbackrest_guard::ledger::{DEFERRED, Ledger};
 use pgbackrest_guard::wal::{SegmentName, SegmentSize, Timeline, parse_history};
-use pgbackrest_guard_lab::within;
+use pgbackrest_guard_lab::{eventually, within};
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -20,7 +20,7 @@ pub(crate) fn all_holds(scene: &Scene<'_>) -> String {
     one_primary(scene, timeline);
     scene.assert_rows();
     scene.commit(1);
-    nothing_waits(scene, primary);
+    nothing_waits(primary);
     every_segment_is_accounted_for(scene, primary, timeline);
     ancestry(primary, timeline);
     let counts = "SELECT archived_count || ' archived, ' || failed_count || ' failed' FROM pg_stat_archiver";
@@ -40,12 +40,12 @@ fn one_primary(scene: &Scene<'_>, timeline: u32) {
 }
 
 #[track_caller]
-fn nothing_waits(scene: &Scene<'_>, primary: &Node) {
+fn nothing_waits(primary: &Node) {
     let ready = || {
         let status = fs::read_dir(primary.pgdata.join("pg_wal/archive_status")).into_iter().flatten().flatten();
         status.filter(|entry| entry.file_name().to_string_lossy().ends_with(".ready")).count()
     };
-    scene.wait("nothing waits for archiving", LONG, || ready() == 0);
+    eventually("nothing waits for archiving", LONG, || ready() == 0);
 }
 
 /// The segments of the newest timeline's path; as nothing waits, all before the current one are acknowledged.

@@ -4,7 +4,7 @@ use crate::checks::all_holds;
 use crate::node::Node;
 use crate::scene::{KEY, LONG, Run, Scene};
 use crate::table::Table;
-use pgbackrest_guard_lab::{Fault, FaultKind};
+use pgbackrest_guard_lab::{Fault, FaultKind, eventually};
 use std::time::{Duration, Instant};
 
 /// What the repository does.
@@ -51,8 +51,8 @@ impl Outage {
         }
     }
 
-    /// Ends.
-    pub(crate) fn end(self, scene: &Scene<'_>) {
+    /// Ends whatever it was.
+    pub(crate) fn end(scene: &Scene<'_>) {
         scene.s3.clear_faults();
         scene.s3.restore_key(KEY);
     }
@@ -72,6 +72,7 @@ pub(crate) fn failover(run: &Run, table: &mut Table, name: &str, outage: Outage,
     let promoted = scene.wait_writable(begin, &leader.name);
     let (primary, took) = match promoted {
         Ok(promoted) => promoted,
+        Err(why) if bare => return table.measured(name, why),
         Err(why) => {
             let log: String = scene.nodes.iter().map(Node::telling).collect();
             return table.failed(name, &format!("{why}\n{log}"));
@@ -80,7 +81,7 @@ pub(crate) fn failover(run: &Run, table: &mut Table, name: &str, outage: Outage,
     let figures = format!("takes writes after {took:.1} s ({})", primary.promotion());
     std::thread::sleep(Duration::from_secs(3));
     scene.assert_rows();
-    outage.end(&scene);
+    Outage::end(&scene);
     let begin = Instant::now();
     leader.start();
     leader.watch();
@@ -98,7 +99,7 @@ pub(crate) fn restart_of_all(run: &Run, table: &mut Table) {
     scene.commit(3);
     let begin = Instant::now();
     scene.nodes.iter().for_each(Node::request_stop);
-    scene.wait("all have stopped", LONG, || scene.nodes.iter().all(Node::has_stopped));
+    eventually("all have stopped", LONG, || scene.nodes.iter().all(Node::has_stopped));
     let stopped = begin.elapsed().as_secs_f64();
     let begin = Instant::now();
     for node in &scene.nodes {
@@ -109,7 +110,7 @@ pub(crate) fn restart_of_all(run: &Run, table: &mut Table) {
     scene.wait_streaming();
     let whole = begin.elapsed().as_secs_f64();
     scene.assert_rows();
-    Outage::Hanging.end(&scene);
+    Outage::end(&scene);
     let figures = format!("stopped in {stopped:.1} s, takes writes after {took:.1} s, all stream after {whole:.1} s");
     table.measured("restart of all, repository hanging", format!("{figures}; {}", all_holds(&scene)));
 }

@@ -43,7 +43,11 @@ pub(crate) struct Node {
 
 impl Node {
     /// Writes its files; starts nothing.
-    pub(crate) fn new(shared: &Shared<'_>, number: usize, repository: impl Fn(PgBackRestBuilder) -> PgBackRestBuilder) -> Self {
+    pub(crate) fn new(
+        shared: &Shared<'_>,
+        number: usize,
+        repository: impl Fn(PgBackRestBuilder) -> PgBackRestBuilder,
+    ) -> Self {
         let lab = shared.lab.clone();
         let name = format!("node{number}");
         let relative = format!("{}/{name}", shared.scene);
@@ -53,8 +57,7 @@ impl Node {
         let backrest = repository(builder.pg_path(&pgdata, port, lab.path())).archive_async(true).write();
         let guard = shared.programs.join("pgbackrest-guard");
         let patroni = shared.tools.patroni("patroni");
-        let node =
-            Self { lab, name, folder, pgdata, port, backrest, guard, patroni, running: Mutex::default() };
+        let node = Self { lab, name, folder, pgdata, port, backrest, guard, patroni, running: Mutex::default() };
         node.lab.write_file(node.folder.join("patroni.yml"), node.patroni_file(shared));
         node.lab.write_file(node.folder.join("guard.toml"), node.guard_file());
         node
@@ -144,14 +147,18 @@ impl Node {
     /// The machine goes dark: everything of this node is killed.
     pub(crate) fn kill(&self) {
         let mut running = std::mem::take(&mut *self.running.lock().unwrap());
-        running.iter_mut().for_each(|child| child.kill().unwrap_or_default());
+        for child in &mut running {
+            child.kill().unwrap_or_default();
+        }
         if let Some(pid) = self.postmaster() {
             // A child that is stopped does not notice its postmaster's end, and holds the shared memory.
             let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
             Lab::signal(pid, Signal::KILL);
             children.split_whitespace().for_each(|child| Lab::signal(child.parse().unwrap(), Signal::KILL));
         }
-        running.iter_mut().for_each(|child| child.wait().map(drop).unwrap_or_default());
+        for child in &mut running {
+            child.wait().map(drop).unwrap_or_default();
+        }
         let folder = self.folder.display().to_string();
         for process in self.lab.processes().iter().filter(|process| process.command.contains(&folder)) {
             Lab::signal(process.pid, Signal::KILL);
@@ -212,7 +219,13 @@ impl Node {
 
     /// The lines of its log that tell why it is not promoted.
     pub(crate) fn telling(&self) -> String {
-        let words = ["promote request", "FATAL", "pgbackrest-guard-get", "archive recovery complete", "selected new"];
+        let words = [
+            "promote request",
+            "FATAL:  could not restore",
+            "pgbackrest-guard-get",
+            "archive recovery complete",
+            "selected new",
+        ];
         let log = self.log("patroni.log");
         let lines = log.lines().filter(|line| words.iter().any(|word| line.contains(word)));
         let lines: Vec<String> = lines.map(|line| format!("         {}: {line}\n", self.name)).collect();

@@ -4,6 +4,7 @@ use crate::checks::all_holds;
 use crate::node::Node;
 use crate::scene::{LONG, Run, Scene};
 use crate::table::Table;
+use pgbackrest_guard_lab::eventually;
 use std::time::Instant;
 
 /// One cluster through all of it.
@@ -23,7 +24,7 @@ fn bootstrap(scene: &Scene<'_>, table: &mut Table) {
         let log = node.log("patroni.log");
         assert!(log.contains("replica has been created using pgbackrest"), "{}", node.tail(60));
         let waits = || node.log("watch.log").contains("standby");
-        scene.wait("the watcher of a standby waits, and says so", LONG, waits);
+        eventually("the watcher of a standby waits, and says so", LONG, waits);
     }
     scene.commit(3);
     table.measured("two replicas by pgBackRest", format!("stream after {took:.1} s; {}", all_holds(scene)));
@@ -35,7 +36,7 @@ fn setting(scene: &Scene<'_>, table: &mut Table) {
     let change = "postgresql.parameters.archive_timeout=20";
     scene.patronictl(&["edit-config", "--force", "--set", change, &scene.name]);
     let has = |node: &Node| node.ask("SHOW archive_timeout") == Ok("20s".to_owned());
-    scene.wait("every node has the setting", LONG, || scene.nodes.iter().all(has));
+    eventually("every node has the setting", LONG, || scene.nodes.iter().all(has));
     table.measured("patronictl edit-config", format!("on every node after {:.1} s", begin.elapsed().as_secs_f64()));
 }
 
@@ -43,13 +44,17 @@ fn switchover(scene: &Scene<'_>, table: &mut Table) {
     scene.commit(3);
     let (from, to) = (scene.node(0), scene.node(1));
     let begin = Instant::now();
-    let said = scene.patronictl(&["switchover", "--force", "--leader", &from.name, "--candidate", &to.name, &scene.name]);
+    let said =
+        scene.patronictl(&["switchover", "--force", "--leader", &from.name, "--candidate", &to.name, &scene.name]);
     let (primary, took) = scene.wait_writable(begin, &from.name).unwrap_or_else(|why| panic!("{why}\n{said}"));
     assert_eq!(primary.name, to.name, "{said}");
     scene.wait_streaming();
     let whole = begin.elapsed().as_secs_f64();
     let holds = all_holds(scene);
-    table.measured("switchover", format!("takes writes after {took:.1} s, both others stream after {whole:.1} s; {holds}"));
+    table.measured(
+        "switchover",
+        format!("takes writes after {took:.1} s, both others stream after {whole:.1} s; {holds}"),
+    );
 }
 
 /// The leader is frozen out with WAL that nobody else has, so that its return needs `pg_rewind`.

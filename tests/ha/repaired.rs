@@ -28,7 +28,7 @@ pub(crate) fn repaired(run: &Run, table: &mut Table) {
     let (primary, took) = scene.wait_writable(begin, &leader.name).unwrap_or_else(|why| panic!("{why}"));
     let figures = format!("{given_up} given up by the old leader, takes writes after {took:.1} s");
     scene.commit(3);
-    Outage::Revoked.end(&scene);
+    Outage::end(&scene);
     let begin = Instant::now();
     scene.commit(1);
     let well = within(LONG, || primary.status("/verdict") == "ok");
@@ -41,7 +41,10 @@ pub(crate) fn repaired(run: &Run, table: &mut Table) {
     let holds = all_holds(&scene);
     let gaps = primary.status("/gaps");
     let states: Vec<String> = gaps.as_array().into_iter().flatten().map(|gap| gap["state"].to_string()).collect();
-    table.measured("key revoked, failover, key back", format!("{figures}, verdict ok {repaired:.1} s after the key, gaps {states:?}; {holds}"));
+    table.measured(
+        "key revoked, failover, key back",
+        format!("{figures}, verdict ok {repaired:.1} s after the key, gaps {states:?}; {holds}"),
+    );
     for (name, moment) in [("before", &before), ("during", &during), ("after", &after)] {
         let said = truth(&scene, primary, name, moment);
         table.measured(&format!("status --at, {name} the outage"), said);
@@ -82,8 +85,7 @@ fn restore(scene: &Scene<'_>, primary: &Node, name: &str, moment: &Moment) -> Re
     let target = format!("--target={}", moment.at);
     let folder = scene.run.lab.folder(format!("{}/spool-{name}", scene.name));
     let spool = format!("--spool-path={}", folder.display());
-    let options = [&target, "--type=time", "--target-action=promote", "--no-archive-async", &spool];
-    let options: Vec<&str> = options.iter().map(|option| option.as_ref()).collect();
+    let options = [target.as_str(), "--type=time", "--target-action=promote", "--no-archive-async", spool.as_str()];
     let restored = primary.backrest.restore(copy, &options);
     restored.start_recovery();
     let reached = restored.wait_promoted(LONG);
