@@ -39,8 +39,9 @@ fn one_primary(scene: &Scene<'_>, timeline: u32) {
     }
 }
 
+/// No file waits for the archiver.
 #[track_caller]
-fn nothing_waits(primary: &Node) {
+pub(crate) fn nothing_waits(primary: &Node) {
     let ready = || {
         let status = fs::read_dir(primary.pgdata.join("pg_wal/archive_status")).into_iter().flatten().flatten();
         status.filter(|entry| entry.file_name().to_string_lossy().ends_with(".ready")).count()

@@ -36,7 +36,8 @@ fn main() {
             table.scenario(&name, |table| failover::failover(&run, table, &name, outage, bare));
         }
     }
-    table.scenario("key revoked, failover, key back", |table| repaired::repaired(&run, table));
+    table.scenario("key revoked, failover, key back (healed)", |table| repaired::repaired(&run, table, false));
+    table.scenario("key revoked, failover, key back (sealed)", |table| repaired::repaired(&run, table, true));
     table.scenario("restart of all, repository hanging", |table| failover::restart_of_all(&run, table));
     let holds = table.print(&run.tools.versions(&run.lab));
     drop(run);

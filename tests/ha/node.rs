@@ -4,7 +4,7 @@
 //! `/etc/pgbackrest-guard.toml` and pgBackRest's own file; three nodes on one machine name theirs by the environment of
 //! Patroni's process, which hands it on to the server (patroni/postgresql/postmaster.py 4.1.5, `start`).
 
-use crate::tools::{Etcd, Tools};
+use crate::tools::{Etcd, Tools, free_port};
 use pgbackrest_guard_lab::{Lab, PgBackRest, PgBackRestBuilder, Signal};
 use postgres::{Client, Config, NoTls, SimpleQueryMessage};
 use std::fs::{self, File, OpenOptions};
@@ -52,7 +52,7 @@ impl Node {
         let name = format!("node{number}");
         let relative = format!("{}/{name}", shared.scene);
         let folder = lab.folder(&relative);
-        let (port, pgdata) = (Lab::free_tcp_port(), folder.join("data"));
+        let (port, pgdata) = (free_port(), folder.join("data"));
         let builder = PgBackRest::builder(&lab).name(&format!("{relative}/pgbackrest"));
         let backrest = repository(builder.pg_path(&pgdata, port, lab.path())).archive_async(true).write();
         let guard = shared.programs.join("pgbackrest-guard");
@@ -76,7 +76,7 @@ impl Node {
         let changes = [
             ("scope: main", format!("scope: {}", shared.scene)),
             ("name: node1", format!("name: {}", self.name)),
-            ("10.0.0.1:8008", format!("127.0.0.1:{}", Lab::free_tcp_port())),
+            ("10.0.0.1:8008", format!("127.0.0.1:{}", free_port())),
             ("10.0.0.9:2379", shared.etcd.address.clone()),
             ("10.0.0.1:5432", format!("127.0.0.1:{}", self.port)),
             ("/var/lib/postgresql/15/main", self.pgdata.display().to_string()),
@@ -208,13 +208,14 @@ impl Node {
         self.sql("SELECT pg_logical_emit_message(true, 'lab', repeat('x', 100000))");
     }
 
-    /// When its server was asked to promote itself, and when it was done, by its own log.
+    /// How long its promotion took: from Patroni's decision, which PostgreSQL notices only between two calls of
+    /// `restore_command`, to the first connection that may write.
     pub(crate) fn promotion(&self) -> String {
         let log = self.log("patroni.log");
         let time = |text: &str| log.lines().rfind(|line| line.contains(text)).and_then(seconds_of_day);
-        let asked = time("received promote request");
-        let took = asked.zip(time("database system is ready to accept connections"));
-        took.map_or("not promoted".to_owned(), |(asked, done)| format!("{:.1} s of them promotion", done - asked))
+        let decided = time("promoted self to leader").or_else(|| time("Promoting"));
+        let took = decided.zip(time("database system is ready to accept connections"));
+        took.map_or("not promoted".to_owned(), |(decided, done)| format!("{:.1} s of them promotion", done - decided))
     }
 
     /// The lines of its log that tell why it is not promoted.
@@ -228,7 +229,8 @@ impl Node {
         ];
         let log = self.log("patroni.log");
         let lines = log.lines().filter(|line| words.iter().any(|word| line.contains(word)));
-        let lines: Vec<String> = lines.map(|line| format!("         {}: {line}\n", self.name)).collect();
+        let short = |line: &str| line.chars().take(260).collect::<String>();
+        let lines: Vec<String> = lines.map(|line| format!("         {}: {}\n", self.name, short(line))).collect();
         lines.into_iter().rev().take(8).rev().collect()
     }
 
@@ -295,8 +297,10 @@ impl Drop for Node {
     }
 }
 
-/// The time of day of a line of PostgreSQL's log, `2026-11-25 18:10:01.123 UTC [123] LOG: …`.
+/// The time of day of a line of PostgreSQL's log, `2026-11-25 18:10:01.123 UTC [123] LOG: …`, or of Patroni's, with a
+/// comma before the milliseconds.
 fn seconds_of_day(line: &str) -> Option<f64> {
+    let line = line.replace(',', ".");
     let mut parts = line.split_whitespace().nth(1)?.splitn(3, ':').map(|part| part.parse::<f64>().ok());
     Some(parts.next()?? * 3600.0 + parts.next()?? * 60.0 + parts.next()??)
 }

@@ -2,7 +2,7 @@
 
 use crate::node::{Node, Shared};
 use crate::tools::{Etcd, Tools};
-use pgbackrest_guard_lab::{Lab, S3Server, eventually, within};
+use pgbackrest_guard_lab::{Lab, PgBackRestBuilder, S3Server, eventually, within};
 use std::cell::Cell;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -63,15 +63,14 @@ impl<'r> Scene<'r> {
         run.lab.folder(&name);
         let Run { lab, tools, etcd, programs, .. } = run;
         let shared = Shared { lab, tools, etcd, scene: &name, programs, bare };
-        let node = |number| {
-            Node::new(&shared, number, |builder| {
-                let builder = builder.repo_s3(&s3, BUCKET, KEY, "secret", "/repo");
-                let builder = builder.option("global", "io-timeout", &io_timeout.to_string());
-                builder.option("global", "repo1-bundle", "y").option("global", "exclude", ".pgbackrest_guard/")
-            })
-        };
-        let nodes = (1..=3).map(node).collect();
+        let repository = |builder| in_bucket(builder, &s3, io_timeout);
+        let nodes = (1..=3).map(|number| Node::new(&shared, number, repository)).collect();
         Self { run, s3, nodes, name, bare, rows: Cell::new(0) }
+    }
+
+    /// The scene's repository, for another pgBackRest.
+    pub(crate) fn repository(&self, builder: PgBackRestBuilder, io_timeout: u32) -> PgBackRestBuilder {
+        in_bucket(builder, &self.s3, io_timeout)
     }
 
     /// The first node is made by initdb and backed up by its watcher; the others by pgBackRest from that backup.
@@ -167,7 +166,9 @@ impl<'r> Scene<'r> {
         let patience = if self.bare { BARE } else { FAILOVER };
         within(patience, || {
             let mut others = self.nodes.iter().filter(|node| node.name != but);
-            found = others.find(|node| node.ask(&insert).is_ok());
+            found = others.find(|node| node.is_primary() && node.ask(&insert).is_ok());
+            // Not so often that it slows down what it measures.
+            std::thread::sleep(Duration::from_millis(if found.is_some() { 0 } else { 80 }));
             found.is_some()
         });
         let took = begin.elapsed().as_secs_f64();
@@ -193,6 +194,12 @@ impl<'r> Scene<'r> {
         assert!(output.status.success(), "patronictl {arguments:?}: {}\n{text}", output.status);
         text
     }
+}
+
+fn in_bucket(builder: PgBackRestBuilder, s3: &S3Server, io_timeout: u32) -> PgBackRestBuilder {
+    let builder = builder.repo_s3(s3, BUCKET, KEY, "secret", "/repo");
+    let builder = builder.option("global", "io-timeout", &io_timeout.to_string());
+    builder.option("global", "repo1-bundle", "y").option("global", "exclude", ".pgbackrest_guard/")
 }
 
 impl Drop for Scene<'_> {

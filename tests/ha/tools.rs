@@ -5,9 +5,10 @@
 
 use pgbackrest_guard_lab::{Lab, eventually};
 use std::fs::{self, File};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 /// Where the programs are.
@@ -51,6 +52,15 @@ impl Tools {
     }
 }
 
+/// A port of 127.0.0.1 that is free, and that no outgoing connection gets before its server is started, which may be
+/// minutes later: Linux takes those from 32768 on (ip_local_port_range).
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 6000).unwrap();
+    let mut ports = std::iter::repeat_with(|| 20_000 + (2 * start + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000);
+    ports.find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok()).unwrap()
+}
+
 fn newest_postgres() -> PathBuf {
     let folders = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is not installed").flatten();
     let versions = folders.filter(|entry| entry.path().join("bin/initdb").exists());
@@ -69,7 +79,7 @@ pub(crate) struct Etcd {
 impl Etcd {
     /// Starts it in the laboratory's folder.
     pub(crate) fn start(lab: &Lab, tools: &Tools) -> Self {
-        let (client, peer) = (Lab::free_tcp_port(), Lab::free_tcp_port());
+        let (client, peer) = (free_port(), free_port());
         let address = format!("127.0.0.1:{client}");
         let (client, peer) = (format!("http://{address}"), format!("http://127.0.0.1:{peer}"));
         let log = File::create(lab.path().join("etcd.log")).unwrap();
