@@ -53,7 +53,7 @@ impl Tools {
 }
 
 /// A port of 127.0.0.1 that is free, and that no outgoing connection gets before its server is started, which may be
-/// minutes later: Linux takes those from 32768 on (ip_local_port_range).
+/// minutes later: Linux takes those from 32768 on (`ip_local_port_range`).
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(std::process::id() % 6000).unwrap();
