@@ -199,7 +199,7 @@ impl<'r> Scene<'r> {
 fn in_bucket(builder: PgBackRestBuilder, s3: &S3Server, io_timeout: u32) -> PgBackRestBuilder {
     let builder = builder.repo_s3(s3, BUCKET, KEY, "secret", "/repo");
     let builder = builder.option("global", "io-timeout", &io_timeout.to_string());
-    builder.option("global", "repo1-bundle", "y").option("global", "exclude", ".pgbackrest_guard/")
+    builder.option("global", "repo1-bundle", "y").option("global", "exclude", ".pgbackrest_guard")
 }
 
 impl Drop for Scene<'_> {
