@@ -28,7 +28,7 @@ help:
 	@echo 'make package-test  install the package here, archive a Debian cluster through a revoked key and back, purge it (as root)'
 	@echo 'make ha-test  three nodes under Patroni, failovers while the repository fails (about ten minutes)'
 	@echo 'make dist     build the programs for any Linux, packed, with checksums, into $(PACKAGES)'
-	@echo 'make bench    measure speed and size beside bare pgBackRest (about four minutes)'
+	@echo 'make bench    measure speed and size beside bare pgBackRest (about seven minutes)'
 	@echo 'make deps     install PostgreSQL, pgBackRest and a C compiler if they are missing (as root)'
 
 demo: deps
@@ -106,7 +106,7 @@ $(CARGO_DEB):
 	$(CARGO) install --quiet --locked --version $(CARGO_DEB_VERSION) --root $(TARGET)/tools cargo-deb
 
 bench: deps release
-	PGBACKREST_GUARD_RELEASE=$(abspath $(RELEASE)) $(CARGO) bench --bench speed --bench status
+	PGBACKREST_GUARD_RELEASE=$(abspath $(RELEASE)) $(CARGO) bench --bench speed --bench status --bench handover
 
 # PostgreSQL's programs lie outside PATH on Debian; the tests look for them where Debian puts them.
 deps:

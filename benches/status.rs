@@ -9,7 +9,7 @@ use pgbackrest_guard::classify::Class;
 use pgbackrest_guard::data_directory::DataDirectory;
 use pgbackrest_guard::ledger::Ledger;
 use pgbackrest_guard::ledger::gaps::{Cause, Loss};
-use pgbackrest_guard::ledger::state::Identity;
+use pgbackrest_guard::ledger::state::{Identity, Place};
 use pgbackrest_guard::pgbackrest::info::Stanza;
 use pgbackrest_guard::wal::{SegmentName, SegmentSize, Timeline, WalFile};
 use pgbackrest_guard_lab::{Cluster, Lab, PgBackRest, S3Server, StopMode};
@@ -74,10 +74,10 @@ fn verdict(what: &str, result: &str, well: bool) {
 /// A ledger full of gaps, and what `watch` notes of the catalog.
 fn fill(cluster: &Cluster, config: &PgBackRest) {
     let control = DataDirectory::new(cluster.pgdata().to_owned()).control().unwrap();
-    let identity =
-        Identity { system_id: Some(control.system_id), control_inode: Some(control.inode), repositories: None };
+    let identity = Identity { system_id: Some(control.system_id) };
+    let place = Place { control_inode: Some(control.inode), repositories: None };
     let folder = cluster.pgdata().join(".pgbackrest_guard");
-    let (ledger, _, _) = Ledger::open(&folder, identity, 1).unwrap();
+    let (ledger, _, _) = Ledger::open(&folder, identity, place.clone(), 1).unwrap();
     let size = control.segment_size.unwrap();
     let state = ledger.update(|state| {
         state.segment_size = Some(size);
@@ -93,7 +93,7 @@ fn fill(cluster: &Cluster, config: &PgBackRest) {
     let state = state.unwrap();
     assert_eq!(state.gaps.iter().count() as u64, OPEN + CLOSED);
     let stanza = Stanza::parse(config.info().stdout.as_bytes(), config.stanza()).unwrap();
-    let mut record = Record { identity: state.identity, ..Record::default() };
+    let mut record = Record { identity: state.identity, place: Some(place), ..Record::default() };
     record.note(&stanza.catalog(control.system_id, &[1]), Some(&stanza), control.system_id, 1);
     record.write(&folder).unwrap();
 }

@@ -5,7 +5,7 @@
 //! said of the backups.
 
 use crate::durable;
-use crate::ledger::state::Identity;
+use crate::ledger::state::{Identity, Place};
 use crate::pgbackrest::info::{self, Stanza};
 use crate::wal::{Lsn, SegmentName};
 use serde::{Deserialize, Serialize};
@@ -106,8 +106,10 @@ pub struct SeenCommit {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Record {
-    /// The cluster and the repository that it is about.
+    /// The cluster that it is about.
     pub identity: Identity,
+    /// The node and the repositories that were asked.
+    pub place: Option<Place>,
     /// The newest check.
     pub check: Option<Check>,
     /// What the last conclusive answer showed.
@@ -119,6 +121,26 @@ pub struct Record {
 }
 
 impl Record {
+    /// Whether it tells of this cluster in these repositories, as this node has seen them.
+    #[must_use]
+    pub fn is_about(&self, identity: Identity, place: &Place) -> bool {
+        !self.identity.is_another(identity) && self.place.as_ref().is_some_and(|seen| seen.difference(place).is_none())
+    }
+
+    /// Makes it one about this cluster in these repositories. What it says of other repositories is forgotten; where
+    /// commits lie in the WAL is the cluster's own.
+    #[must_use]
+    pub fn about(self, identity: Identity, place: &Place) -> Self {
+        let kept = if self.identity.is_another(identity) {
+            Self::default()
+        } else if self.is_about(identity, place) {
+            self
+        } else {
+            Self { check: None, known: None, ..self }
+        };
+        Self { identity, place: Some(place.clone()), ..kept }
+    }
+
     /// Reads the record of a state directory; `None` where there is none.
     ///
     /// # Errors

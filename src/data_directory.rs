@@ -59,9 +59,15 @@ pub struct Postmaster {
 pub enum Recovery {
     /// `standby.signal`: it goes on for ever, and streams where the archive has nothing.
     Standby,
-    /// `recovery.signal` alone, or neither file: what is not there ends it.
+    /// `recovery.signal` alone: what is not there ends it, and a server that stops goes on recovering when it starts again.
     OneShot,
+    /// Neither file. A server has removed them and writes its new timeline's history, or `pg_rewind -c` asks; a server
+    /// that stops here starts read-write on the old timeline.
+    NoSignal,
 }
+
+/// How long after a change of the data directory's own entries a promotion may be under way.
+const PROMOTION: Duration = Duration::from_secs(15);
 
 impl DataDirectory {
     /// Takes a path that [`DataDirectory::is_one`] has accepted.
@@ -145,10 +151,34 @@ impl DataDirectory {
     }
 
     /// Which kind of recovery the signal files ask for (xlogrecovery.c, `readRecoverySignalFile`: standby wins).
+    ///
+    /// One that can't be looked for counts as `recovery.signal`: too much patience costs less than a promotion.
     #[must_use]
     pub fn recovery(&self) -> Recovery {
-        // One that can't be looked for does not count: on a standby too much patience costs less than a promotion.
-        if self.0.join("standby.signal").exists() { Recovery::Standby } else { Recovery::OneShot }
+        match (self.0.join("standby.signal").try_exists(), self.0.join("recovery.signal").try_exists()) {
+            (Ok(true), _) => Recovery::Standby,
+            (Ok(false), Ok(false)) => Recovery::NoSignal,
+            _ => Recovery::OneShot,
+        }
+    }
+
+    /// Whether somebody asks for a promotion that PostgreSQL has not noticed yet: `PROMOTE_SIGNAL_FILE`
+    /// (xlogrecovery.c, `CheckPromoteSignal`; `pg_ctl promote` and `pg_promote()` make it), whatever its content or mode.
+    #[must_use]
+    pub fn promotion_is_asked_for(&self) -> bool {
+        self.0.join("promote").symlink_metadata().is_ok()
+    }
+
+    /// Whether PostgreSQL may have noticed such a request a moment ago. It removes the file then, before it reads on from
+    /// the archive (`CheckForStandbyTrigger`), and what is left is that the directory's entries have changed. The start of
+    /// a server changes them too, but then writes its pid file, in place, once it takes connections.
+    #[must_use]
+    pub fn promotion_may_be_under_way(&self) -> bool {
+        let modified = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
+        let (Some(changed), Some(ready)) = (modified(&self.0), modified(&self.0.join("postmaster.pid"))) else {
+            return false;
+        };
+        changed > ready && changed.elapsed().is_ok_and(|age| age < PROMOTION) && self.server_runs()
     }
 
     /// Whether any file waits for archiving.
@@ -293,6 +323,24 @@ mod tests {
         assert_eq!(said(4_194_304, "*", "ready"), None);
         fs::write(folder.path().join("postmaster.pid"), "").unwrap();
         assert_eq!(directory.postmaster(), None);
+    }
+
+    #[test]
+    fn a_directory_that_changed_after_its_server_was_ready_may_be_in_a_promotion() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::new(folder.path().to_owned());
+        assert!(!directory.promotion_may_be_under_way(), "no server");
+        let pid = folder.path().join("postmaster.pid");
+        fs::write(&pid, format!("{}\n", std::process::id())).unwrap();
+        let at = |age: u64| SystemTime::now() - Duration::from_secs(age);
+        let set = |path: &Path, time: SystemTime| fs::File::open(path).unwrap().set_modified(time).unwrap();
+        for (ready, changed, expected) in [(60, 1, true), (60, 61, false), (1, 5, false), (90, 60, false)] {
+            set(&pid, at(ready));
+            set(folder.path(), at(changed));
+            assert_eq!(directory.promotion_may_be_under_way(), expected, "{ready} {changed}");
+        }
+        fs::write(folder.path().join("promote"), "").unwrap();
+        assert!(directory.promotion_is_asked_for());
     }
 
     #[test]

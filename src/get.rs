@@ -1,66 +1,72 @@
 //! `pgbackrest-guard-get`: one WAL file from pgBackRest, and no outage that looks like the end of the archive.
 //!
 //! PostgreSQL's startup process calls it for one file at a time and waits. The file is fetched beside its target and
-//! renamed, so that a kill never leaves a short `RECOVERYXLOG` behind.
+//! renamed, so that a kill never leaves a short `RECOVERYXLOG` behind. How long it may wait depends on who asks
+//! ([`crate::decide::get::Asker`]): that is looked at before every attempt, and a request for a promotion also during one.
 
 mod attempt;
+mod listener;
+mod probe;
 mod report;
+mod silence;
 
 pub use attempt::{Context, Request};
 
-use crate::data_directory::Recovery;
-use crate::decide::get::{Decision, Outcome, decide};
+use crate::decide::get::{Decision, decide, limits, patience};
 use crate::exit::Exit;
-use crate::wal::WalFile;
+use crate::wal::{Timeline, WalFile};
+use attempt::Attempt;
 use report::Report;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// What a standby's second attempt, and a recovery's last one, may take.
-const QUICK_LIMIT: Duration = Duration::from_secs(10);
+/// Timeline 1 has no history (timeline.c, `existsTimeLineHistory`, `readTimeLineHistory`, PostgreSQL 13 to 18), and nobody
+/// need be asked for it; `writeTimeLineHistory` asks all the same, in the middle of a promotion.
+const NO_HISTORY: WalFile = WalFile::History(Timeline(1));
 
 /// Fetches one file: asks until there is an answer, or until patience ends.
 #[must_use]
 pub fn get(context: &Context, file: &WalFile) -> Exit {
+    if *file == NO_HISTORY {
+        tracing::debug!("{file} is absent: timeline 1 has no history");
+        return Exit::Failed;
+    }
     if context.take_prefetched(file) {
         return Exit::Success;
     }
-    let patience = context.request.get.retry.value.duration();
+    let retry = context.request.get.retry.value.duration();
+    let timeout = context.request.get.timeout.value.duration();
     let started = Instant::now();
-    let mut report = Report::new(file, patience);
+    let mut report = Report::new(file);
     for attempts in 1.. {
-        let recovery = context.recovery();
-        let attempt = context.attempt(file, limit(recovery, attempts, patience.saturating_sub(started.elapsed())));
+        let asker = context.asker(file);
+        let patience = patience(asker, retry);
+        let limits = limits(asker, attempts, timeout, patience.saturating_sub(started.elapsed()));
+        let attempt = context.attempt(file, asker, limits);
         let waited = started.elapsed();
-        match decide(recovery, attempt.outcome, attempts, waited, patience, jitter()) {
-            Decision::End(_) if !attempt.is_answered() && context.must_end(Duration::ZERO) => {
-                report.told(waited);
-                return Exit::Shutdown;
-            }
-            Decision::End(exit) => {
-                report.end(context, &attempt, recovery, exit, waited);
-                return exit;
-            }
+        // A request for a promotion may have come meanwhile.
+        let asker = context.asker(file);
+        match decide(asker, attempt.outcome, attempts, waited, patience, jitter()) {
+            Decision::End(exit) => return end(context, &mut report, attempt, exit, waited),
             Decision::RetryAfter(pause) => {
-                report.retry(context, &attempt, recovery, waited);
+                report.retry(context, &attempt, asker, patience, waited);
                 if context.must_end(pause) {
-                    report.told(waited);
+                    report.shutdown(waited);
                     return Exit::Shutdown;
                 }
             }
         }
-        debug_assert!(!matches!(attempt.outcome, Outcome::Restored | Outcome::Absent));
     }
     Exit::StopRecovery
 }
 
-/// What an attempt may take at most, beside `WAL_GET_TIMEOUT_SECONDS`: a standby's second one is quick, and in a recovery
-/// none goes on for long after `left`, what is left of the patience.
-fn limit(recovery: Recovery, attempts: u32, left: Duration) -> Duration {
-    match recovery {
-        Recovery::Standby if attempts > 1 => QUICK_LIMIT,
-        Recovery::OneShot if attempts > 1 => left.max(QUICK_LIMIT),
-        Recovery::Standby | Recovery::OneShot => Duration::MAX,
+/// The last attempt's answer, unless we were asked to end while it failed.
+fn end(context: &Context, report: &mut Report<'_>, attempt: Attempt, exit: Exit, waited: Duration) -> Exit {
+    if !attempt.is_answered() && context.must_end(Duration::ZERO) {
+        report.shutdown(waited);
+        return Exit::Shutdown;
     }
+    report.end(context, attempt, exit, waited);
+    exit
 }
 
 /// A number that differs between servers that lost their repository at the same moment.

@@ -26,3 +26,4 @@ pub mod status;
 pub mod supervisor;
 pub mod wal;
 pub mod watch;
+pub mod word;

@@ -71,6 +71,8 @@ pub struct Primary {
     pub timeline: Option<Timeline>,
     /// Up to where WAL has been written.
     pub position: Option<Lsn>,
+    /// Whether `archive_mode` is `always`: pgBackRest refuses to back such a server up (67).
+    pub archives_always: bool,
 }
 
 /// Where the server is, and as whom to ask.
@@ -102,6 +104,8 @@ pub struct Archiver {
     pub last_archived_at: Option<i64>,
     /// Whether `archive_mode` is on and there is a command or a library; `None` where the role may not see that.
     pub archives: Option<bool>,
+    /// Whether `archive_mode` is `always`: pgBackRest refuses to back such a server up (67).
+    pub archives_always: bool,
 }
 
 /// The timeline of a standby: `pg_control_checkpoint` lags, the end of recovery does not.
@@ -110,15 +114,16 @@ const ARCHIVER: &str = "select pg_is_in_recovery(), case when pg_is_in_recovery(
      else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint end, \
      archived_count, failed_count, last_archived_wal, floor(extract(epoch from last_archived_time))::bigint, \
      (select case when setting = 'off' then false else (select bool_or(setting <> '') from pg_settings \
-     where name in ('archive_command', 'archive_library') having bool_or(name = 'archive_command')) end from pg_settings where name = 'archive_mode') \
-     from pg_stat_archiver";
+     where name in ('archive_command', 'archive_library') having bool_or(name = 'archive_command')) end from pg_settings where name = 'archive_mode'), \
+     coalesce(current_setting('archive_mode', true) = 'always', false) from pg_stat_archiver";
 
 const FACTS: &str = "select (select system_identifier from pg_control_system())::text, \
      (select setting::bigint from pg_settings where name = 'wal_segment_size'), \
      archived_count, failed_count, last_archived_wal, floor(extract(epoch from last_archived_time))::bigint, \
      floor(extract(epoch from last_failed_time))::bigint, floor(extract(epoch from stats_reset))::bigint, \
      coalesce(last_archived_time > last_failed_time, last_failed_time is null), \
-     pg_walfile_name(pg_current_wal_lsn()), pg_current_wal_lsn()::text from pg_stat_archiver";
+     pg_walfile_name(pg_current_wal_lsn()), pg_current_wal_lsn()::text, coalesce(current_setting('archive_mode', true) = 'always', false) \
+     from pg_stat_archiver";
 
 impl Postgres {
     /// The server of a data directory: where its pid file says, unless the settings say otherwise.
@@ -162,6 +167,7 @@ impl Postgres {
                 last_archived_wal: row.get(4),
                 last_archived_at: row.get(5),
                 archives: row.get(6),
+                archives_always: row.get(7),
             })
         })
     }
@@ -190,6 +196,7 @@ impl Postgres {
                 caught_up: row.get(8),
                 timeline: row.get::<_, String>(9).parse().ok().map(SegmentName::timeline),
                 position: row.get::<_, String>(10).parse().ok(),
+                archives_always: row.get(11),
             }))
         })
     }

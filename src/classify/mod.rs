@@ -12,13 +12,14 @@ pub mod redact;
 pub mod response;
 
 use crate::pgbackrest::output::{self, Level};
+use crate::word;
 use codes::InstantDropCodes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 
 /// What kind of failure stands between a WAL file and its repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(into = "&'static str")]
 pub enum Class {
     /// The bucket or the key no longer exists.
     Gone,
@@ -36,9 +37,37 @@ pub enum Class {
     Config,
     /// None of the above.
     Unknown,
+    /// One that a newer version has recorded, by its word.
+    Newer(&'static str),
+}
+
+impl From<Class> for &'static str {
+    fn from(class: Class) -> Self {
+        class.as_str()
+    }
+}
+
+impl<'de> Deserialize<'de> for Class {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        let known = Self::KNOWN.into_iter().find(|class| class.as_str() == word);
+        Ok(known.unwrap_or_else(|| Self::Newer(word::kept(&word))))
+    }
 }
 
 impl Class {
+    /// Every class of this version, the one first that most needs a person.
+    const KNOWN: [Self; 8] = [
+        Self::Mismatch,
+        Self::Config,
+        Self::Denied,
+        Self::StanzaMissing,
+        Self::Gone,
+        Self::Local,
+        Self::Unavailable,
+        Self::Unknown,
+    ];
+
     /// The class's name in logs, in the ledger and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -51,6 +80,7 @@ impl Class {
             Self::Local => "local",
             Self::Config => "config",
             Self::Unknown => "unknown",
+            Self::Newer(word) => word,
         }
     }
 
@@ -65,25 +95,15 @@ impl Class {
             Self::Mismatch => "look which cluster the repository belongs to, and delete nothing",
             Self::Local => "look at this machine: space, permissions, pgbackrest start after a stop",
             Self::Config => "correct pgBackRest's configuration",
-            Self::Unknown => "read pgBackRest's message",
+            Self::Unknown | Self::Newer(_) => "read pgBackRest's message",
         }
     }
 
     /// The class of several failures together: the one that most needs a person, and `Gone` only if all are.
     #[must_use]
     pub fn join(classes: &[Self]) -> Option<Self> {
-        let worst_first = [
-            Self::Mismatch,
-            Self::Config,
-            Self::Denied,
-            Self::StanzaMissing,
-            Self::Gone,
-            Self::Local,
-            Self::Unavailable,
-            Self::Unknown,
-        ];
         let all_gone = classes.iter().all(|class| *class == Self::Gone);
-        worst_first.into_iter().find(|class| classes.contains(class) && (all_gone || *class != Self::Gone))
+        Self::KNOWN.into_iter().find(|class| classes.contains(class) && (all_gone || *class != Self::Gone))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::exit::{self, Exit};
 use crate::get::{Context, Request, get};
 use crate::log;
 use crate::pgbackrest::run::Signals;
-use crate::settings::{self, CommonSettings, Environment, GetFlags, GetSettings, Seconds};
+use crate::settings::{self, CommonSettings, Environment, GetFlags, GetSettings, RepositoryNumber, Seconds};
 use crate::wal::WalFile;
 use clap::{Command, CommandFactory as _, Parser};
 use std::path::PathBuf;
@@ -20,8 +20,9 @@ const PROGRAM: &str = "pgbackrest-guard-get";
 ///
 /// For postgresql.conf: restore_command = 'pgbackrest-guard-get %f "%p"'
 ///
-/// Exits 0 when the file is restored, 1 when it is in no repository. When the repository can't be asked: in a one-shot
-/// recovery 254 after the retries, which stops the server; on a standby pgBackRest's code, which lets it stream on.
+/// Exits 0 when the file is restored, 1 when pgBackRest says that no repository has it. When a repository can't be asked: in
+/// a one-shot recovery 254 after the retries, which stops the server, and a later start goes on; on a standby, and while a
+/// promotion is under way, pgBackRest's code, soon, which lets the server go on.
 #[derive(Debug, Parser)]
 #[command(name = PROGRAM, version, disable_help_subcommand = true)]
 struct Arguments {
@@ -37,6 +38,9 @@ struct Arguments {
     /// Seconds that one attempt may take [WAL_GET_TIMEOUT_SECONDS; 120]
     #[arg(long, value_name = "SECONDS", value_parser = Seconds::limit)]
     timeout: Option<Seconds>,
+    /// Ask this repository alone: its word is enough [PGBACKREST_REPO; all of them]
+    #[arg(long, value_name = "N")]
+    repo: Option<RepositoryNumber>,
     /// Always start pgBackRest, even for what it has fetched ahead [WAL_GUARD_FAST_PATH=0]
     #[arg(long)]
     no_fast_path: bool,
@@ -84,15 +88,21 @@ fn wrong() -> Exit {
     let places = [flag, target, here, Environment::of_process().path("PGDATA")];
     let pgdata = places.into_iter().flatten().find(|path| DataDirectory::is_one(path));
     match pgdata.map(|path| DataDirectory::new(path).recovery()) {
-        Some(Recovery::Standby) => Exit::Usage,
-        Some(Recovery::OneShot) | None => Exit::StopRecovery,
+        // Without a signal file a server that stops here would start read-write on its old timeline.
+        Some(Recovery::Standby | Recovery::NoSignal) | None => Exit::Usage,
+        Some(Recovery::OneShot) => Exit::StopRecovery,
     }
 }
 
 /// Gets; or says what is wrong with the arguments.
 fn run(arguments: Arguments, signals: std::io::Result<Signals>) -> Result<Exit, String> {
     let file: WalFile = arguments.file.to_string_lossy().parse().map_err(|error| format!("{error}"))?;
-    let flags = GetFlags { retry: arguments.retry, timeout: arguments.timeout, no_fast_path: arguments.no_fast_path };
+    let flags = GetFlags {
+        retry: arguments.retry,
+        timeout: arguments.timeout,
+        no_fast_path: arguments.no_fast_path,
+        repository: arguments.repo,
+    };
     let common = arguments.common.into_flags()?;
     let working_directory = std::env::current_dir().map_err(|error| format!("no working directory: {error}"))?;
     let target = working_directory.join(&arguments.target);

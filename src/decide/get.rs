@@ -1,12 +1,17 @@
-//! What `restore_command` answers.
+//! What `restore_command` answers, and how long it may take to answer.
 //!
 //! PostgreSQL takes every code from 1 to 125 as "no such file" (xlogarchive.c, `RestoreArchivedFile`, PostgreSQL 13 to
 //! 15; `shell_restore.c` from 16). In a one-shot recovery that is where the archive ends, and it promotes. pgBackRest's
-//! errors are 25 to 125, so an outage would end a recovery early. Hence *absent* is said only when every repository has
-//! been asked and none has the file; all else is asked again, and in the end stops the server. A standby streams on
-//! meanwhile and asks again by itself, so there pgBackRest's code may pass.
+//! errors are 25 to 125, so an outage would end a recovery early. Hence *absent* is said only when pgBackRest has said so
+//! in words, of this very file and for every repository; all else is asked again, and in the end stops the server.
+//!
+//! Stopping it is safe only while a signal file lies in the data directory: then a later start goes on recovering.
+//! A promotion removes it (xlog.c, `StartupXLOG`) and asks once more, for the parent timeline's history
+//! (timeline.c, `writeTimeLineHistory`). A server that is stopped at that moment starts read-write on the old timeline and
+//! archives other content under names that exist, so that call ends soon, and never with 254: PostgreSQL falls back on the
+//! copy in `pg_wal`. A standby streams meanwhile and asks again by itself, so there pgBackRest's code may pass; but it
+//! notices no request for a promotion while it waits for us, so it is never kept waiting for a repository that is silent.
 
-use crate::data_directory::Recovery;
 use crate::exit::{ArchiverCode, Exit};
 use std::time::Duration;
 
@@ -16,6 +21,20 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The pause before a standby's second attempt.
 const QUICK_PAUSE: Duration = Duration::from_millis(200);
+/// What a standby's second attempt may take, and a recovery's last one.
+const QUICK_LIMIT: Duration = Duration::from_secs(5);
+/// A recovery's later attempts may take what is left of the patience, but at least this.
+const LAST_LIMIT: Duration = Duration::from_secs(10);
+/// What a call may take while a promotion waits for it.
+pub const PROMOTION_LIMIT: Duration = Duration::from_secs(2);
+/// The same, where the repository has been silent before: a promotion makes four such calls (PostgreSQL 15).
+const SILENT_PROMOTION_LIMIT: Duration = Duration::from_millis(500);
+/// For how long the parent's history is asked for where `pg_wal` has no copy of it.
+const HISTORY_PATIENCE: Duration = Duration::from_secs(10);
+/// For how long a repository may be silent while a standby waits.
+const SILENCE: Duration = Duration::from_secs(10);
+/// The same, where it has been silent before.
+const SILENCE_AGAIN: Duration = Duration::from_secs(2);
 
 /// How pgBackRest ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +43,23 @@ pub enum Ended {
     Exited(i32),
     /// By a signal of somebody else.
     Signaled,
-    /// By us: the time limit passed.
+    /// By us: the time limit passed, or the repository was silent.
     TimeLimit,
-    /// By us: we were told to end.
-    Told,
+    /// By us: we were asked to end.
+    Shutdown,
     /// It was never started.
     NotStarted,
+}
+
+/// What pgBackRest said of the file, beside its exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Words {
+    /// `unable to find NAME in the archive`, of this very file, and no repository failed.
+    Absent,
+    /// A repository failed (`repoN: [`), so what the others lack it may have.
+    RepositoryFailed,
+    /// Neither; or more than was kept.
+    Nothing,
 }
 
 /// What was found where the file should be.
@@ -48,34 +78,98 @@ pub enum Found {
 pub enum Outcome {
     /// The file is here, whole.
     Restored,
-    /// Every repository was asked, and none has it.
+    /// Every repository that was asked says that it lacks the file.
     Absent,
-    /// We were told to end.
-    Told,
+    /// We were asked to end.
+    Shutdown,
     /// Nothing is known; the exit is what a standby passes on, 2 to 125.
     Inconclusive(Exit),
 }
 
-/// Judges one attempt. `warned` is whether a repository failed while another answered (`repoN: [` in the output).
+/// Judges one attempt.
 #[must_use]
-pub fn outcome(ended: Ended, warned: bool, found: Found) -> Outcome {
+pub fn outcome(ended: Ended, words: Words, found: Found) -> Outcome {
     match (ended, found) {
         (Ended::Exited(0), Found::Whole) => Outcome::Restored,
         // What pgBackRest says when a file could not be read whole (`FileReadError`).
         (Ended::Exited(0), Found::NotWhole | Found::Nothing) => Outcome::Inconclusive(code(42)),
-        (Ended::Exited(1), _) if !warned => Outcome::Absent,
-        // What it says when no repository can be asked (`RepoInvalidError`).
-        (Ended::Exited(1), _) => Outcome::Inconclusive(code(103)),
+        (Ended::Exited(1), _) => match words {
+            Words::Absent => Outcome::Absent,
+            // What pgBackRest says when no repository can be asked (`RepoInvalidError`).
+            Words::RepositoryFailed => Outcome::Inconclusive(code(103)),
+            // Not pgBackRest's word: a wrapper's, a shell's, sudo's.
+            Words::Nothing => Outcome::Inconclusive(Exit::Unknown),
+        },
         (Ended::Exited(other), _) => Outcome::Inconclusive(code(other)),
         (Ended::Signaled, _) => Outcome::Inconclusive(Exit::Terminated),
         (Ended::TimeLimit, _) => Outcome::Inconclusive(Exit::TimedOut),
         (Ended::NotStarted, _) => Outcome::Inconclusive(Exit::Unknown),
-        (Ended::Told, _) => Outcome::Told,
+        (Ended::Shutdown, _) => Outcome::Shutdown,
     }
 }
 
 fn code(code: i32) -> Exit {
     Exit::PgBackRest(ArchiverCode::from_child(code))
+}
+
+/// Who waits for the answer, and what it would do without one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// A standby (`standby.signal`): it streams meanwhile and asks again by itself.
+    Standby {
+        /// Whether a promotion waits for this call, or may.
+        promotion: bool,
+        /// Whether the repository was silent the last time that this standby asked.
+        silent_before: bool,
+    },
+    /// A one-shot recovery (`recovery.signal`): what is not there ends it, and a start after 254 goes on with it.
+    Recovery,
+    /// A server that has removed its signal files and writes its new timeline's history, or `pg_rewind -c`.
+    NewTimeline {
+        /// Whether the asked-for history lies in `pg_wal`, which PostgreSQL falls back on.
+        kept: bool,
+        /// Whether the repository was silent the last time that this server asked.
+        silent_before: bool,
+    },
+    /// Anybody else without a signal file, who asks for a segment: `pg_rewind -c`.
+    Rewind,
+}
+
+/// How long an attempt may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// From its start to its end.
+    pub whole: Duration,
+    /// Without anything coming from the repository.
+    pub silence: Duration,
+}
+
+/// The limits of attempt number `attempt` (from 1). `timeout` is `WAL_GET_TIMEOUT_SECONDS`; `left` is what is left of the
+/// patience.
+#[must_use]
+pub fn limits(asker: Asker, attempt: u32, timeout: Duration, left: Duration) -> Limits {
+    let (whole, silence) = match asker {
+        Asker::Standby { promotion: true, silent_before } | Asker::NewTimeline { kept: true, silent_before } => {
+            (if silent_before { SILENT_PROMOTION_LIMIT } else { PROMOTION_LIMIT }, Duration::MAX)
+        }
+        Asker::Standby { .. } if attempt > 1 => (QUICK_LIMIT, SILENCE_AGAIN),
+        Asker::Standby { promotion: false, silent_before: true } => (Duration::MAX, SILENCE_AGAIN),
+        Asker::Standby { promotion: false, silent_before: false } => (Duration::MAX, SILENCE),
+        Asker::NewTimeline { kept: false, .. } => (left, Duration::MAX),
+        Asker::Recovery | Asker::Rewind if attempt > 1 => (left.max(LAST_LIMIT), Duration::MAX),
+        Asker::Recovery | Asker::Rewind => (Duration::MAX, Duration::MAX),
+    };
+    Limits { whole: timeout.min(whole), silence }
+}
+
+/// For how long the asker is kept waiting, all attempts together. `retry` is `WAL_GET_RETRY_SECONDS`.
+#[must_use]
+pub fn patience(asker: Asker, retry: Duration) -> Duration {
+    match asker {
+        Asker::Standby { .. } | Asker::NewTimeline { kept: true, .. } => Duration::ZERO,
+        Asker::NewTimeline { kept: false, .. } => HISTORY_PATIENCE,
+        Asker::Recovery | Asker::Rewind => retry,
+    }
 }
 
 /// What to do after an attempt.
@@ -91,23 +185,31 @@ pub enum Decision {
 /// Decides after attempt number `attempts` (from 1), `waited` since the first began, with `patience` for all of them.
 /// `jitter`, 0 to 255, spreads the pauses of several servers.
 pub fn decide(
-    recovery: Recovery,
+    asker: Asker,
     outcome: Outcome,
     attempts: u32,
     waited: Duration,
     patience: Duration,
     jitter: u8,
 ) -> Decision {
-    match outcome {
-        Outcome::Restored => Decision::End(Exit::Success),
-        Outcome::Absent => Decision::End(Exit::Failed),
-        Outcome::Told => Decision::End(Exit::Shutdown),
-        Outcome::Inconclusive(exit) => match recovery {
-            Recovery::Standby if attempts == 1 => Decision::RetryAfter(QUICK_PAUSE),
-            Recovery::Standby => Decision::End(exit),
-            Recovery::OneShot if waited >= patience => Decision::End(Exit::StopRecovery),
-            Recovery::OneShot => Decision::RetryAfter(pause(attempts, jitter).min(patience.saturating_sub(waited))),
-        },
+    let exit = match outcome {
+        Outcome::Restored => return Decision::End(Exit::Success),
+        Outcome::Absent => return Decision::End(Exit::Failed),
+        Outcome::Shutdown => return Decision::End(Exit::Shutdown),
+        Outcome::Inconclusive(exit) => exit,
+    };
+    let again = || {
+        let pause = pause(attempts, jitter).min(patience.saturating_sub(waited));
+        if waited >= patience { None } else { Some(Decision::RetryAfter(pause)) }
+    };
+    match asker {
+        // A second attempt costs a standby little where the first was quick.
+        Asker::Standby { promotion: false, .. } if attempts == 1 && waited < SILENCE_AGAIN => {
+            Decision::RetryAfter(QUICK_PAUSE)
+        }
+        Asker::Standby { .. } => Decision::End(exit),
+        Asker::NewTimeline { .. } => again().unwrap_or(Decision::End(exit)),
+        Asker::Recovery | Asker::Rewind => again().unwrap_or(Decision::End(Exit::StopRecovery)),
     }
 }
 
@@ -118,68 +220,5 @@ fn pause(attempts: u32, jitter: u8) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const PATIENCE: Duration = Duration::from_mins(5);
-
-    #[test]
-    fn absent_needs_a_clean_answer_of_every_repository() {
-        assert_eq!(outcome(Ended::Exited(1), false, Found::Nothing), Outcome::Absent);
-        assert_eq!(outcome(Ended::Exited(1), true, Found::Nothing), Outcome::Inconclusive(code(103)));
-        let others =
-            [Ended::Signaled, Ended::TimeLimit, Ended::NotStarted, Ended::Told, Ended::Exited(0), Ended::Exited(103)];
-        for ended in others {
-            assert_ne!(outcome(ended, false, Found::Nothing), Outcome::Absent, "{ended:?}");
-        }
-    }
-
-    #[test]
-    fn a_file_that_is_not_whole_is_not_restored() {
-        assert_eq!(outcome(Ended::Exited(0), false, Found::Whole), Outcome::Restored);
-        assert_eq!(outcome(Ended::Exited(0), false, Found::NotWhole), Outcome::Inconclusive(code(42)));
-        assert_eq!(outcome(Ended::Exited(103), false, Found::Whole), Outcome::Inconclusive(code(103)));
-    }
-
-    #[test]
-    fn a_recovery_waits_and_then_stops_and_a_standby_passes_the_code_on() {
-        let failed = outcome(Ended::Exited(103), false, Found::Nothing);
-        let after =
-            |recovery, attempts, waited| decide(recovery, failed, attempts, Duration::from_secs(waited), PATIENCE, 0);
-        assert_eq!(after(Recovery::OneShot, 1, 0), Decision::RetryAfter(FIRST_PAUSE));
-        assert_eq!(after(Recovery::OneShot, 9, 100), Decision::RetryAfter(LONGEST_PAUSE));
-        assert_eq!(after(Recovery::OneShot, 9, 299), Decision::RetryAfter(Duration::from_secs(1)));
-        assert_eq!(after(Recovery::OneShot, 9, 300), Decision::End(Exit::StopRecovery));
-        assert_eq!(after(Recovery::Standby, 1, 0), Decision::RetryAfter(QUICK_PAUSE));
-        assert_eq!(after(Recovery::Standby, 2, 0), Decision::End(code(103)));
-    }
-
-    proptest! {
-        #[test]
-        fn a_standby_never_sees_more_than_125_save_for_a_shutdown(exited in -300..600_i32, warned: bool, attempts in 1..9_u32) {
-            for ended in [Ended::Exited(exited), Ended::Signaled, Ended::TimeLimit, Ended::NotStarted] {
-                let outcome = outcome(ended, warned, Found::Nothing);
-                if let Decision::End(exit) = decide(Recovery::Standby, outcome, attempts, PATIENCE, PATIENCE, 0) {
-                    prop_assert!(exit.code() <= 125);
-                    prop_assert!(exit.code() != 1 || outcome == Outcome::Absent);
-                }
-            }
-        }
-
-        #[test]
-        fn a_recovery_never_sees_what_means_the_end_unless_it_is(exited in -300..600_i32, warned: bool, waited in 0..600_u64) {
-            let outcome = outcome(Ended::Exited(exited), warned, Found::Nothing);
-            let decision = decide(Recovery::OneShot, outcome, 3, Duration::from_secs(waited), PATIENCE, 7);
-            if let Decision::End(exit) = decision {
-                prop_assert!(exit == Exit::StopRecovery || (exit == Exit::Failed && exited == 1 && !warned));
-            }
-        }
-
-        #[test]
-        fn pauses_grow_to_thirty_seconds(attempts in 1..200_u32, jitter: u8) {
-            let pause = pause(attempts, jitter);
-            prop_assert!(pause >= FIRST_PAUSE * 3 / 4 && pause <= LONGEST_PAUSE);
-        }
-    }
-}
+#[path = "get_tests.rs"]
+mod tests;

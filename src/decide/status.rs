@@ -67,6 +67,8 @@ pub enum ServerFacts {
     Answers {
         /// Whether it archives; `None` where the role may not see that.
         archives: Option<bool>,
+        /// Whether `archive_mode` is `always`, with which pgBackRest takes no backup.
+        always: bool,
     },
 }
 
@@ -97,6 +99,8 @@ pub struct Facts {
     pub standby: bool,
     /// The ledger.
     pub ledger: LedgerFacts,
+    /// Whether the ledger came from another node, and has not been held against the archive's listing on this one.
+    pub unchecked: bool,
     /// Whether the gap marker is there.
     pub gap_marker: bool,
     /// WAL that waits.
@@ -127,7 +131,11 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<String>) {
     } else {
         space(facts, &mut reasons);
         archiving(facts, &mut reasons);
-        losses(facts, &mut reasons);
+        if facts.unchecked {
+            unchecked(facts, &mut reasons);
+        } else {
+            losses(facts, &mut reasons);
+        }
         if facts.standby {
             let text = "the server is recovering: another one archives and is backed up".to_owned();
             reasons.push((Verdict::Ok, text));
@@ -153,10 +161,22 @@ fn archiving(facts: &Facts, reasons: &mut Reasons) {
         let text = format!("archiving is off though it is wanted: the bucket's settings were refused ({reason})");
         reasons.push((Verdict::Critical, text));
     }
-    let is_off = matches!(facts.server, ServerFacts::Answers { archives: Some(false) });
+    let is_off = matches!(facts.server, ServerFacts::Answers { archives: Some(false), .. });
     if is_off && !facts.standby && facts.invalid_bucket.is_none() {
         let text = "archiving is off though it is wanted: archive_mode is off, or there is no archive_command";
         reasons.push((Verdict::Critical, text.to_owned()));
+    }
+}
+
+/// What another node has recorded says nothing of this one until it was looked up; and a standby archives nothing.
+fn unchecked(facts: &Facts, reasons: &mut Reasons) {
+    let ledger = "the ledger came from another node";
+    if facts.standby {
+        let text = format!("{ledger}: it is held against the archive's listing once this server is the primary");
+        reasons.push((Verdict::Ok, text));
+    } else {
+        let text = format!("losses are unknown: {ledger}, and watch has not held it against the archive's listing yet");
+        reasons.push((Verdict::Unknown, text));
     }
 }
 
@@ -237,10 +257,16 @@ fn space(facts: &Facts, reasons: &mut Reasons) {
 }
 
 fn backups(facts: &Facts, reasons: &mut Reasons) {
+    let refused = matches!(facts.server, ServerFacts::Answers { always: true, .. });
     if !facts.has_full {
         reasons.push((Verdict::Critical, "no full backup is on record".to_owned()));
     } else if let Some(late) = facts.late_by {
         reasons.push((Verdict::Warning, format!("a backup is overdue by {} minutes", late / 60)));
+    }
+    if refused {
+        let text =
+            "no backup can be taken: archive_mode is always, and pgBackRest refuses to back such a server up (67)";
+        reasons.push((Verdict::Warning, text.to_owned()));
     }
 }
 
@@ -253,9 +279,10 @@ mod tests {
             data_directory: true,
             switched_off: false,
             invalid_bucket: None,
-            server: ServerFacts::Answers { archives: None },
+            server: ServerFacts::Answers { archives: None, always: false },
             standby: false,
             ledger: read(0, 0),
+            unchecked: false,
             gap_marker: false,
             backlog: Some(0),
             threshold: 500 << 20,
@@ -304,11 +331,22 @@ mod tests {
             (well(), Verdict::Ok, 0),
             (Facts { server: ServerFacts::Down, ..well() }, Verdict::Ok, 1),
             (Facts { server: ServerFacts::Silent("it hangs".to_owned()), ..well() }, Verdict::Ok, 1),
-            (Facts { server: ServerFacts::Answers { archives: Some(true) }, ..well() }, Verdict::Ok, 0),
-            (Facts { server: ServerFacts::Answers { archives: Some(false) }, ..well() }, Verdict::Critical, 1),
+            (Facts { server: ServerFacts::Answers { archives: Some(true), always: false }, ..well() }, Verdict::Ok, 0),
+            (
+                Facts { server: ServerFacts::Answers { archives: Some(false), always: false }, ..well() },
+                Verdict::Critical,
+                1,
+            ),
+            (
+                Facts { server: ServerFacts::Answers { archives: Some(true), always: true }, ..well() },
+                Verdict::Warning,
+                1,
+            ),
             (Facts { standby: true, ..well() }, Verdict::Ok, 1),
             (Facts { standby: true, late_by: Some(60), ..fresh() }, Verdict::Ok, 1),
             (Facts { standby: true, ledger: read(1, 0), ..fresh() }, Verdict::Critical, 2),
+            (Facts { standby: true, unchecked: true, ledger: read(1, 3), ..fresh() }, Verdict::Ok, 2),
+            (Facts { unchecked: true, ledger: read(1, 3), ..well() }, Verdict::Unknown, 1),
             (Facts { ledger: acknowledged(), gap_marker: true, ..well() }, Verdict::Ok, 1),
             (Facts { catalog: inconclusive(7_200, 3_600), ..well() }, Verdict::Ok, 1),
             (Facts { catalog: inconclusive(7_201, 3_600), ..well() }, Verdict::Warning, 1),

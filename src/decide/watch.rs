@@ -51,6 +51,8 @@ pub struct Memory {
     pub unproven_count: u32,
     /// When a backup for a gap last ended without sealing any.
     pub unsealed_at: Option<i64>,
+    /// When the catalog was last asked, whatever it answered.
+    pub check_tried_at: Option<i64>,
 }
 
 /// What is to be seen now, on a primary that answers.
@@ -59,6 +61,8 @@ pub struct Memory {
 pub struct Observation {
     /// Now.
     pub now: i64,
+    /// Whether the ledger has not been held against the archive from this node, in these repositories.
+    pub unchecked: bool,
     /// Whether something is lost that is neither healed, sealed nor acknowledged.
     pub gap: bool,
     /// Whether files wait to be pushed again: deferred, in overflow, or lost but still whole in `pg_wal`.
@@ -69,6 +73,8 @@ pub struct Observation {
     pub last_failure_at: Option<i64>,
     /// Whether a backup runs.
     pub backup_runs: bool,
+    /// Whether pgBackRest refuses to back this server up, because of `archive_mode=always`.
+    pub backup_refused: bool,
     /// Whether pushes have failed since it was last shown that nothing is missing, and have succeeded since.
     pub unproven: bool,
 }
@@ -157,7 +163,8 @@ pub fn decide(seen: &Observation, memory: &Memory, schedule: &Schedule) -> Vec<A
     // Without a full, asking ends in a backup: one that has just failed is waited out first.
     let first_due = !has_full && !seen.backup_runs && waited(memory.backup_failed_at, backoff);
     let quiet = waited(seen.last_failure_at, schedule.grace);
-    if (first_due || has_full && verify_due) && waited(memory.inconclusive_at, backoff) {
+    let check_due = seen.unchecked && waited(memory.check_tried_at, backoff);
+    if (first_due || has_full && (verify_due || check_due)) && waited(memory.inconclusive_at, backoff) {
         actions.push(Action::AskCatalog);
     } else if has_full && seen.unproven && quiet && waited(memory.unproven_at, backoff) {
         actions.push(Action::ProveContinuity);
@@ -166,7 +173,8 @@ pub fn decide(seen: &Observation, memory: &Memory, schedule: &Schedule) -> Vec<A
         actions.push(Action::Repair);
     }
     // Where no repository can be read, none can be written.
-    if has_full && !memory.dark && !seen.backup_runs && waited(memory.backup_failed_at, backoff) {
+    if has_full && !memory.dark && !seen.backup_runs && !seen.backup_refused && waited(memory.backup_failed_at, backoff)
+    {
         actions.extend(backup(seen, memory, schedule, quiet));
     }
     actions

@@ -88,6 +88,21 @@ fn no_backup_is_begun_where_no_repository_can_be_read() {
 }
 
 #[test]
+fn a_backup_that_would_be_refused_is_not_taken() {
+    let aged = Memory { last_full_at: Some(NOW - 604_800), ..well() };
+    assert_eq!(actions(Observation { backup_refused: true, gap: true, ..seen() }, aged), []);
+}
+
+#[test]
+fn a_ledger_from_elsewhere_is_checked_at_once_and_again_after_a_while() {
+    let unchecked = Observation { unchecked: true, ..seen() };
+    assert_eq!(actions(unchecked, well()), [Action::AskCatalog]);
+    assert_eq!(actions(unchecked, Memory { check_tried_at: Some(NOW - 599), ..well() }), []);
+    assert_eq!(actions(unchecked, Memory { check_tried_at: Some(NOW - 600), ..well() }), [Action::AskCatalog]);
+    assert_eq!(decide(&unchecked, &well(), &Schedule { verify: 0, ..SCHEDULE }), [Action::AskCatalog]);
+}
+
+#[test]
 fn failures_need_a_proof_and_a_backup_only_where_there_is_none_to_be_had() {
     let unproven = Observation { unproven: true, ..seen() };
     assert_eq!(actions(unproven, well()), [Action::ProveContinuity]);

@@ -1,12 +1,16 @@
 //! One run of `pgbackrest archive-get`, and what it left beside the target.
 
+use super::listener::{Listener, Stop};
+use super::silence::Silence;
 use crate::classify::redact::Redacted;
 use crate::classify::{self, Class, Failure};
 use crate::data_directory::{DataDirectory, Recovery};
-use crate::decide::get::{self as decide, Found, Outcome};
+use crate::decide::get::{self as decide, Asker, Found, Limits, Outcome, Words};
+use crate::pgbackrest::call::Verbosity;
+use crate::pgbackrest::config::Config;
 use crate::pgbackrest::output;
 use crate::pgbackrest::prefetch::Prefetch;
-use crate::pgbackrest::run::{self, Ending, Signals, Watch};
+use crate::pgbackrest::run::{self, Ended, Ending, Signals, Watch};
 use crate::session::Session;
 use crate::settings::{CommonSettings, Environment, GetSettings};
 use crate::wal::{LongPageHeader, SegmentSize, WalFile};
@@ -14,10 +18,13 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// How often the clock is looked at.
-const INTERVAL: Duration = Duration::from_millis(250);
+const INTERVAL: Duration = Duration::from_millis(100);
+/// How long pgBackRest has between SIGTERM and SIGKILL: what it leaves we remove, and a promotion may wait.
+const GRACE: Duration = Duration::from_millis(300);
 /// How often a pause is interrupted, to see whether the caller is still there.
 const SLICE: Duration = Duration::from_secs(1);
 
@@ -44,6 +51,7 @@ pub struct Context {
     pub(super) request: Request,
     pub(super) signals: Signals,
     pub(super) session: Session,
+    silence: Silence,
     /// Who asked.
     parent: Option<rustix::process::Pid>,
 }
@@ -56,12 +64,6 @@ pub(super) struct Attempt {
     pub(super) failure: Failure,
     /// What pgBackRest printed, without secrets.
     pub(super) printed: Redacted,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Stop {
-    TimeLimit,
-    Signal,
 }
 
 impl Attempt {
@@ -78,12 +80,26 @@ impl Context {
         let known = request.data_directory.as_ref().map(|directory| directory.path().to_owned());
         let directory = known.unwrap_or_else(|| request.working_directory.clone());
         let session = Session::open(&request.common, &request.environment, &directory);
-        Self { request, signals, session, parent: rustix::process::getppid() }
+        let state_dir = request.common.state_dir.as_ref().map(|folder| folder.value.as_path());
+        let silence = Silence::of(state_dir, request.data_directory.as_ref());
+        Self { silence, request, signals, session, parent: rustix::process::getppid() }
     }
 
-    /// Which kind of recovery the signal files ask for, now.
-    pub(super) fn recovery(&self) -> Recovery {
-        self.request.data_directory.as_ref().map_or(Recovery::OneShot, DataDirectory::recovery)
+    /// Who asks for a file, as the data directory says now.
+    pub(super) fn asker(&self, file: &WalFile) -> Asker {
+        let Some(directory) = &self.request.data_directory else { return Asker::Rewind };
+        let silent_before = self.silence.is_noted();
+        match (directory.recovery(), file) {
+            (Recovery::Standby, _) => Asker::Standby {
+                promotion: directory.promotion_is_asked_for() || directory.promotion_may_be_under_way(),
+                silent_before,
+            },
+            (Recovery::OneShot, _) => Asker::Recovery,
+            (Recovery::NoSignal, WalFile::History(_)) => {
+                Asker::NewTimeline { kept: directory.pg_wal().join(file.to_string()).is_file(), silent_before }
+            }
+            (Recovery::NoSignal, _) => Asker::Rewind,
+        }
     }
 
     /// Takes a segment that pgBackRest has fetched ahead, if it is surely the right one.
@@ -104,40 +120,97 @@ impl Context {
         }
     }
 
-    /// Asks pgBackRest once.
-    pub(super) fn attempt(&self, file: &WalFile, most: Duration) -> Attempt {
+    /// Asks pgBackRest once; of what its async process calls absent, twice.
+    ///
+    /// Where a repository's folder of WAL can't be listed and the others lack the segment, the async process says nothing of
+    /// the failure (2.45, 2.55.1, 2.60.0); a synchronous call does.
+    pub(super) fn attempt(&self, file: &WalFile, asker: Asker, limits: Limits) -> Attempt {
+        let first = self.ask(file, asker, limits, &[]);
+        if first.outcome == Outcome::Absent && matches!(file, WalFile::Segment(_)) && self.is_vague() {
+            return self.ask(file, asker, limits, &["--no-archive-async"]);
+        }
+        first
+    }
+
+    /// Whether an async process asks more than one repository.
+    fn is_vague(&self) -> bool {
+        let several = |config: &Config| config.is_on("archive-get", "archive-async") && config.repositories().len() > 1;
+        self.request.get.repository.is_none() && self.session.config.as_ref().is_some_and(several)
+    }
+
+    fn ask(&self, file: &WalFile, asker: Asker, limits: Limits, options: &[&str]) -> Attempt {
         let fetched = self.beside();
-        let limit = self.request.get.timeout.value.duration().min(most);
-        let started = Instant::now();
-        let mut check = |_| {
-            let late = (started.elapsed() >= limit).then_some(Stop::TimeLimit);
-            if self.is_orphan() { Some(Stop::Signal) } else { late }
-        };
-        let watch =
-            Watch { check: &mut check, interval: INTERVAL.min(limit), on_signal: Stop::Signal, keep: run::KEPT_BYTES };
-        let name = OsString::from(file.to_string());
-        let arguments = [OsStr::new("--archive-missing-retry"), OsStr::new("archive-get"), &name, fetched.as_os_str()];
-        let pg1_path = self.pg1_path();
-        let arguments = pg1_path.iter().map(OsString::as_os_str).chain(arguments);
-        let command = self.session.caller.command(arguments);
-        let ended = run::run(command, Some(&self.signals), watch);
+        let command = self.command(file, &fetched, options);
+        let mut listener = Listener::new(limits, Some(asker), self.request.data_directory.as_ref());
+        let ended = self.watched(command, &mut |group| listener.check(group));
         let text = output::joined(&ended.stderr, &ended.stdout);
         let found = self.found(file, &fetched);
-        // Nothing clean follows from an answer that was cut off.
-        let unclean = ended.cut || output::warns_of_repository(&text);
-        let ended_how = if self.is_orphan() { decide::Ended::Told } else { how(&ended.ending) };
-        let mut outcome = decide::outcome(ended_how, unclean, found);
-        let mut failure = failure(&ended.ending, &text, found);
+        let how = if self.is_orphan() { decide::Ended::Shutdown } else { how(&ended.ending) };
+        let mut outcome = decide::outcome(how, words(&ended, &text, file), found);
+        let shown = if self.shows_all() { text } else { output::without_info(&text) };
+        let mut failure = failure(&ended.ending, &shown, found, file);
         if outcome == Outcome::Restored
             && let Err(error) = fs::rename(&fetched, &self.request.target)
         {
-            outcome = decide::outcome(decide::Ended::Exited(0), false, Found::Nothing);
+            outcome = decide::outcome(decide::Ended::Exited(0), Words::Nothing, Found::Nothing);
             failure = Failure::of_class(Class::Local, &format!("can't rename {}: {error}", fetched.display()));
         }
         if outcome != Outcome::Restored {
             self.remove_own();
         }
-        Attempt { outcome, failure, printed: self.session.redactor.redact(text.as_bytes()) }
+        self.note_silence(asker, outcome, &ended.ending);
+        Attempt { outcome, failure, printed: self.session.redactor.redact(shown.as_bytes()) }
+    }
+
+    /// `archive-get` at level info: only there does pgBackRest say that it found nothing.
+    fn command(&self, file: &WalFile, fetched: &Path, options: &[&str]) -> Command {
+        let name = OsString::from(file.to_string());
+        let own = [self.pg1_path(), self.repository_argument()];
+        let own = own.iter().flatten().map(OsString::as_os_str).chain(options.iter().map(OsStr::new));
+        let arguments = [OsStr::new("--archive-missing-retry"), OsStr::new("archive-get"), &name, fetched.as_os_str()];
+        let arguments = own.chain(arguments);
+        let verbosity = if self.shows_all() { Verbosity::Detail } else { Verbosity::Info };
+        self.session.caller.command_saying(verbosity, arguments)
+    }
+
+    /// `--repo=N`, where one repository alone is asked.
+    pub(super) fn repository_argument(&self) -> Option<OsString> {
+        let repository = self.request.get.repository.as_ref()?;
+        Some(format!("--repo={}", repository.value.get()).into())
+    }
+
+    /// Whether everything that pgBackRest says is shown.
+    fn shows_all(&self) -> bool {
+        self.request.common.log_level.value == crate::log::Level::Debug
+    }
+
+    /// A standby remembers that the repository was silent, until a call succeeds.
+    fn note_silence(&self, asker: Asker, outcome: Outcome, ending: &Ending<Stop>) {
+        match outcome {
+            Outcome::Restored | Outcome::Absent => self.silence.forget(),
+            _ if matches!((asker, ending), (Asker::Standby { .. }, Ending::Stopped(stop)) if stop.is_impatience()) => {
+                self.silence.note();
+            }
+            _ => {}
+        }
+    }
+
+    /// Another call of pgBackRest, within this limit.
+    pub(super) fn call(&self, command: Command, limit: Duration) -> Ended<Stop> {
+        let mut listener = Listener::new(Limits { whole: limit, silence: Duration::MAX }, None, None);
+        self.watched(command, &mut |group| listener.check(group))
+    }
+
+    fn watched(&self, command: Command, check: &mut dyn FnMut(u32) -> Option<Stop>) -> Ended<Stop> {
+        let mut check = |group| if self.is_orphan() { Some(Stop::Signal) } else { check(group) };
+        let watch = Watch {
+            check: &mut check,
+            interval: INTERVAL,
+            on_signal: Stop::Signal,
+            keep: run::KEPT_BYTES,
+            grace: GRACE,
+        };
+        run::run(command, Some(&self.signals), watch)
     }
 
     /// Waits, at most `longest`. True when we were told to end, or the caller is gone: a file that is put in place later
@@ -231,18 +304,33 @@ fn beside(target: &Path, process: u32) -> PathBuf {
     target.with_file_name(name)
 }
 
+fn words(ended: &Ended<Stop>, text: &str, file: &WalFile) -> Words {
+    if output::warns_of_repository(text) {
+        Words::RepositoryFailed
+    } else if !ended.cut && output::says_absent(text, &file.to_string()) {
+        // Nothing follows from an answer that was cut off.
+        Words::Absent
+    } else {
+        Words::Nothing
+    }
+}
+
 fn how(ending: &Ending<Stop>) -> decide::Ended {
     match ending {
         Ending::Exited(code) => decide::Ended::Exited(*code),
         Ending::Signaled(_) => decide::Ended::Signaled,
-        Ending::Stopped(Stop::TimeLimit) => decide::Ended::TimeLimit,
-        Ending::Stopped(Stop::Signal) => decide::Ended::Told,
+        Ending::Stopped(Stop::TimeLimit | Stop::Silence | Stop::Promotion) => decide::Ended::TimeLimit,
+        Ending::Stopped(Stop::Signal) => decide::Ended::Shutdown,
         Ending::NotStarted(_) => decide::Ended::NotStarted,
     }
 }
 
-fn failure(ending: &Ending<Stop>, text: &str, found: Found) -> Failure {
+fn failure(ending: &Ending<Stop>, text: &str, found: Found, file: &WalFile) -> Failure {
     match ending {
+        Ending::Exited(1) if text.trim().is_empty() => {
+            let text = format!("pgBackRest exited with 1 and did not say that it can't find {file}; is it a wrapper?");
+            Failure::of_class(Class::Unknown, &text)
+        }
         Ending::Exited(0) if found == Found::NotWhole => {
             Failure::of_class(Class::Mismatch, "pgBackRest succeeded, and the file is not whole")
         }
@@ -260,7 +348,13 @@ fn failure(ending: &Ending<Stop>, text: &str, found: Found) -> Failure {
         Ending::Stopped(Stop::TimeLimit) => {
             Failure::of_class(Class::Unavailable, "pgBackRest took longer than WAL_GET_TIMEOUT_SECONDS allows")
         }
-        Ending::Stopped(Stop::Signal) => Failure::of_class(Class::Local, "told to end"),
+        Ending::Stopped(Stop::Silence) => {
+            Failure::of_class(Class::Unavailable, "pgBackRest heard nothing from the repository")
+        }
+        Ending::Stopped(Stop::Promotion) => {
+            Failure::of_class(Class::Unavailable, "pgBackRest took longer than a promotion waits")
+        }
+        Ending::Stopped(Stop::Signal) => Failure::of_class(Class::Local, "asked to end"),
         Ending::NotStarted(error) => {
             Failure::of_class(Class::Unknown, &format!("pgBackRest can't be started: {error}"))
         }

@@ -1,15 +1,15 @@
 //! What get says: a line at the first failure, one a minute after that, one when it works again, and the last one.
 
 use super::attempt::{Attempt, Context};
-use crate::classify::Failure;
-use crate::data_directory::Recovery;
-use crate::decide::get::Outcome;
+use super::probe;
+use crate::classify::{Class, Failure};
+use crate::decide::get::{Asker, Outcome};
 use crate::exit::Exit;
 use crate::log;
 use crate::wal::WalFile;
 use std::time::Duration;
 
-/// How often a failure that lasts is told.
+/// How often a failure that lasts is reported.
 const EVERY: Duration = Duration::from_mins(1);
 /// Characters of pgBackRest's message in a line.
 const MESSAGE_LENGTH: usize = 300;
@@ -17,74 +17,158 @@ const MESSAGE_LENGTH: usize = 300;
 /// The lines about one file.
 pub(super) struct Report<'f> {
     file: &'f WalFile,
-    patience: Duration,
-    told_at: Option<Duration>,
+    reported_at: Option<Duration>,
 }
 
 impl<'f> Report<'f> {
-    pub(super) fn new(file: &'f WalFile, patience: Duration) -> Self {
-        Self { file, patience, told_at: None }
+    pub(super) fn new(file: &'f WalFile) -> Self {
+        Self { file, reported_at: None }
     }
 
     /// An attempt failed and there will be another.
-    pub(super) fn retry(&mut self, context: &Context, attempt: &Attempt, recovery: Recovery, waited: Duration) {
-        if recovery == Recovery::Standby || self.told_at.is_some_and(|told| waited < told + EVERY) {
+    pub(super) fn retry(
+        &mut self,
+        context: &Context,
+        attempt: &Attempt,
+        asker: Asker,
+        patience: Duration,
+        waited: Duration,
+    ) {
+        let is_due = self.reported_at.is_none_or(|at| waited >= at + EVERY);
+        if matches!(asker, Asker::Standby { .. }) || !is_due {
             return;
         }
-        self.told_at = Some(waited);
+        self.reported_at = Some(waited);
         log::copy(&attempt.printed);
+        let mut failure = attempt.failure.clone();
+        probe::ask(context, &mut failure);
+        let then = match asker {
+            Asker::NewTimeline { .. } => "then the server goes on without it",
+            _ => "then the server is stopped",
+        };
         tracing::warn!(
-            "{} could not be asked for: {}; asking again for {} s more (failing for {} s), then the server is stopped",
+            "{} could not be asked for: {}; asking again for {} s more (failing for {} s), {then}{}",
             self.file,
-            why(context, &attempt.failure),
-            self.patience.saturating_sub(waited).as_secs(),
-            waited.as_secs()
+            why(context, &failure),
+            patience.saturating_sub(waited).as_secs(),
+            waited.as_secs(),
+            other_repositories(context, &failure)
         );
     }
 
     /// The last attempt, and with what the program ends.
-    pub(super) fn end(&self, context: &Context, attempt: &Attempt, recovery: Recovery, exit: Exit, waited: Duration) {
+    pub(super) fn end(&self, context: &Context, attempt: Attempt, exit: Exit, waited: Duration) {
         let file = self.file;
+        let asker = context.asker(file);
         log::copy(&attempt.printed);
-        if attempt.outcome == Outcome::Absent && self.told_at.is_some() {
+        if attempt.outcome == Outcome::Absent && self.reported_at.is_some() {
             tracing::info!("the repository answers again after {} s", waited.as_secs());
         }
-        match (attempt.outcome, recovery) {
-            (Outcome::Restored, _) if self.told_at.is_some() => {
+        match (attempt.outcome, asker) {
+            (Outcome::Restored, _) if self.reported_at.is_some() => {
                 tracing::info!("{file} is restored: the repository answers again after {} s", waited.as_secs());
             }
             (Outcome::Restored, _) => tracing::debug!("{file} is restored"),
-            (Outcome::Absent, Recovery::Standby) => tracing::debug!("{file} is in no repository"),
-            (Outcome::Absent, Recovery::OneShot) if matches!(file, WalFile::Segment(_)) => {
+            (Outcome::Absent, Asker::Standby { .. }) => tracing::debug!("{file} is in no repository"),
+            (Outcome::Absent, _) if matches!(file, WalFile::Segment(_)) => {
                 tracing::info!("{file} is in no repository: to PostgreSQL the archive ends before it");
             }
-            (Outcome::Absent, Recovery::OneShot) => tracing::info!("{file} is in no repository"),
-            (Outcome::Told, _) => self.told(waited),
-            (Outcome::Inconclusive(_), Recovery::Standby) => tracing::warn!(
-                "{file} could not be asked for: {}; exit {}, the standby goes on and will ask again",
-                why(context, &attempt.failure),
-                exit.code()
+            (Outcome::Absent, _) => tracing::info!("{file} is in no repository"),
+            (Outcome::Shutdown, _) => self.shutdown(waited),
+            (Outcome::Inconclusive(_), _) => self.inconclusive(context, attempt.failure, asker, exit, waited),
+        }
+    }
+
+    fn inconclusive(&self, context: &Context, mut failure: Failure, asker: Asker, exit: Exit, waited: Duration) {
+        let (file, code) = (self.file, exit.code());
+        // A promotion does not wait for a better reason.
+        if exit == Exit::StopRecovery {
+            probe::ask(context, &mut failure);
+        }
+        let why = why(context, &failure);
+        match asker {
+            Asker::Standby { promotion: true, .. } => tracing::warn!(
+                "{file} could not be asked for: {why}; exit {code}, a promotion does not wait for the archive"
             ),
-            (Outcome::Inconclusive(_), Recovery::OneShot) => tracing::error!(
-                "{file} could not be asked for in {} s: {}; exit {} stops the server, so that it is not promoted on half \
-                 an archive; to do: {}, then start the server again: nothing is lost",
+            Asker::Standby { .. } => tracing::warn!(
+                "{file} could not be asked for: {why}; exit {code}, the standby goes on and will ask again"
+            ),
+            Asker::NewTimeline { kept: true, .. } => {
+                tracing::warn!(
+                    "{file} could not be asked for: {why}; exit {code}, PostgreSQL takes the copy in pg_wal"
+                );
+            }
+            Asker::NewTimeline { kept: false, .. } => tracing::error!(
+                "{file} could not be asked for in {} s: {why}; exit {code}, PostgreSQL goes on without it: the new \
+                 timeline's history then does not name the timelines before it",
+                waited.as_secs()
+            ),
+            Asker::Recovery | Asker::Rewind => tracing::error!(
+                "{file} could not be asked for in {} s: {why}; exit {code} {}; to do: {}, {}{}",
                 waited.as_secs(),
-                why(context, &attempt.failure),
-                exit.code(),
-                attempt.failure.class().remedy()
+                stops(asker),
+                failure.class().remedy(),
+                then(asker, failure.class()),
+                other_repositories(context, &failure)
             ),
         }
     }
 
-    /// We were told to end.
-    pub(super) fn told(&self, waited: Duration) {
+    /// We were asked to end.
+    pub(super) fn shutdown(&self, waited: Duration) {
         tracing::info!("told to end after {} s: {} is not restored", waited.as_secs(), self.file);
     }
 }
 
-/// `class denied (AccessDenied): message`.
+fn stops(asker: Asker) -> &'static str {
+    match asker {
+        Asker::Rewind => "ends whoever asked, so that nothing is built on half an archive",
+        _ => "stops the server, so that it is not promoted on half an archive",
+    }
+}
+
+/// What is true after exit 254, and no more than that.
+fn then(asker: Asker, class: Class) -> &'static str {
+    match (asker, class) {
+        (Asker::Rewind, _) => {
+            "then run pg_rewind again; don't start a server here without a recovery.signal or standby.signal"
+        }
+        (_, Class::Gone) => {
+            "then start the server again: recovery.signal is still there, and it goes on; what the repository held may be lost"
+        }
+        _ => "then start the server again: nothing is lost, recovery.signal is still there and the recovery goes on",
+    }
+}
+
+/// `class denied (AccessDenied), repository 1: message`.
 fn why(context: &Context, failure: &Failure) -> String {
     let code = failure.s3_code().map_or(String::new(), |code| format!(" ({})", code.escape_debug()));
     let message = context.session.redactor.redact(failure.text.as_bytes()).one_line(MESSAGE_LENGTH);
-    format!("class {}{code}: {message}", failure.class())
+    format!("class {}{code}{}: {message}", failure.class(), failing(failure))
+}
+
+/// `, repository 1`, where pgBackRest names the repositories that failed.
+fn failing(failure: &Failure) -> String {
+    let mut keys: Vec<u32> = failure.repositories.iter().filter_map(|failed| failed.repository).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let names = keys.iter().map(u32::to_string).collect::<Vec<_>>().join(" and ");
+    match keys.len() {
+        0 => String::new(),
+        1 => format!(", repository {names}"),
+        _ => format!(", repositories {names}"),
+    }
+}
+
+/// That a person may say that the others are enough, where there are others.
+fn other_repositories(context: &Context, failure: &Failure) -> String {
+    let configured = context.session.config.as_ref().map(crate::pgbackrest::config::Config::repositories);
+    let failed = |key: &u32| failure.repositories.iter().any(|failed| failed.repository == Some(*key));
+    let (failed, others): (Vec<u32>, Vec<u32>) = configured.unwrap_or_default().into_iter().partition(failed);
+    match others.first().filter(|_| !failed.is_empty() && context.request.get.repository.is_none()) {
+        Some(other) => format!(
+            "; --repo {other} or PGBACKREST_REPO={other} asks repository {other} alone, whose word is then enough"
+        ),
+        None => String::new(),
+    }
 }

@@ -6,8 +6,10 @@
 //! it (sealed). A proof for a segment in the middle splits the gap.
 
 mod acknowledgement;
+mod cause;
 
 pub use acknowledgement::{BadReason, NotAcknowledged, Reason};
+pub use cause::Cause;
 
 use crate::classify::Class;
 use crate::wal::{SegmentName, SegmentSize, Timeline, WalFile};
@@ -41,40 +43,6 @@ impl GapState {
             Self::Open => "open",
             Self::Healed => "healed",
             Self::Sealed => "sealed",
-        }
-    }
-}
-
-/// Why a loss was decided upon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Cause {
-    /// The bucket or the key is gone.
-    InstantDrop,
-    /// The backlog reached the threshold.
-    DropThreshold,
-    /// Free space fell under the reserve.
-    FreeReserve,
-    /// pgBackRest dropped it (`archive-push-queue-max`).
-    ArchivePushQueueMax,
-    /// Somebody told pgBackRest's spool to skip it.
-    ManuallySkipped,
-    /// A walk through the repository's listing did not find it.
-    #[serde(rename = "found missing")]
-    FoundMissing,
-}
-
-impl Cause {
-    /// The cause's name in logs and JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InstantDrop => "instant-drop",
-            Self::DropThreshold => "drop-threshold",
-            Self::FreeReserve => "free-reserve",
-            Self::ArchivePushQueueMax => "archive-push-queue-max",
-            Self::ManuallySkipped => "manually-skipped",
-            Self::FoundMissing => "found missing",
         }
     }
 }

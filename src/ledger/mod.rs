@@ -3,9 +3,10 @@
 //! One preallocated file in the state directory ([`slots`]), one whole [`State`] a record. Writers hold an exclusive
 //! lock on a file beside it (never removed) for the length of one update; readers take none, because a writer never
 //! touches the newest record. A change is durable before [`Ledger::update`] returns, and only then may anybody act on
-//! it. State belongs to one cluster in one repository ([`state::Identity`]): for another one a new ledger is begun and
-//! the old one set aside under a name that says when.
+//! it. State belongs to a system identifier ([`state::Identity`]), and to nothing else: for another one a new ledger is begun
+//! and the old one set aside under a name that says when; when its cluster is back, so is its ledger.
 
+mod aside;
 pub mod gaps;
 pub mod slots;
 pub mod state;
@@ -13,7 +14,8 @@ pub mod state;
 use crate::checkpoint;
 use crate::durable;
 use slots::{Record, Slots};
-use state::{Identity, State};
+use state::{Identity, Place, State};
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
@@ -77,11 +79,14 @@ pub enum Event {
         /// Where it lies now.
         aside: PathBuf,
     },
-    /// It belonged to another cluster or repository; it was set aside.
+    /// It belonged to another cluster; it was set aside.
     Foreign {
-        /// What differs.
-        difference: &'static str,
         /// Where it lies now.
+        aside: PathBuf,
+    },
+    /// It had been set aside for another cluster's, and is in use again.
+    TakenBack {
+        /// Where it lay.
         aside: PathBuf,
     },
 }
@@ -91,20 +96,26 @@ pub enum Event {
 pub struct Ledger {
     folder: PathBuf,
     identity: Identity,
+    place: Place,
 }
 
 impl Ledger {
-    /// Opens the ledger in `folder` for `identity`; makes it where it is missing, repairs it where it is damaged, and
-    /// sets it aside where it is somebody else's.
+    /// Opens the ledger in `folder` for `identity`; makes it, at `place`, where it is missing, repairs it where it is
+    /// damaged, and sets it aside where it is another cluster's.
     ///
     /// # Errors
     /// When it can't be made or read.
-    pub fn open(folder: &Path, identity: Identity, now: i64) -> Result<(Self, State, Vec<Event>), LedgerError> {
-        let ledger = Self { folder: folder.to_owned(), identity };
+    pub fn open(
+        folder: &Path,
+        identity: Identity,
+        place: Place,
+        now: i64,
+    ) -> Result<(Self, State, Vec<Event>), LedgerError> {
+        let ledger = Self { folder: folder.to_owned(), identity, place };
         // The usual case takes no lock: it is there, whole and ours.
         if let Ok((state, false)) = ledger.read_newest()
-            && state.identity == state.identity.completed_by(&ledger.identity)
-            && state.identity.difference(&ledger.identity).is_none()
+            && state.identity == state.identity.completed_by(ledger.identity)
+            && !state.identity.is_another(ledger.identity)
         {
             return Ok((ledger, state, Vec::new()));
         }
@@ -116,12 +127,16 @@ impl Ledger {
         Ok((ledger, state, events))
     }
 
+    fn unopened(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), identity: Identity::default(), place: Place::default() }
+    }
+
     /// Reads the newest whole state without a lock and without changing anything; `None` where there is no ledger.
     ///
     /// # Errors
     /// When it is there and can't be read.
     pub fn peek(folder: &Path) -> Result<Option<State>, LedgerError> {
-        let ledger = Self { folder: folder.to_owned(), identity: Identity::default() };
+        let ledger = Self::unopened(folder);
         match ledger.read_newest() {
             Ok((state, _)) => Ok(Some(state)),
             Err(LedgerError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -135,7 +150,7 @@ impl Ledger {
     /// # Errors
     /// When it is not there, or can't be read or written.
     pub fn existing(folder: &Path) -> Result<Self, LedgerError> {
-        let ledger = Self { folder: folder.to_owned(), identity: Identity::default() };
+        let ledger = Self::unopened(folder);
         ledger.slots(true)?;
         ledger.read_newest()?;
         let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join(LOCK_NAME));
@@ -155,6 +170,11 @@ impl Ledger {
     pub fn update(&self, change: impl FnOnce(&mut State)) -> Result<State, LedgerError> {
         let _lock = self.lock()?;
         checkpoint::reached("ledger-locked");
+        self.written(change)
+    }
+
+    /// The same under a lock that is held.
+    fn written(&self, change: impl FnOnce(&mut State)) -> Result<State, LedgerError> {
         let slots = self.slots(true)?;
         let contents = slots.read().map_err(self.failed("read"))?;
         let newest = contents.records.first().ok_or_else(|| self.unreadable())?;
@@ -196,32 +216,56 @@ impl Ledger {
     fn settle(&self, now: i64, events: &mut Vec<Event>) -> Result<State, LedgerError> {
         let mut slots = match self.slots(true) {
             Ok(slots) => slots,
-            Err(LedgerError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => return self.begin(),
+            Err(LedgerError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return self.begin(BTreeSet::new());
+            }
             Err(error) => return Err(error),
         };
         let contents = slots.read().map_err(self.failed("read"))?;
         let whole = contents.records.iter().find_map(|record| Some((record, self.state(record).ok()?)));
         let Some((record, mut state)) = whole else {
-            events.push(Event::Unreadable { aside: self.set_aside(now)? });
-            return self.begin();
+            let aside = aside::set(&self.folder, now).map_err(self.failed("set aside"))?;
+            events.push(Event::Unreadable { aside });
+            return self.begin(BTreeSet::new());
         };
         if contents.is_damaged() {
             slots.repair(&contents, record).map_err(self.failed("repair"))?;
             events.push(Event::Repaired { path: self.path() });
         }
-        if let Some(difference) = state.identity.difference(&self.identity) {
-            events.push(Event::Foreign { difference, aside: self.set_aside(now)? });
-            return self.begin();
+        if state.identity.is_another(self.identity) {
+            return self.exchange(now, events);
         }
-        state.identity = state.identity.completed_by(&self.identity);
+        state.identity = state.identity.completed_by(self.identity);
         slots.write(record.sequence + 1, &payload(&state)).map_err(self.failed("write"))?;
         slots.sync().map_err(self.failed("write"))?;
         Ok(state)
     }
 
+    /// Sets another cluster's ledger aside, and takes ours back where it had been set aside before, else begins a new one.
+    fn exchange(&self, now: i64, events: &mut Vec<Event>) -> Result<State, LedgerError> {
+        let deferred = aside::deferred(&self.folder);
+        let ours = aside::of(&self.folder, |state| state.identity == self.identity);
+        let aside = aside::set(&self.folder, now).map_err(self.failed("set aside"))?;
+        events.push(Event::Foreign { aside });
+        let Some(ours) = ours else { return self.begin(deferred) };
+        aside::take_back(&self.folder, &ours).map_err(self.failed("take back"))?;
+        let (state, _) = self.read_newest()?;
+        let since = aside::set_at(&ours);
+        events.push(Event::TakenBack { aside: ours });
+        // What was deferred since then is the other cluster's.
+        let foreign = aside::deferred_since(&self.folder, since);
+        if foreign == state.foreign_deferred {
+            Ok(state)
+        } else {
+            self.written(|state| state.foreign_deferred = foreign)
+        }
+    }
+
     /// Makes a new file, allocated in full.
-    fn begin(&self) -> Result<State, LedgerError> {
-        let state = State { identity: self.identity.clone(), ..State::default() };
+    fn begin(&self, foreign_deferred: BTreeSet<String>) -> Result<State, LedgerError> {
+        // It claims nothing, so that nothing is to be looked up on this node; in which repositories is known to nobody yet.
+        let made_at = Place { repositories: None, ..self.place.clone() };
+        let state = State { identity: self.identity, checked: Some(made_at), foreign_deferred, ..State::default() };
         let temporary = self.folder.join("ledger.new");
         let made = Slots::create(&temporary, &payload(&state))
             .and_then(|_| fs::rename(&temporary, self.path()))
@@ -232,21 +276,6 @@ impl Ledger {
         made.map_err(self.failed("make"))?;
         checkpoint::reached("ledger-allocated");
         Ok(state)
-    }
-
-    /// Renames the ledger, and the deferred files that belong to it, out of the way.
-    fn set_aside(&self, now: i64) -> Result<PathBuf, LedgerError> {
-        let free = |path: &PathBuf| !path.exists();
-        let names = (0_u32..).map(|at| self.folder.join(format!("{FILE_NAME}.aside-{now}-{at}")));
-        let aside = names.into_iter().find(free).unwrap_or_else(|| self.folder.join("ledger.aside"));
-        fs::rename(self.path(), &aside).map_err(self.failed("set aside"))?;
-        let deferred = self.folder.join(DEFERRED);
-        if deferred.exists() {
-            let mut name = aside.clone().into_os_string();
-            name.push(".deferred");
-            fs::rename(deferred, PathBuf::from(name)).map_err(self.failed("set aside"))?;
-        }
-        Ok(aside)
     }
 
     /// The newest state, and whether anything in the file is damaged.

@@ -7,14 +7,20 @@ use super::gaps::Gaps;
 use crate::classify::Class;
 use crate::wal::SegmentSize;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One whole state of the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
-    /// The cluster and the repository that all this is about.
+    /// The cluster that all this is about.
     pub identity: Identity,
+    /// Where it was last held against the archive's listing; at first, where it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checked: Option<Place>,
+    /// Deferred files that lay there already when the ledger of another cluster was set aside: they are that cluster's.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub foreign_deferred: BTreeSet<String>,
     /// The cluster's segment size, known from the first lost segment on.
     pub segment_size: Option<SegmentSize>,
     /// What `push` counts.
@@ -82,13 +88,35 @@ pub struct Probe {
     pub asked: usize,
 }
 
-/// The cluster and the repository a ledger belongs to. `None` is what could not be read, and matches everything.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The cluster that a ledger belongs to, and nothing else: its losses stay lost whatever happens to a configuration, a
+/// repository's name or the data directory's place. `None` is what could not be read, and matches everything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Identity {
     /// PostgreSQL's system identifier.
     pub system_id: Option<u64>,
-    /// The inode of `global/pg_control`: a copied or restored data directory has another.
+}
+
+impl Identity {
+    /// Whether both are known and differ.
+    #[must_use]
+    pub fn is_another(self, now: Self) -> bool {
+        matches!((self.system_id, now.system_id), (Some(one), Some(other)) if one != other)
+    }
+
+    /// This identity with what was unknown taken from `now`.
+    #[must_use]
+    pub fn completed_by(self, now: Self) -> Self {
+        Self { system_id: self.system_id.or(now.system_id) }
+    }
+}
+
+/// Where a ledger was last held against the archive's listing: on which node, in which repositories. What it claims of the
+/// archive is looked up anew where one of them has changed. `None` is what could not be read, and matches everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Place {
+    /// The inode of `global/pg_control`: a copied, restored or re-cloned data directory has another.
     pub control_inode: Option<u64>,
     /// Every repository that pgBackRest pushes to.
     pub repositories: Option<Vec<RepositoryIdentity>>,
@@ -110,17 +138,12 @@ pub struct RepositoryIdentity {
     pub path: String,
 }
 
-impl Identity {
+impl Place {
     /// What parts the two, if both know it and it differs.
     #[must_use]
     pub fn difference(&self, now: &Self) -> Option<&'static str> {
-        fn differs<T: PartialEq>(old: Option<&T>, new: Option<&T>) -> bool {
-            matches!((old, new), (Some(old), Some(new)) if old != new)
-        }
-        if differs(self.system_id.as_ref(), now.system_id.as_ref()) {
-            Some("the cluster's system identifier")
-        } else if differs(self.control_inode.as_ref(), now.control_inode.as_ref()) {
-            Some("the data directory (it was copied or restored)")
+        if self.is_another_node(now) {
+            Some("the data directory (it was copied, restored or rewound)")
         } else if self.other_repositories(now) {
             Some("the repository's type, endpoint, bucket or path")
         } else {
@@ -128,15 +151,10 @@ impl Identity {
         }
     }
 
-    /// What `.pgbackrest_backup_state` holds as `guard_identity`, to say whose stamps it has. The backups are in the first
-    /// repository: another one beside it changes nothing.
+    /// Whether the data directory is another one.
     #[must_use]
-    pub fn fingerprint(&self) -> i64 {
-        let mut identity = self.clone();
-        if let Some(repositories) = &mut identity.repositories {
-            repositories.truncate(1);
-        }
-        i64::from(crc32fast::hash(&serde_json::to_vec(&identity).unwrap_or_default()))
+    pub fn is_another_node(&self, now: &Self) -> bool {
+        matches!((self.control_inode, now.control_inode), (Some(one), Some(other)) if one != other)
     }
 
     /// Whether a repository is another than it was, or none is the same. One that is added or taken away leaves the
@@ -147,16 +165,6 @@ impl Identity {
         let same: Vec<bool> = pairs.map(|(old, new)| old == new).collect();
         same.contains(&false) || (same.is_empty() && old != new)
     }
-
-    /// This identity with what was unknown taken from `now`, and the repositories as they are now.
-    #[must_use]
-    pub fn completed_by(&self, now: &Self) -> Self {
-        Self {
-            system_id: self.system_id.or(now.system_id),
-            control_inode: self.control_inode.or(now.control_inode),
-            repositories: now.repositories.clone().or_else(|| self.repositories.clone()),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -164,17 +172,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_unknown_differs_from_nothing() {
-        let known = Identity { system_id: Some(1), control_inode: Some(2), repositories: Some(Vec::new()) };
-        assert_eq!(known.difference(&Identity::default()), None);
-        assert_eq!(Identity::default().difference(&known), None);
-        assert_eq!(Identity::default().completed_by(&known), known);
-        assert!(known.difference(&Identity { system_id: Some(3), ..known.clone() }).is_some());
-        assert!(known.difference(&Identity { control_inode: Some(3), ..known.clone() }).is_some());
+    fn only_another_system_identifier_is_another_cluster() {
+        let of = |system_id| Identity { system_id };
+        assert!(of(Some(1)).is_another(of(Some(2))));
+        for (one, other) in [(Some(1), Some(1)), (Some(1), None), (None, Some(1)), (None, None)] {
+            assert!(!of(one).is_another(of(other)), "{one:?} {other:?}");
+        }
+        assert_eq!(of(None).completed_by(of(Some(1))), of(Some(1)));
+        assert_eq!(of(Some(1)).completed_by(of(None)), of(Some(1)));
     }
 
     #[test]
-    fn a_repository_that_is_added_is_no_other_beginning_and_one_that_changes_is() {
+    fn a_place_is_another_where_node_or_repository_has_changed() {
         let repository = |key, bucket: &str| RepositoryIdentity {
             key,
             kind: "s3".to_owned(),
@@ -182,34 +191,34 @@ mod tests {
             bucket: bucket.to_owned(),
             path: "/r".to_owned(),
         };
-        let of = |repositories: &[RepositoryIdentity]| Identity {
+        let of = |repositories: &[RepositoryIdentity]| Place {
+            control_inode: Some(9),
             repositories: Some(repositories.to_vec()),
-            ..Identity::default()
         };
-        let one = of(&[repository(1, "a")]);
-        let both = of(&[repository(1, "a"), repository(2, "b")]);
+        let (one, both) = (of(&[repository(1, "a")]), of(&[repository(1, "a"), repository(2, "b")]));
         assert_eq!((one.difference(&both), both.difference(&one)), (None, None));
-        assert_eq!(one.completed_by(&both), both);
-        assert!(one.difference(&of(&[repository(1, "c")])).is_some());
-        assert!(one.difference(&of(&[repository(2, "a")])).is_some());
+        for other in
+            [of(&[repository(1, "c")]), of(&[repository(2, "a")]), Place { control_inode: Some(8), ..one.clone() }]
+        {
+            assert!(one.difference(&other).is_some(), "{other:?}");
+        }
         assert!(both.difference(&of(&[repository(1, "a"), repository(2, "c")])).is_some());
+        assert_eq!((one.difference(&Place::default()), Place::default().difference(&one)), (None, None));
     }
 
     #[test]
-    fn stamps_stay_whose_they_are_when_a_repository_is_added_and_not_when_the_first_changes() {
-        let of = |buckets: &[&str]| {
-            let repository = |(at, bucket): (usize, &&str)| RepositoryIdentity {
-                key: u32::try_from(at).unwrap() + 1,
-                kind: "s3".to_owned(),
-                endpoint: "e".to_owned(),
-                bucket: (*bucket).to_owned(),
-                path: "/r".to_owned(),
-            };
-            let repositories = Some(buckets.iter().enumerate().map(repository).collect());
-            Identity { repositories, ..Identity::default() }.fingerprint()
-        };
-        assert_eq!(of(&["a"]), of(&["a", "b"]));
-        assert_ne!(of(&["a"]), of(&["c"]));
+    fn a_ledger_of_an_older_version_is_read() {
+        let old = r#"{"identity":{"system_id":7,"control_inode":9,"repositories":[]},"push":{"failed_count":3}}"#;
+        let state: State = serde_json::from_str(old).unwrap();
+        assert_eq!((state.identity.system_id, state.push.failed_count, state.checked), (Some(7), 3, None));
+    }
+
+    #[test]
+    fn words_of_a_newer_version_are_kept_and_shown() {
+        let newer = r#"{"at":1,"file":"x","class":"quota-exceeded","code":null,"s3_code":null,"message":"m"}"#;
+        let failure: LastFailure = serde_json::from_str(newer).unwrap();
+        assert_eq!(failure.class.as_str(), "quota-exceeded");
+        assert_eq!(serde_json::to_string(&failure).unwrap(), newer);
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub fn messages(output: &str) -> Vec<Message> {
 
 /// The first line of a message.
 fn head(line: &str) -> Option<Message> {
-    let rest = without_time(line).unwrap_or(line).trim_start();
+    let rest = without_time(line).or_else(|| without_process(line)).unwrap_or(line).trim_start();
     let (level, text) = [
         ("ERROR: ", Level::Error),
         ("ASSERT: ", Level::Error),
@@ -65,6 +65,14 @@ fn without_time(line: &str) -> Option<&str> {
     let (time, rest) = rest.split_once(" P")?;
     let legal = time.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b':' | b'.' | b' '));
     legal.then(|| rest.trim_start_matches(|c: char| c.is_ascii_digit()))
+}
+
+/// `P00  ` taken off: from 2.53 on an error of the options is written so to stdout, without a time and whatever the levels
+/// are (2.55.1, 2.60.0: `P00  ERROR: [032]: key '9' is not valid for 'repo' option`).
+fn without_process(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix('P')?;
+    let (number, rest) = rest.split_at_checked(2)?;
+    (number.bytes().all(|digit| digit.is_ascii_digit()) && rest.starts_with(' ')).then_some(rest)
 }
 
 /// `[103]: text`.
@@ -103,6 +111,29 @@ pub fn warns_of_repository(output: &str) -> bool {
         let number = rest.trim_start_matches(|c: char| c.is_ascii_digit());
         number.len() < rest.len() && number.starts_with(": [")
     })
+}
+
+/// Whether `archive-get` says, at level info, that every repository it asked lacks this very file:
+/// `unable to find NAME in the archive`, in async mode with ` asynchronously` behind it (`UNABLE_TO_FIND_IN_ARCHIVE_MSG`,
+/// src/command/archive/get/get.c, 2.45 to 2.60).
+#[must_use]
+pub fn says_absent(output: &str, name: &str) -> bool {
+    messages(output).iter().any(|message| {
+        let rest = message.text.strip_prefix("unable to find ").and_then(|rest| rest.strip_prefix(name));
+        let rest = rest.and_then(|rest| rest.strip_prefix(" in the archive"));
+        message.level == Level::Info && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\n']))
+    })
+}
+
+/// The output without what pgBackRest says at level info and below: what a person needs to see of a failure.
+#[must_use]
+pub fn without_info(output: &str) -> String {
+    let mut shown = true;
+    let lines = output.split_inclusive('\n').filter(|line| {
+        shown = head(line.trim_end()).map_or(shown, |message| message.level != Level::Info);
+        shown
+    });
+    lines.collect()
 }
 
 /// A WAL file that pgBackRest acknowledged without storing it.
@@ -158,6 +189,8 @@ mod tests {
             code: Some(103),
             text: "unable to find a valid repository:\nrepo1: [ProtocolError] x".to_owned(),
         };
+        let options = messages("P00  ERROR: [032]: key '9' is not valid for 'repo' option\n");
+        assert_eq!(options.first().map(|message| (message.level, message.code)), Some((Level::Error, Some(32))));
         assert_eq!(messages(stderr), std::slice::from_ref(&expected));
         assert_eq!(messages(stdout), [expected]);
     }
@@ -180,6 +213,34 @@ mod tests {
         {
             assert!(!warns_of_repository(harmless), "{harmless}");
         }
+    }
+
+    #[test]
+    fn absence_is_said_in_words_of_this_very_file() {
+        let name = "00000002.history";
+        for says in [
+            "INFO: unable to find 00000002.history in the archive\n",
+            "WARN: x\nINFO: archive-get command begin 2.45: []\nINFO: unable to find 00000002.history in the archive asynchronously\nINFO: end",
+            "2026-11-22 10:58:13.119 P00   INFO: unable to find 00000002.history in the archive",
+        ] {
+            assert!(says_absent(says, name), "{says}");
+        }
+        for silent in [
+            "",
+            "INFO: unable to find 00000003.history in the archive",
+            "unable to find 00000002.history in the archive",
+            "ERROR: [042]: unable to find 00000002.history in the archive",
+            "INFO: unable to find 00000002.history in the archived",
+            "INFO: archive-get command begin: [unable to find 00000002.history in the archive]",
+        ] {
+            assert!(!says_absent(silent, name), "{silent}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_of_a_failure_is_what_failed() {
+        let output = "noise\nINFO: begin\n      more\nWARN: a\n      b\nINFO: end\nERROR: [103]: c";
+        assert_eq!(without_info(output), "noise\nWARN: a\n      b\nERROR: [103]: c");
     }
 
     #[test]

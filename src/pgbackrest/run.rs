@@ -24,7 +24,7 @@ const KEPT_BYTES_OF_STDERR: usize = 256 << 10;
 /// The most that a pipe holds (`fs.pipe-max-size`).
 const LARGEST_PIPE: usize = 1 << 20;
 /// How long a child has between SIGTERM and SIGKILL.
-const GRACE: Duration = Duration::from_secs(2);
+pub const GRACE: Duration = Duration::from_secs(2);
 
 /// How a child ended, or why there is none.
 #[derive(Debug)]
@@ -113,6 +113,8 @@ pub struct Watch<'w, R> {
     pub on_signal: R,
     /// How many bytes of stdout are kept.
     pub keep: usize,
+    /// How long the child has between SIGTERM and SIGKILL, [`GRACE`] unless somebody waits.
+    pub grace: Duration,
 }
 
 /// Runs `command` to its end, or ends it when `watch` says so, or one of `signals` arrives.
@@ -160,7 +162,7 @@ impl Running {
             let told = signals.is_some_and(Signals::arrived);
             reason = if told { Some(watch.on_signal) } else { (watch.check)(self.child.id()) };
             if reason.is_some() {
-                self.end(signals);
+                self.end(signals, watch.grace);
                 break;
             }
             if Instant::now() >= due {
@@ -212,11 +214,11 @@ impl Running {
     }
 
     /// SIGTERM to the whole group, SIGKILL when the child is still there after the grace, or has left others behind.
-    fn end(&mut self, signals: Option<&Signals>) {
+    fn end(&mut self, signals: Option<&Signals>, grace: Duration) {
         if !signals.is_some_and(Signals::quit) {
             let _ = kill_process_group(self.group, Signal::TERM);
             // A signal of ours that comes now ends the grace, and is left for the caller to see.
-            self.wait(Instant::now() + GRACE, signals);
+            self.wait(Instant::now() + grace, signals);
         }
         let _ = kill_process_group(self.group, Signal::KILL);
     }
@@ -286,7 +288,11 @@ mod tests {
         #[expect(clippy::disallowed_methods, reason = "a shell stands in for pgBackRest")]
         let mut command = Command::new("sh");
         command.args(["-c", script]).stdin(Stdio::null()).process_group(0);
-        run(command, Some(&Signals::take().unwrap()), Watch { check, interval, on_signal: Reason, keep: KEPT_BYTES })
+        run(
+            command,
+            Some(&Signals::take().unwrap()),
+            Watch { check, interval, on_signal: Reason, keep: KEPT_BYTES, grace: GRACE },
+        )
     }
 
     #[test]

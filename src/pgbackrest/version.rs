@@ -27,7 +27,8 @@ impl Version {
     pub fn ask(caller: &Caller) -> Option<Self> {
         let started = Instant::now();
         let mut check = |_| (started.elapsed() >= LIMIT).then_some(());
-        let watch = Watch { check: &mut check, interval: INTERVAL, on_signal: (), keep: run::KEPT_BYTES };
+        let watch =
+            Watch { check: &mut check, interval: INTERVAL, on_signal: (), keep: run::KEPT_BYTES, grace: run::GRACE };
         let ended = run::run(caller.command([OsStr::new("version")]), None, watch);
         match ended.ending {
             Ending::Exited(0) => Self::parse(&String::from_utf8_lossy(&ended.stdout)),

@@ -61,7 +61,13 @@ pub(super) fn run(context: &Context) -> Attempt {
 /// Runs a command until it ends, `limit` has passed since the push began, or the server needs us to stop.
 pub(super) fn watched(context: &Context, command: std::process::Command, limit: Duration) -> Ended<Stop> {
     let mut check = |_| reason_to_stop(context, limit);
-    let watch = Watch { check: &mut check, interval: INTERVAL, on_signal: Stop::Signal, keep: run::KEPT_BYTES };
+    let watch = Watch {
+        check: &mut check,
+        interval: INTERVAL,
+        on_signal: Stop::Signal,
+        keep: run::KEPT_BYTES,
+        grace: run::GRACE,
+    };
     run::run(command, Some(&context.signals), watch)
 }
 

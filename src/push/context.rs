@@ -4,12 +4,10 @@ use crate::classify::Class;
 use crate::classify::redact::Redactor;
 use crate::data_directory::DataDirectory;
 use crate::decide::push::Facts;
-use crate::ledger::state::{Identity, RepositoryIdentity, State};
+use crate::ledger::state::{Identity, Place, State};
 use crate::ledger::{Event, Ledger, LedgerError};
 use crate::log;
 use crate::pgbackrest::call::Caller;
-use crate::pgbackrest::config::Config;
-use crate::pgbackrest::identity;
 use crate::pgbackrest::run::Signals;
 use crate::pgbackrest::spool::Spool;
 use crate::session::Session;
@@ -54,7 +52,7 @@ impl Context {
     pub fn open(request: Request, signals: Signals) -> Self {
         let Session { caller, config, redactor } =
             Session::open(&request.common, &request.environment, request.data_directory.path());
-        let (ledger, state) = open_or_do_without(&request, config.as_ref());
+        let (ledger, state) = open_or_do_without(&request);
         Self {
             spool: config.as_ref().map(|config| Spool::for_push(config, &request.common.stanza.value)),
             redactor,
@@ -167,9 +165,8 @@ pub(super) fn seconds(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).ok().and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or(0)
 }
 
-fn open_or_do_without(request: &Request, config: Option<&Config>) -> (Option<Ledger>, State) {
-    let repositories = config.map(identity::repositories);
-    match open_ledger_with_state(&request.common, &request.data_directory, repositories) {
+fn open_or_do_without(request: &Request) -> (Option<Ledger>, State) {
+    match open_ledger_with_state(&request.common, &request.data_directory) {
         Ok((ledger, state)) => (Some(ledger), state),
         Err(error) => {
             say_without_ledger(&error);
@@ -178,32 +175,24 @@ fn open_or_do_without(request: &Request, config: Option<&Config>) -> (Option<Led
     }
 }
 
-/// Opens the ledger of a cluster and its repositories, and says what happened to it.
+/// Opens the ledger of a cluster, and says what happened to it.
 ///
 /// # Errors
 /// When it can't be made or read.
-pub fn open_ledger(
-    common: &CommonSettings,
-    data_directory: &DataDirectory,
-    repositories: Option<Vec<RepositoryIdentity>>,
-) -> Result<Ledger, LedgerError> {
-    open_ledger_with_state(common, data_directory, repositories).map(|(ledger, _)| ledger)
+pub fn open_ledger(common: &CommonSettings, data_directory: &DataDirectory) -> Result<Ledger, LedgerError> {
+    open_ledger_with_state(common, data_directory).map(|(ledger, _)| ledger)
 }
 
 fn open_ledger_with_state(
     common: &CommonSettings,
     data_directory: &DataDirectory,
-    repositories: Option<Vec<RepositoryIdentity>>,
 ) -> Result<(Ledger, State), LedgerError> {
     let control = data_directory.control();
-    let identity = Identity {
-        system_id: control.map(|control| control.system_id),
-        control_inode: control.map(|control| control.inode),
-        repositories,
-    };
+    let identity = Identity { system_id: control.map(|control| control.system_id) };
+    let place = Place { control_inode: control.map(|control| control.inode), repositories: None };
     let beside = data_directory.path().join(".pgbackrest_guard");
     let folder = common.state_dir.as_ref().map_or(beside, |folder| folder.value.clone());
-    let (ledger, state, events) = Ledger::open(&folder, identity, seconds(SystemTime::now()))?;
+    let (ledger, state, events) = Ledger::open(&folder, identity, place, seconds(SystemTime::now()))?;
     for event in &events {
         tell(event, data_directory);
     }
@@ -232,9 +221,12 @@ fn tell(event: &Event, data_directory: &DataDirectory) {
             let text = format!("{}: the ledger was unreadable, losses before are unknown\n", jiff::Timestamp::now());
             let _ = crate::durable::write_marker(&data_directory.gap_marker(), &text);
         }
-        Event::Foreign { difference, aside } => tracing::warn!(
-            "the ledger begins afresh, because {difference} has changed; the old one is kept as {}",
+        Event::Foreign { aside } => tracing::warn!(
+            "the ledger is another cluster's (its system identifier is not this one's): it is kept as {}",
             aside.display()
         ),
+        Event::TakenBack { aside } => {
+            tracing::warn!("this cluster's own ledger is in use again: it was kept as {}", aside.display());
+        }
     }
 }

@@ -94,8 +94,12 @@ pub(super) fn give_up(
     facts: &Facts,
 ) -> Fate {
     let Some((segment, partial)) = file.losable() else {
-        let deferred = defer(context, &file.to_string(), &context.file_path());
-        context.update(|state| count(state, counted));
+        let name = file.to_string();
+        let deferred = defer(context, &name, &context.file_path());
+        context.update(|state| {
+            count(state, counted);
+            state.foreign_deferred.remove(&name);
+        });
         return if deferred { Fate::Deferred(cause) } else { Fate::Kept(cause) };
     };
     if let Some(folder) = overflow(context, file, facts) {
@@ -191,6 +195,7 @@ fn defer(context: &Context, name: &str, path: &Path) -> bool {
     let Some(state_dir) = &context.request.common.state_dir else { return false };
     let folder = state_dir.value.join(DEFERRED);
     let copied = durable::create_private_folder(&folder)
+        .and_then(|()| keep_foreign(context, &folder, name))
         .and_then(|()| File::open(path))
         .and_then(|mut file| durable::copy_into(&mut file, &folder, name));
     checkpoint::reached("deferred-copied");
@@ -198,6 +203,14 @@ fn defer(context: &Context, name: &str, path: &Path) -> bool {
         tracing::error!("can't keep a copy of {} in {}: {error}", path.display(), folder.display());
     }
     copied.is_ok()
+}
+
+/// A file of that name that another cluster deferred gets another one, under which nobody pushes it.
+fn keep_foreign(context: &Context, folder: &Path, name: &str) -> io::Result<()> {
+    if context.state.foreign_deferred.contains(name) && folder.join(name).exists() {
+        fs::rename(folder.join(name), folder.join(format!("{name}.of-another-cluster")))?;
+    }
+    Ok(())
 }
 
 /// Copies a segment into the overflow folder, if there is one and it has room. Where it lies then.

@@ -20,7 +20,7 @@ pub use get::{GetFlags, GetSettings};
 pub use push::{DropMeasure, Overflow, PushFlags, PushSettings};
 pub use setup::{ProcessOverrides, SetupSettings};
 pub use sources::{Environment, Origin, Setting, Sources, Warning};
-pub use value::{BadValue, Mebibytes, Seconds};
+pub use value::{BadValue, Mebibytes, RepositoryNumber, Seconds};
 pub use watch::{Connection, GapBackup, WatchSettings};
 
 use crate::data_directory::DataDirectory;

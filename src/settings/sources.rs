@@ -10,6 +10,7 @@ const VARIABLES: &[&str] = &[
     "PGDATA",
     "PGBACKREST_STANZA",
     "PGBACKREST_CONFIG",
+    "PGBACKREST_REPO",
     "WAL_GUARD_PGBACKREST",
     "WAL_GUARD_STATE_DIR",
     "WAL_GUARD_LOG",
@@ -64,6 +65,7 @@ fn default_of(name: &str) -> String {
     let default = match name {
         "PGDATA" => "the working directory, if it holds PG_VERSION",
         "PGBACKREST_STANZA" => "main",
+        "PGBACKREST_REPO" => "all of them",
         "WAL_GUARD_STATE_DIR" => "PGDATA/.pgbackrest_guard",
         "WAL_GUARD_LOG" => "info",
         "WAL_GUARD_LOG_FORMAT" => "text",

@@ -90,6 +90,30 @@ impl FromStr for Seconds {
 }
 
 /// Reads a whole number: digits alone, without a leading zero, at most 2^43.
+/// A repository's number, as in `repo1-path`: 1 to 256 (`CFGOPTGRP_REPO`, src/config/define, 2.45 to 2.60).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RepositoryNumber(u16);
+
+impl RepositoryNumber {
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> u32 {
+        u32::from(self.0)
+    }
+}
+
+impl FromStr for RepositoryNumber {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let number = number(text).ok().and_then(|number| u16::try_from(number).ok());
+        number
+            .filter(|number| (1..=256).contains(number))
+            .map(Self)
+            .ok_or(BadValue("not a repository's number, 1 to 256"))
+    }
+}
+
 fn number(text: &str) -> Result<u64, BadValue> {
     const WRONG: BadValue = BadValue("not a whole number of at most 2^43 (no sign, unit, fraction or leading zero)");
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -6,6 +6,7 @@ use super::render::{self, HEADER, Keys, Machine, Processes, Repository};
 use super::server_config::{self, ServerConfig, quoted};
 use super::{Archiving, Request, SetupError};
 use crate::decide::repository_path::{RepositoryPath, repository_path};
+use crate::ledger::Ledger;
 use crate::pgbackrest::version::Version;
 use crate::session::Session;
 use crate::settings::SetupSettings;
@@ -75,8 +76,29 @@ fn switched_on(request: &Request, place: &Place, sentinel: PathBuf) -> Result<Pl
         changes.push(Change::Text(place.in_data(".pgbackrest_repo_path"), format!("{}\n", path.path()), FILE_MODE));
     }
     changes.push(Change::Gone(sentinel));
+    if !several && is_another_repository(request, place, path.path()) {
+        // A person means another bucket: its catalog begins empty, and the stamps of the old one would be waited for.
+        changes.push(Change::Gone(place.in_data(".pgbackrest_backup_state")));
+    }
     changes.extend(server_conf(request, place)?);
     Ok(Plan { changes, path: Some(path).filter(|path| !several || matches!(path, RepositoryPath::Replaced { .. })) })
+}
+
+/// Whether the watcher last worked with another repository than the settings name now: the ledger says so, which lies on
+/// the volume, as a container's configuration does not.
+fn is_another_repository(request: &Request, place: &Place, path: &str) -> bool {
+    let folder = request.common.state_dir.as_ref().map(|folder| folder.value.clone());
+    let folder = folder.unwrap_or_else(|| place.in_data(".pgbackrest_guard"));
+    let checked = Ledger::peek(&folder).ok().flatten().and_then(|state| state.checked?.repositories);
+    let setup = &request.setup;
+    let bucket = text(setup.bucket.as_ref()).unwrap_or_default();
+    let known = checked.and_then(|repositories| repositories.into_iter().next());
+    known.is_some_and(|known| known.bucket != bucket || known.path != path || known.endpoint != endpoint(setup))
+}
+
+fn endpoint(setup: &SetupSettings) -> String {
+    let region = text(setup.region.as_ref()).unwrap_or("us-east-1");
+    text(setup.endpoint.as_ref()).map_or_else(|| format!("s3.{region}.amazonaws.com"), str::to_owned)
 }
 
 /// pgBackRest's configuration; an operator's own is kept beside it.
@@ -104,10 +126,9 @@ fn backrest_conf(request: &Request, place: &Place, path: &str) -> Result<Vec<Cha
 fn conf_text(request: &Request, place: &Place, path: &str) -> Result<String, SetupError> {
     let setup = &request.setup;
     let region = text(setup.region.as_ref()).unwrap_or("us-east-1");
-    let endpoint = text(setup.endpoint.as_ref()).map_or_else(|| format!("s3.{region}.amazonaws.com"), str::to_owned);
     let repository = Repository {
         bucket: text(setup.bucket.as_ref()).unwrap_or_default(),
-        endpoint,
+        endpoint: endpoint(setup),
         region,
         keys: keys(request)?,
         path: if path.is_empty() { "/".to_owned() } else { path.to_owned() },

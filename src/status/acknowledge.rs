@@ -19,9 +19,11 @@ pub enum AcknowledgeError {
     /// There is no ledger.
     #[error("there is no ledger in {0}: no loss is recorded here")]
     NoLedger(PathBuf),
-    /// The ledger came with a copied or restored data directory.
-    #[error("the ledger in {0} is not this cluster's, {1} has changed: the next push begins a new one")]
-    Foreign(PathBuf, &'static str),
+    /// The ledger is another cluster's.
+    #[error(
+        "the ledger in {0} is another cluster's (system identifier): the next push sets it aside and begins a new one"
+    )]
+    Foreign(PathBuf),
     /// The ledger can't be read or written.
     #[error("nothing is acknowledged: {}", crate::log::chain(.0))]
     Ledger(LedgerError),
@@ -48,13 +50,9 @@ pub fn acknowledge(
     let state = Ledger::peek(&folder).map_err(AcknowledgeError::Ledger)?;
     let mut state = state.ok_or_else(|| AcknowledgeError::NoLedger(folder.clone()))?;
     let control = directory.control();
-    let identity = Identity {
-        system_id: control.map(|control| control.system_id),
-        control_inode: control.map(|control| control.inode),
-        repositories: None,
-    };
-    if let Some(difference) = state.identity.difference(&identity) {
-        return Err(AcknowledgeError::Foreign(folder, difference));
+    let identity = Identity { system_id: control.map(|control| control.system_id) };
+    if state.identity.is_another(identity) {
+        return Err(AcknowledgeError::Foreign(folder));
     }
     // Tried on a copy first: what is refused shall not be written.
     let size = state.segment_size();

@@ -67,7 +67,13 @@ fn repository(session: &Session, common: &CommonSettings) -> Answer {
 fn info(session: &Session, stanza: &str) -> Result<Stanza, String> {
     let started = Instant::now();
     let mut check = |_| (started.elapsed() >= LIMIT).then_some(TooLate);
-    let watch = Watch { check: &mut check, interval: INTERVAL, on_signal: TooLate, keep: 16 * run::KEPT_BYTES };
+    let watch = Watch {
+        check: &mut check,
+        interval: INTERVAL,
+        on_signal: TooLate,
+        keep: 16 * run::KEPT_BYTES,
+        grace: run::GRACE,
+    };
     let command = session.caller.command(["info", "--output=json"].map(OsStr::new));
     let ended = run::run(command, None, watch);
     match ended.ending {

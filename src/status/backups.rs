@@ -30,9 +30,9 @@ impl BackupState {
         self.0.get(key).copied().filter(|at| (1..=now).contains(at))
     }
 
-    /// Whether it names another cluster or repository than the one of this fingerprint.
-    pub(super) fn is_about_another(&self, fingerprint: i64) -> bool {
-        self.0.get("guard_identity").is_some_and(|known| *known != fingerprint)
+    /// Whether it names another cluster than the one of this system identifier.
+    pub(super) fn is_about_another(&self, system_id: u64) -> bool {
+        self.0.get("guard_system_id").is_some_and(|known| u64::try_from(*known) != Ok(system_id))
     }
 
     /// What it says of backups, or what the catalog was seen to hold where that is newer: the ends of the newest full

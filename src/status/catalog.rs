@@ -6,7 +6,7 @@ use super::gather::Found;
 use super::report::{self, BackupReport, Reach, moment};
 use super::windows::{self, Sources};
 use crate::catalog::{Check, Entry, Found as Finding, Known, Record};
-use crate::ledger::state::Identity;
+use crate::ledger::state::Place;
 
 /// What is known of the catalog.
 #[derive(Debug, Default)]
@@ -47,7 +47,8 @@ pub(super) fn look(found: &Found<'_>) -> Seen {
         config: found.request.config.as_ref(),
     };
     seen.backups = Some(known.backups.iter().map(|entry| (entry.clone(), sources.unusable(entry))).collect());
-    seen.reach = found.state.as_ref().map(|_| {
+    // Nor is one known whose ledger came from another node, until it was held against the archive.
+    seen.reach = found.state.as_ref().filter(|_| !found.came_from_elsewhere()).map(|_| {
         let archive = sources.archive();
         Reach { windows: archive.windows(), backups: archive.backups }
     });
@@ -70,14 +71,15 @@ fn newest(record: Option<&Record>, found: &Found<'_>) -> (Option<Check>, Option<
     (Some(check), told)
 }
 
-/// Whether a record is about this cluster and the ledger's repository.
+/// Whether a record is about this cluster, as this node has seen it, in the repositories that the ledger was held against:
+/// whoever asks may lack the environment that names them.
 fn is_ours(record: &Record, found: &Found<'_>) -> bool {
-    let here = Identity {
-        system_id: found.control.map(|control| control.system_id),
+    let checked = found.state.as_ref().and_then(|state| state.checked.as_ref());
+    let here = Place {
         control_inode: found.control.map(|control| control.inode),
-        repositories: found.state.as_ref().and_then(|state| state.identity.repositories.clone()),
+        repositories: checked.and_then(|place| place.repositories.clone()),
     };
-    record.identity.difference(&here).is_none()
+    record.is_about(found.identity(), &here)
 }
 
 impl Seen {

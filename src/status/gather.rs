@@ -8,7 +8,7 @@ use super::report::{Backups, Cluster, Extra, GapReport, Push, Report, moment};
 use super::server::{self, Asking, Heard};
 use crate::data_directory::{Control, DataDirectory};
 use crate::decide::status::{CatalogFacts, Facts, LedgerFacts, judge};
-use crate::ledger::state::{Identity, State};
+use crate::ledger::state::{Identity, Place, State};
 use crate::ledger::{Ledger, LedgerError};
 use crate::log;
 use crate::pgbackrest::config::Config;
@@ -60,6 +60,20 @@ pub(super) struct Found<'r> {
     pub(super) in_recovery: Option<bool>,
 }
 
+impl Found<'_> {
+    /// Whose data directory it is.
+    pub(super) fn identity(&self) -> Identity {
+        Identity { system_id: self.control.map(|control| control.system_id) }
+    }
+
+    /// Whether the ledger came from another node, and has not been held against the archive's listing on this one.
+    pub(super) fn came_from_elsewhere(&self) -> bool {
+        let here = Place { control_inode: self.control.map(|control| control.inode), repositories: None };
+        let checked = self.state.as_ref().and_then(|state| state.checked.as_ref());
+        checked.is_some_and(|checked| checked.is_another_node(&here))
+    }
+}
+
 /// Makes the report. Writes nothing and takes no lock.
 #[must_use]
 pub fn gather(request: &Request) -> Report {
@@ -106,6 +120,7 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
         server: found.heard.facts(),
         standby: found.in_recovery == Some(true),
         ledger,
+        unchecked: found.came_from_elsewhere(),
         gap_marker: is_unexplained(&found.directory, found.state.as_ref()),
         backlog: archiving.backlog_bytes,
         threshold: archiving.threshold_bytes.unwrap_or(u64::MAX),
@@ -174,17 +189,11 @@ fn own_ledger(
     }
 }
 
-/// What says that the ledger came with a copied data directory: the next push will begin another.
-///
-/// The repository is not compared: whoever asks may lack the environment that `archive_command` has.
+/// What says that the ledger is another cluster's: the next push will begin another.
 fn foreign(state: &State, control: Option<Control>) -> Option<String> {
-    let identity = Identity {
-        system_id: control.map(|control| control.system_id),
-        control_inode: control.map(|control| control.inode),
-        repositories: None,
-    };
-    let difference = state.identity.difference(&identity)?;
-    Some(format!("the ledger is not this cluster's, {difference} has changed; the next push begins a new one"))
+    let here = Identity { system_id: control.map(|control| control.system_id) };
+    let text = "the ledger is another cluster's (system identifier); the next push sets it aside and begins a new one";
+    state.identity.is_another(here).then(|| text.to_owned())
 }
 
 /// The open gaps, the newest 1,000 closed ones: the ledger keeps no more.
@@ -204,12 +213,12 @@ fn ledger_facts(state: &State) -> LedgerFacts {
     }
 }
 
-/// The stamps, unless they came with a copied data directory or are about another repository.
+/// The stamps, unless they are about another cluster.
 fn backup_state(found: &Found<'_>) -> BackupState {
     let text = fs::read(found.directory.path().join(".pgbackrest_backup_state")).unwrap_or_default();
     let state = BackupState::parse(&String::from_utf8_lossy(&text));
-    let known = found.state.as_ref().map(|state| state.identity.fingerprint());
-    if known.is_some_and(|known| state.is_about_another(known)) { BackupState::default() } else { state }
+    let system_id = found.control.map(|control| control.system_id);
+    if system_id.is_some_and(|system_id| state.is_about_another(system_id)) { BackupState::default() } else { state }
 }
 
 fn backup_runs(request: &Request) -> bool {

@@ -61,7 +61,9 @@ impl Heard {
         match self {
             Self::Down => ServerFacts::Down,
             Self::Silent(why) => ServerFacts::Silent(why.clone()),
-            Self::Answer(archiver) => ServerFacts::Answers { archives: archiver.archives },
+            Self::Answer(archiver) => {
+                ServerFacts::Answers { archives: archiver.archives, always: archiver.archives_always }
+            }
         }
     }
 }

@@ -173,7 +173,7 @@ impl From<SegmentName> for String {
 }
 
 /// A file that PostgreSQL's archiver can hand over, by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WalFile {
     /// A whole segment.
     Segment(SegmentName),

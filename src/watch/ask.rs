@@ -121,7 +121,13 @@ impl Watcher {
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
             (started.elapsed() >= limit).then_some(Stop::TimeLimit)
         };
-        let watch = Watch { check: &mut check, interval: INTERVAL, on_signal: Stop::Told, keep: LISTING_BYTES };
+        let watch = Watch {
+            check: &mut check,
+            interval: INTERVAL,
+            on_signal: Stop::Told,
+            keep: LISTING_BYTES,
+            grace: run::GRACE,
+        };
         let command = self.session.caller.command(arguments.iter().copied());
         let ended = run::run(command, Some(&self.signals), watch);
         self.told |= matches!(ended.ending, Ending::Stopped(Stop::Told));

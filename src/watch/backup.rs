@@ -159,7 +159,11 @@ fn expire(session: &Session, told: &AtomicBool) -> Option<String> {
 }
 
 fn run(command: Command, check: &mut dyn FnMut(u32) -> Option<Stop>) -> Ended<Stop> {
-    run::run(command, None, Watch { check, interval: INTERVAL, on_signal: Stop::Told, keep: run::KEPT_BYTES })
+    run::run(
+        command,
+        None,
+        Watch { check, interval: INTERVAL, on_signal: Stop::Told, keep: run::KEPT_BYTES, grace: run::GRACE },
+    )
 }
 
 fn printed(ended: &Ended<Stop>) -> String {

@@ -73,13 +73,11 @@ impl Watcher {
     /// Changes the record, if `change` says that it did.
     fn change_record(&mut self, change: impl FnOnce(&mut Record) -> bool) {
         let Some((folder, state)) = self.record_of() else { return };
-        let known = Record::read(&folder).ok().flatten();
-        let ours = known.filter(|record| record.identity.difference(&state.identity).is_none());
-        let mut record = ours.unwrap_or_default();
+        let known = Record::read(&folder).ok().flatten().unwrap_or_default();
+        let mut record = known.about(state.identity, &self.place());
         if !change(&mut record) {
             return;
         }
-        record.identity = state.identity;
         match record.write(&folder) {
             Ok(()) => drop(self.said.remove("record")),
             Err(error) => {

@@ -5,6 +5,7 @@
 
 use super::Watcher;
 use super::ask::{LISTING_BYTES, NoListing};
+use super::lookup::log_folder;
 use crate::classify::Class;
 use crate::decide::holes::{Listing, archived_up_to};
 use crate::ledger::gaps::{Cause, Loss};
@@ -145,9 +146,4 @@ struct Archive<'a> {
     id: &'a str,
     /// The newest segment, by `info`: a listing without it contradicts itself, and nothing is concluded from it.
     newest: Option<SegmentName>,
-}
-
-/// The folder of a segment in the archive: its name's first 16 digits.
-fn log_folder(segment: SegmentName) -> String {
-    segment.to_string().chars().take(16).collect()
 }

@@ -9,8 +9,8 @@ use crate::ledger::Ledger;
 use crate::ledger::state::State;
 use crate::postgres::Primary;
 
-/// The key of the cluster and the repository that the stamps are about.
-const FINGERPRINT: &str = "guard_identity";
+/// The key of the cluster that the stamps are about: PostgreSQL's system identifier.
+const SYSTEM_ID: &str = "guard_system_id";
 /// The key of when `last_full_failed_count` began to be counted.
 const STATS_RESET: &str = "guard_stats_reset";
 /// What is remembered of a cluster in a repository.
@@ -55,22 +55,20 @@ impl Watcher {
         }
     }
 
-    /// Stamps that were made for another cluster, data directory or repository count as unset.
+    /// Stamps that were made for another cluster count as unset. What another repository or a copied data directory means
+    /// for them the catalog will tell.
     fn forget_what_is_foreign(&mut self, file: &StateFile) {
-        let Some(state) = self.ledger_state() else { return };
-        let fingerprint = state.identity.fingerprint();
-        match file.number(FINGERPRINT) {
-            Some(known) if known == fingerprint => {}
+        let Some(system_id) = self.system_id.and_then(|system_id| i64::try_from(system_id).ok()) else { return };
+        match file.number(SYSTEM_ID) {
+            Some(known) if known == system_id => {}
             Some(_) => {
-                tracing::warn!(
-                    ".pgbackrest_backup_state is about another cluster or repository: its stamps count as unset"
-                );
+                tracing::warn!(".pgbackrest_backup_state is about another cluster: its stamps count as unset");
                 self.note(&KEYS.map(|key| (key, None)));
                 (self.walked, self.memory) = (None, Memory::default());
                 self.unwritten.clear();
-                self.note(&[(FINGERPRINT, Some(fingerprint))]);
+                self.note(&[(SYSTEM_ID, Some(system_id))]);
             }
-            None => self.note(&[(FINGERPRINT, Some(fingerprint))]),
+            None => self.note(&[(SYSTEM_ID, Some(system_id))]),
         }
     }
 

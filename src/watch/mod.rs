@@ -8,6 +8,7 @@ mod ask;
 mod backup;
 mod catalog;
 mod holes;
+mod lookup;
 mod marker;
 mod memory;
 mod metrics;
@@ -21,6 +22,7 @@ use crate::data_directory::DataDirectory;
 use crate::decide::watch::{Failures, Memory, Schedule};
 use crate::decide::wedge::Wedge;
 use crate::exit::Exit;
+use crate::ledger::state::Place;
 use crate::ledger::{Ledger, LedgerError};
 use crate::pgbackrest::identity;
 use crate::pgbackrest::run::Signals;
@@ -168,10 +170,16 @@ impl Watcher {
     fn open_files(&mut self) -> Result<(), LedgerError> {
         let request = &self.request;
         let session = Session::open(&request.common, &request.environment, request.data_directory.path());
-        let repositories = session.config.as_ref().map(identity::repositories);
-        self.ledger = Some(push::open_ledger(&request.common, &request.data_directory, repositories)?);
+        self.ledger = Some(push::open_ledger(&request.common, &request.data_directory)?);
         self.session = Arc::new(session);
         Ok(())
+    }
+
+    /// The node and the repositories that this poll works with.
+    fn place(&self) -> Place {
+        let control = self.request.data_directory.control();
+        let repositories = self.session.config.as_ref().map(identity::repositories);
+        Place { control_inode: control.map(|control| control.inode), repositories }
     }
 
     fn schedule(&self) -> Schedule {

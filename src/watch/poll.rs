@@ -63,6 +63,11 @@ impl Watcher {
 
     fn act(&mut self, primary: &Primary) {
         self.sweep();
+        if primary.archives_always {
+            let line = "no backup is taken: archive_mode is always, and pgBackRest refuses to back such a server up (67); \
+                        set archive_mode=on";
+            self.warn("archive_mode", line.to_owned());
+        }
         // What push has healed by itself costs no backup.
         self.clear_marker();
         let state = self.ledger_state().unwrap_or_default();
@@ -98,10 +103,12 @@ impl Watcher {
         Observation {
             now,
             gap: self.gap_needs_a_backup(state),
+            unchecked: self.is_unchecked(state, primary),
             repairable: !candidates.is_empty(),
             healable: candidates.iter().any(Candidate::is_in_a_gap),
             last_failure_at: failures.filter(past).max(),
             backup_runs: self.backup.is_some(),
+            backup_refused: primary.archives_always,
             unproven: self.failures.are_newer_than(self.proven) && primary.caught_up,
         }
     }
@@ -122,6 +129,7 @@ impl Watcher {
 
     fn ask_catalog(&mut self, primary: &Primary) {
         let has_full = self.memory.last_full_at.is_some();
+        self.memory.check_tried_at = Some(self.now());
         let (catalog, stanza) = self.catalog(primary.system_id);
         let now = self.now();
         if self.told {
@@ -189,7 +197,7 @@ impl Watcher {
         let now = self.now();
         let wait = i64::try_from(backoff(&self.memory, &self.schedule())).unwrap_or(i64::MAX);
         let failed = self.memory.backup_failed_at.is_some_and(|at| at <= now && now - at < wait);
-        if self.backup.is_none() && !failed && !self.told {
+        if self.backup.is_none() && !failed && !self.told && !primary.archives_always {
             self.start_backup(Kind::Full, Reason::NoFull, primary);
         }
     }
@@ -265,11 +273,12 @@ impl Watcher {
         if let Err(error) = self.server.anchor(&mut || is_told(signals, told)) {
             tracing::warn!("no anchor for recovery_target_time: {}; nothing needs to be done", log::chain(&error));
         }
+        self.note_repositories();
         self.note_new_backup();
     }
 
     fn repair_now(&mut self, candidates: Vec<Candidate>, primary: &Primary) {
-        let well = self.repair(candidates, primary.system_id);
+        let well = self.repair(candidates, primary);
         self.memory.repair_failed_at = if well { None } else { Some(self.now()) };
     }
 

@@ -30,7 +30,11 @@ impl Watcher {
 
     /// Walks the listing, and seals what a backup in the catalog began after.
     pub(super) fn walk(&mut self, stanza: &Stanza, primary: &Primary) {
+        let looked_up = self.look_up(stanza, primary);
         let walk = self.look_for_holes(stanza, primary);
+        if looked_up && walk == Walk::Whole {
+            self.note_checked();
+        }
         if self.failures.are_newer_than(self.proven) && primary.caught_up && !self.told {
             match walk {
                 Walk::Whole => {
@@ -57,6 +61,7 @@ impl Watcher {
                 self.warn("backup", "no backup is begun: no repository can be read".to_owned());
                 return true;
             }
+            self.look_up(&stanza, primary);
             self.seal_by_catalog(&stanza, primary);
         }
         self.clear_marker();

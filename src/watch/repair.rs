@@ -10,6 +10,7 @@ use crate::checkpoint;
 use crate::durable;
 use crate::ledger::DEFERRED;
 use crate::ledger::state::State;
+use crate::postgres::Primary;
 use crate::wal::{LongPageHeader, SegmentName, SegmentSize, WalFile};
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -63,6 +64,7 @@ impl Watcher {
     pub(super) fn repairable(&self, state: &State) -> Vec<Candidate> {
         let state_dir = self.request.common.state_dir.as_ref().map(|folder| folder.value.join(DEFERRED));
         let mut candidates: Vec<Candidate> = saved(state_dir.as_deref());
+        candidates.retain(|candidate| !state.foreign_deferred.contains(&candidate.file.to_string()));
         candidates.extend(saved(self.request.watch.overflow.as_deref()));
         let pg_wal = self.request.data_directory.pg_wal();
         for file in self.lost_and_there(state, &pg_wal) {
@@ -76,30 +78,16 @@ impl Watcher {
     }
 
     /// Pushes as many as one poll has time for. False when one failed.
-    pub(super) fn repair(&mut self, candidates: Vec<Candidate>, system_id: u64) -> bool {
+    pub(super) fn repair(&mut self, candidates: Vec<Candidate>, primary: &Primary) -> bool {
         let started = Instant::now();
-        let archives = match self.info() {
-            Ok(stanza) => {
-                let of_repo = |key: u32| Some((key, stanza.archive_id(system_id, key)?.to_owned()));
-                let configured = self.session.config.as_ref().map(crate::pgbackrest::config::Config::repositories);
-                let keys = configured.unwrap_or_default();
-                let archives: Vec<_> = keys.iter().filter_map(|key| of_repo(*key)).collect();
-                if archives.len() < keys.len() {
-                    let why = "not every repository can be asked for this cluster's archive";
-                    self.warn("repair", format!("nothing can be healed now: {why}"));
-                    return false;
-                }
-                archives
-            }
-            Err(why) => {
-                self.warn("repair", format!("nothing can be healed now: {why}"));
-                return false;
-            }
-        };
+        let Some(archives) = self.look_before_repair(primary) else { return false };
         let (mut well, mut healed) = (true, Vec::new());
         for candidate in candidates {
             if self.is_told() || started.elapsed() > LIMIT {
                 break;
+            }
+            if !self.is_still_wanted(&candidate) {
+                continue;
             }
             match self.heal(&candidate, &archives) {
                 Ok(()) if candidate.is_in_a_gap() => healed.push(candidate.file),
@@ -115,6 +103,37 @@ impl Watcher {
         }
         say_healed(&healed);
         well
+    }
+
+    /// What the archive has already needs no push. Where this cluster's WAL lies in each repository; `None` where one can't
+    /// say.
+    fn look_before_repair(&mut self, primary: &Primary) -> Option<Vec<(u32, String)>> {
+        let stanza = match self.info() {
+            Ok(stanza) => stanza,
+            Err(why) => {
+                self.warn("repair", format!("nothing can be healed now: {why}"));
+                return None;
+            }
+        };
+        let archives = self.archives(&stanza, primary.system_id);
+        if archives.is_none() {
+            let why = "not every repository can be asked for this cluster's archive";
+            self.warn("repair", format!("nothing can be healed now: {why}"));
+        } else {
+            self.look_up(&stanza, primary);
+        }
+        archives
+    }
+
+    /// Whether a file is still kept or lost after the archive was looked through.
+    fn is_still_wanted(&self, candidate: &Candidate) -> bool {
+        let lost = |state: State| {
+            let place = candidate.file.losable();
+            place.is_some_and(|(segment, partial)| {
+                state.gaps.open_gap_of(segment, partial, state.segment_size()).is_some()
+            })
+        };
+        candidate.place == Place::Saved || self.ledger_state().is_some_and(lost)
     }
 
     /// Says why a file could not be pushed again. Whether it makes sense to go on with the others now.

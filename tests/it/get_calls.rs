@@ -7,7 +7,7 @@ use std::time::Duration;
 
 #[test]
 fn wrong_arguments_never_look_like_the_end_of_the_archive() {
-    let wrong: [&[&str]; 9] = [
+    let wrong: [&[&str]; 12] = [
         &[],
         &[SEGMENT],
         &["RECOVERYXLOG", "pg_wal/RECOVERYXLOG"],
@@ -17,12 +17,14 @@ fn wrong_arguments_never_look_like_the_end_of_the_archive() {
         &["--timeout", "0", SEGMENT, "pg_wal/RECOVERYXLOG"],
         &["--pgdata", "/nowhere", SEGMENT, "pg_wal/RECOVERYXLOG"],
         &["--nonsense", SEGMENT, "pg_wal/RECOVERYXLOG"],
+        &["--repo", "0", SEGMENT, "pg_wal/RECOVERYXLOG"],
+        &["--repo", "two", SEGMENT, "pg_wal/RECOVERYXLOG"],
+        &["--repo", "257", SEGMENT, "pg_wal/RECOVERYXLOG"],
     ];
     for mode in Mode::ALL {
         for words in wrong {
-            let expected = if mode.is_standby() { 2 } else { 254 };
             let case = Get::new(&format!("{words:?}"), mode);
-            case.status_of(words, expected)
+            case.status_of(words, mode.usage())
                 .calls(0)
                 .left(false)
                 .only_own_lines()
@@ -34,8 +36,7 @@ fn wrong_arguments_never_look_like_the_end_of_the_archive() {
         let case = Get::new("PGDATA names another cluster", mode);
         let root = case.root();
         make_data_directory(&root.join("other"), other);
-        let expected = if mode == Mode::Standby { 2 } else { 254 };
-        case.env("PGDATA", root.join("other")).status_of(&[SEGMENT], expected);
+        case.env("PGDATA", root.join("other")).status_of(&[SEGMENT], mode.usage());
     }
 }
 
@@ -55,6 +56,7 @@ fn bad_settings_are_told_and_replaced() {
         ("WAL_GUARD_FAST_PATH", "perhaps"),
         ("WAL_GUARD_LOG", "loud"),
         ("PGBACKREST_STANZA", "../x"),
+        ("PGBACKREST_REPO", "2nd"),
     ];
     for (name, value) in bad {
         let done = Get::new(name, Mode::OneShot).env(name, value).status(0).left(true).only_own_lines();
@@ -82,7 +84,7 @@ fn pgbackrest_is_called_in_one_way() {
     let called = done.called();
     let beside = format!("{}.pgbackrest-guard.", done.case.target().display());
     let head = format!(
-        "--stanza=main --log-level-console=off --log-level-stderr=warn --archive-missing-retry archive-get {SEGMENT} {beside}"
+        "--stanza=main --log-level-console=off --log-level-stderr=info --archive-missing-retry archive-get {SEGMENT} {beside}"
     );
     done.check(called.starts_with(&head), &format!("{head}, not {called}"));
     let environment = fs::read_to_string(done.case.root().join("environment")).unwrap();
@@ -145,7 +147,7 @@ fn signals_end_it_while_pgbackrest_runs_and_while_it_waits() {
     }
     for signal in ["TERM", "INT", "QUIT"] {
         let case = Get::new(&format!("{signal} while it waits"), Mode::OneShot).env("WAL_GET_RETRY_SECONDS", "600");
-        let running = case.does("[ $call -lt 4 ] || exit 1; exit 103").start(&[SEGMENT, "pg_wal/RECOVERYXLOG"]);
+        let running = case.does("[ $call -lt 4 ] || absent; exit 103").start(&[SEGMENT, "pg_wal/RECOVERYXLOG"]);
         running.wait_for("stderr", "could not be asked for");
         running.signal(signal);
         let done = running.end().left(false).has("told to end");
@@ -229,7 +231,7 @@ fn what_is_not_surely_right_in_the_spool_is_left_to_pgbackrest() {
 
 #[test]
 fn lines_can_be_json() {
-    let case = Get::new("json", Mode::OneShot).env("WAL_GUARD_LOG_FORMAT", "json").does("exit 1");
+    let case = Get::new("json", Mode::OneShot).env("WAL_GUARD_LOG_FORMAT", "json").does("absent");
     case.status(1).has("\"program\":\"pgbackrest-guard-get\"").has("is in no repository");
 }
 
@@ -237,10 +239,28 @@ fn lines_can_be_json() {
 fn nothing_clean_follows_from_what_is_cut_off_or_speaks_of_one_repository() {
     let cut = Get::new("a warning behind 300 kB", Mode::OneShot).flag("--retry=0");
     let script =
-        "head -c 300000 /dev/zero | tr '\\0' x >&2; echo >&2; echo 'WARN: repo1: [ProtocolError] x' >&2; exit 1";
+        "head -c 300000 /dev/zero | tr '\\0' x >&2; echo >&2; echo 'WARN: repo1: [ProtocolError] x' >&2; absent";
     cut.does(script).status(254).left(false);
-    let case = Get::new("PGBACKREST_REPO", Mode::OneShot).env("PGBACKREST_REPO", "1");
-    case.does("test -z \"$PGBACKREST_REPO\" || exit 49; exit 1").status(1);
+}
+
+#[test]
+fn one_repository_is_asked_where_a_person_says_so() {
+    let asked = |case: Get, expected: &str| {
+        let done = case.does("test -z \"$PGBACKREST_REPO\" || exit 49; absent").status(1);
+        done.check(done.called().contains(expected), expected);
+    };
+    let two = |name| Get::new(name, Mode::OneShot).conf("repo2-type=s3");
+    asked(two("--repo").flag("--repo=2"), " --repo=2 --archive-missing-retry archive-get ");
+    asked(two("PGBACKREST_REPO").env("PGBACKREST_REPO", "2"), " --repo=2 --archive-missing-retry archive-get ");
+    asked(two("the flag wins").env("PGBACKREST_REPO", "2").flag("--repo=1"), " --repo=1 --archive-missing-retry ");
+    let all = two("all").does("absent").status(1);
+    all.check(!all.called().contains("--repo"), "no --repo");
+    let failing = "echo 'WARN: repo1: [ProtocolError] HTTP request failed with 403 (Forbidden)' >&2; absent";
+    let hint = "--repo 2 or PGBACKREST_REPO=2 asks repository 2 alone";
+    two("repository 1 fails").does(failing).status(254).has(", repository 1: ").has(hint);
+    let unknown = two("there is no such repository").flag("--repo=9");
+    let script = "echo \"ERROR: [032]: key '9' is not valid for 'repo' option\" >&2; exit 32";
+    unknown.does(script).status(254).has("class config").has("key '9' is not valid").lacks("asks repository");
 }
 
 #[test]
@@ -248,4 +268,15 @@ fn a_wrong_argument_does_not_stop_a_standby_that_is_elsewhere() {
     let case = Get::new("the target tells", Mode::Standby).directory("/");
     let target = case.data().join("pg_wal/RECOVERYXLOG");
     case.status_of(&["no-wal-file", &target.to_string_lossy()], 2).calls(0);
+}
+
+#[test]
+fn what_the_async_process_calls_absent_is_asked_again_where_there_are_several_repositories() {
+    let script = "case \"$*\" in *--no-archive-async*)
+        echo 'WARN: repo1: [PathOpenError] unable to list file info for path' >&2; absent;; esac
+        echo \"INFO: unable to find $file in the archive asynchronously\" >&2; exit 1";
+    let case = |name| Get::new(name, Mode::OneShot).conf("archive-async=y").does(script);
+    case("two repositories").conf("repo2-path=/r").status(254).calls(2).has("PathOpenError");
+    case("one repository").status(1).calls(1);
+    case("one of two").conf("repo2-path=/r").flag("--repo=2").status(1).calls(1);
 }

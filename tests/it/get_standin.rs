@@ -37,6 +37,11 @@ impl Mode {
     pub(crate) fn is_standby(self) -> bool {
         matches!(self, Self::Standby | Self::Both)
     }
+
+    /// How a wrong argument ends: what means "stop" to a recovery would stop others for no reason.
+    pub(crate) fn usage(self) -> i32 {
+        if self == Self::OneShot { 254 } else { 2 }
+    }
 }
 
 /// One run of get, to be.

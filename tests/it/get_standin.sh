@@ -10,4 +10,9 @@ done
 echo "$*" >>"$root/calls"
 env >"$root/environment"
 call=$(($(wc -l <"$root/calls")))
+# What pgBackRest says, at level info, of a file that no repository has.
+absent() {
+    echo "INFO: unable to find $file in the archive" >&2
+    exit 1
+}
 . "$root/answer.sh"

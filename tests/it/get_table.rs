@@ -21,19 +21,40 @@ fn endings() -> Vec<Ending> {
         ("one byte short", "head -c 1048575 /dev/zero >\"$target\"".to_owned(), 254, 42),
         ("one byte long", "head -c 1048577 /dev/zero >\"$target\"".to_owned(), 254, 42),
         ("another cluster's segment size", "head -c 2097152 /dev/zero >\"$target\"".to_owned(), 254, 42),
-        ("a clean not found", "exit 1".to_owned(), 1, 1),
-        ("not found and a file", with(SEGMENT_FILE, "exit 1"), 1, 1),
-        ("not found and a failed repository", with(WARN, "exit 1"), 254, 103),
-        ("not found and a failed repository on stdout", with(WARN_ON_STDOUT, "exit 1"), 254, 103),
+        ("a clean not found", "absent".to_owned(), 1, 1),
+        ("not found and a file", with(SEGMENT_FILE, "absent"), 1, 1),
+        (
+            "not found, said as the async process says it",
+            "echo \"INFO: unable to find $file in the archive asynchronously\" >&2; exit 1".to_owned(),
+            1,
+            1,
+        ),
+        (
+            "not found, said on stdout",
+            "echo \"2026-11-22 10:58:13.119 P00   INFO: unable to find $file in the archive\"; exit 1".to_owned(),
+            1,
+            1,
+        ),
+        ("1 without a word, as of a wrapper", "exit 1".to_owned(), 254, 125),
+        ("1 and a shell's words", "echo 'sudo: a password is required' >&2; exit 1".to_owned(), 254, 125),
+        (
+            "another file was not found",
+            "echo 'INFO: unable to find 000000010000000000000009 in the archive' >&2; exit 1".to_owned(),
+            254,
+            125,
+        ),
+        ("the words are no message", "echo \"unable to find $file in the archive\" >&2; exit 1".to_owned(), 254, 125),
+        ("not found and a failed repository", with(WARN, "absent"), 254, 103),
+        ("not found and a failed repository on stdout", with(WARN_ON_STDOUT, "absent"), 254, 103),
         (
             "not found and a failed repository without a newline",
-            "printf 'x'; printf 'WARN: repo1: [X] y' >&2; exit 1".to_owned(),
+            "printf 'x'; printf 'WARN: repo1: [X] y\n' >&2; absent".to_owned(),
             254,
             103,
         ),
         (
             "not found and a harmless warning",
-            "echo 'WARN: configuration file contains invalid option repo1-x' >&2; exit 1".to_owned(),
+            "echo 'WARN: configuration file contains invalid option repo1-x' >&2; absent".to_owned(),
             1,
             1,
         ),
@@ -65,6 +86,9 @@ fn every_ending_in_every_mode() {
                 // A standby that lives on the archive asks every few seconds.
                 1 if mode.is_standby() => drop(done.lacks("is in no repository")),
                 1 => drop(done.has("is in no repository: to PostgreSQL the archive ends before it")),
+                254 if mode == Mode::Neither => {
+                    drop(done.has("exit 254 ends whoever asked").has("run pg_rewind again").lacks("nothing is lost"));
+                }
                 254 => drop(done.has("exit 254 stops the server").has("start the server again: nothing is lost")),
                 code => drop(done.has(&format!("exit {code}, the standby goes on and will ask again"))),
             }
@@ -99,19 +123,31 @@ fn files_that_are_no_segments() {
     let files = ["00000002.history", "000000010000000000000005.00000028.backup", "000000010000000000000005.partial"];
     for mode in Mode::ALL {
         for file in files {
+            // A server without a signal file writes a new timeline's history, and must not be stopped then.
+            let new_timeline = mode == Mode::Neither && file.ends_with(".history");
             let get = |script: &str, expected: i32| {
                 let words = [file, "pg_wal/RECOVERYXLOG"];
-                let done = Get::new(&format!("{file}: {script}"), mode).does(script).status_of(&words, expected);
+                let case = Get::new(&format!("{file}: {script}"), mode).does(script);
+                // Kept in `pg_wal`, so that it is asked for once.
+                let kept = case.data().join("pg_wal").join(file);
+                if new_timeline {
+                    std::fs::write(&kept, "1\t0/3000000\tx\n").unwrap();
+                }
+                let done = case.status_of(&words, expected);
+                if new_timeline {
+                    std::fs::remove_file(kept).unwrap();
+                }
                 done.left(expected == 0)
             };
-            let failed = |code| if mode.is_standby() { code } else { 254 };
+            let failed = |code| if mode.is_standby() || new_timeline { code } else { 254 };
             get("echo 'some text' >\"$target\"", 0);
-            let absent = get("exit 1", 1).lacks("the archive ends");
+            let absent = get("absent", 1).lacks("the archive ends");
             if !mode.is_standby() {
                 absent.has(&format!("{PREFIX}{file} is in no repository"));
             }
             get(":>\"$target\"", failed(42));
-            get(&format!("{WARN}; exit 1"), failed(103));
+            get(&format!("{WARN}; absent"), failed(103));
+            get("exit 1", failed(125));
             get("exit 49", failed(49));
         }
     }
@@ -124,7 +160,7 @@ fn a_recovery_asks_again_until_there_is_an_answer() {
     let done = patient("it answers", &format!("{answers}\n{SEGMENT_FILE}")).status(0).left(true).calls(2);
     let done = done.has(&format!("{PREFIX}{SEGMENT} could not be asked for: class unknown")).only_own_lines();
     done.has("then the server is stopped").has("is restored: the repository answers again after ");
-    let absent = patient("it is not there", &format!("{answers}\nexit 1")).status(1).left(false).calls(2);
+    let absent = patient("it is not there", &format!("{answers}\nabsent")).status(1).left(false).calls(2);
     absent.has("is in no repository: to PostgreSQL the archive ends before it");
     let promoted = "[ $call = 2 ] && exit 104; touch standby.signal; exit 103";
     patient("it becomes a standby", promoted).status(104).calls(2);

@@ -118,7 +118,7 @@ fn live_watch_takes_over_after_a_promotion_without_a_full() {
     // The old timeline's last segment is archived as far as it goes: that is no hole.
     standby.wait_until("the partial segment is archived", WAIT, || standby.last_archived_wal().ends_with(".partial"));
     let said = scene.watch_once_at(&standby, &[own]);
-    assert!(said.contains("it is adopted") && !said.contains("running pgbackrest backup"), "{said}");
+    assert!(said.contains("catalog verified") && !said.contains("running pgbackrest backup"), "{said}");
     assert!(said.contains("2 WAL segments are missing in repository 1"), "up to the switch, and no more: {said}");
     let said = scene.watch_once_at(&standby, &[own]);
     assert!(said.contains("2 files are healed"), "{said}");

@@ -20,7 +20,13 @@ fn gone(name: &str) -> Case {
 fn make_gone_older(case: &Case, seconds: i64) {
     let folder = case.data().join(".pgbackrest_guard");
     let state = pgbackrest_guard::ledger::Ledger::peek(&folder).unwrap().unwrap();
-    let (ledger, ..) = pgbackrest_guard::ledger::Ledger::open(&folder, state.identity, 0).unwrap();
+    let (ledger, ..) = pgbackrest_guard::ledger::Ledger::open(
+        &folder,
+        state.identity,
+        pgbackrest_guard::ledger::state::Place::default(),
+        0,
+    )
+    .unwrap();
     ledger.update(|state| *state.push.gone_since.as_mut().unwrap() -= seconds).unwrap();
 }
 

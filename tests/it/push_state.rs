@@ -94,8 +94,32 @@ fn pushes_at_the_same_time_lose_no_record() {
     });
 }
 
+/// Makes the data directory another cluster's.
+fn becomes_cluster(case: Case, system_id: u64) -> Case {
+    let path = case.data().join("global/pg_control");
+    OpenOptions::new().write(true).open(path).unwrap().write_all_at(&system_id.to_ne_bytes(), 0).unwrap();
+    case
+}
+
+fn ledgers_aside(outcome: &Outcome) -> usize {
+    let names = fs::read_dir(state_folder(outcome)).unwrap().flatten();
+    names.filter(|entry| entry.file_name().to_string_lossy().starts_with("ledger.aside-")).count()
+}
+
 #[test]
-fn another_cluster_or_repository_begins_afresh() {
+fn another_cluster_begins_afresh_and_the_first_takes_its_ledger_back() {
+    let lost = losing("the system identifier").status(0);
+    let outcome = becomes_cluster(lost.again(), 9).works().status(0).lines_with("another cluster's", 1);
+    let outcome = outcome.ledger("nothing", |state| state.push.failed_count == 0);
+    outcome.check(ledgers_aside(&outcome) == 1, "the old ledger kept");
+    let outcome = outcome.again().status(0).stderr_is("");
+    let back = becomes_cluster(outcome.again().pushes("000000010000000000000006"), 7).status(0);
+    let back = back.lines_with("this cluster's own ledger is in use again", 1);
+    back.ledger("what was lost", |state| state.gaps.open().count() == 1);
+}
+
+#[test]
+fn a_configuration_that_changes_or_a_data_directory_that_moves_forgets_nothing() {
     type Change = fn(Case) -> Case;
     let changes: &[(&str, Change)] = &[
         ("the bucket", |case| case.conf("repo1-s3-bucket=other")),
@@ -103,52 +127,30 @@ fn another_cluster_or_repository_begins_afresh() {
         ("the path", |case| case.conf("repo1-path=/other")),
         ("the path by setup", |case| case.write(".pgbackrest_repo_path", "/other\n")),
         ("the type", |case| case.conf("repo1-type=gcs")),
-        ("the system identifier", |case| {
-            let path = case.data().join("global/pg_control");
-            OpenOptions::new().write(true).open(path).unwrap().write_all_at(&9_u64.to_ne_bytes(), 0).unwrap();
-            case
-        }),
+        ("the key", |case| case.conf("repo1-s3-key=OTHERKEY")),
+        ("a second repository", |case| case.conf("repo2-path=/other")),
         ("the inode of pg_control", |case| {
             let folder = case.data().join("global");
             fs::copy(folder.join("pg_control"), folder.join("copy")).unwrap();
             fs::rename(folder.join("copy"), folder.join("pg_control")).unwrap();
             case
         }),
+        ("an empty configuration", |case| case.env("PGBACKREST_CONFIG", "/dev/null")),
+        ("no configuration", |case| case.env("PGBACKREST_CONFIG", "/nowhere/pgbackrest.conf")),
+        ("no pg_control", |case| case.with(|root| fs::remove_file(root.join("data/global/pg_control")).unwrap())),
     ];
     for (name, change) in changes {
-        let case = change(losing(name).status(0).again()).works();
-        let outcome =
-            case.status(0).lines_with("begins afresh", 1).ledger("nothing", |state| state.push.failed_count == 0);
-        let names = fs::read_dir(state_folder(&outcome)).unwrap().flatten();
-        let aside = names.filter(|entry| entry.file_name().to_string_lossy().starts_with("ledger.aside-")).count();
-        outcome.check(aside == 1, "the old ledger kept");
-        outcome.again().status(0).stderr_is("");
+        let deferred = losing(name).pushes("00000002.history").status(0).deferred(&["00000002.history"]);
+        let lost = deferred.again().pushes("000000010000000000000005").status(0);
+        let outcome = change(lost.again().pushes("000000010000000000000006").works()).status(0);
+        let outcome = outcome.deferred(&["00000002.history"]).stderr_lacks("ledger");
+        outcome.check(ledgers_aside(&outcome) == 0, "no ledger aside");
+        let before = fs::read(state_folder(&outcome).join("ledger")).unwrap();
+        let outcome = outcome.again().pushes("000000010000000000000007").status(0);
+        let outcome = outcome.ledger("what was lost", |state| state.gaps.open().count() == 1);
+        let after = fs::read(state_folder(&outcome).join("ledger")).unwrap();
+        outcome.check(before == after, "nothing written");
     }
-    // What is lost to the first repository stays lost to it when there is a second one.
-    let harmless = [
-        ("the key", "repo1-s3-key=OTHERKEY"),
-        ("the region", "repo1-s3-region=x"),
-        ("a second repository", "repo2-path=/other"),
-    ];
-    for (name, line) in harmless {
-        losing(name)
-            .status(0)
-            .again()
-            .conf(line)
-            .status(0)
-            .stderr_lacks("afresh")
-            .lost("unavailable", "drop-threshold");
-    }
-    let unreadable = losing("no pg_control").status(0).again().with(|root| {
-        fs::remove_file(root.join("data/global/pg_control")).unwrap();
-    });
-    unreadable.status(0).stderr_lacks("afresh").lost("unavailable", "drop-threshold");
-}
-
-#[test]
-fn deferred_files_go_aside_with_their_ledger() {
-    let case = losing("deferred").pushes("00000002.history").status(0).deferred(&["00000002.history"]).again();
-    case.works().conf("repo1-s3-bucket=other").status(0).deferred(&[]).stderr_has("afresh");
 }
 
 #[test]

@@ -202,7 +202,9 @@ fn info_is_asked_at_most_once_a_minute() {
     let outcome = outcome.again().status(103).called("info", 1).calls(2);
     let folder = outcome.case.data().join(".pgbackrest_guard");
     let identity = outcome.state().identity;
-    let (ledger, ..) = pgbackrest_guard::ledger::Ledger::open(&folder, identity, 0).unwrap();
+    let (ledger, ..) =
+        pgbackrest_guard::ledger::Ledger::open(&folder, identity, pgbackrest_guard::ledger::state::Place::default(), 0)
+            .unwrap();
     ledger.update(|state| state.probe.as_mut().unwrap().at -= 61).unwrap();
     outcome.again().status(103).called("info", 2).calls(3);
     let bucket = missing("the answer is remembered").info(sample("info.deleted-bucket").1).status(0);

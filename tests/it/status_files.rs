@@ -34,15 +34,38 @@ fn a_loss_is_listed_and_nothing_is_written() {
     outcome.check(fs::read_dir(outcome.case.data()).unwrap().count() == before, "nothing written");
 }
 
-#[test]
-fn a_ledger_that_was_copied_along_says_nothing_of_this_cluster() {
-    let outcome = lost("copied");
+/// What a push writes when its data directory is copied: the same ledger beside another `pg_control`.
+fn copied(name: &str) -> crate::outcome::Outcome {
+    let outcome = lost(name);
     let control = outcome.case.data().join("global/pg_control");
     fs::copy(&control, control.with_extension("new")).unwrap();
     fs::rename(control.with_extension("new"), &control).unwrap();
+    outcome
+}
+
+#[test]
+fn a_ledger_that_was_copied_along_is_shown_and_proves_nothing_until_it_was_looked_up() {
+    let outcome = copied("copied to a primary");
+    let said = report(&outcome, &[]);
+    outcome.check(said["gaps"].as_array().is_some_and(|gaps| gaps.len() == 1), "the gap is shown");
+    outcome.check(said["reasons"].to_string().contains("has not held it against"), &said.to_string());
+    let standby = copied("copied to a standby");
+    // DB_IN_ARCHIVE_RECOVERY
+    let control = fs::OpenOptions::new().write(true).open(standby.case.data().join("global/pg_control")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&control, &5_u32.to_ne_bytes(), 16).unwrap();
+    let said = report(&standby, &[("WAL_DROP_THRESHOLD_MB", "5000")]);
+    standby.check(said["verdict"] == "ok", &said.to_string());
+    standby.check(said["reasons"].to_string().contains("the ledger came from another node"), &said.to_string());
+}
+
+#[test]
+fn a_ledger_of_another_cluster_says_nothing_of_this_one() {
+    let outcome = lost("another cluster's");
+    let control = fs::OpenOptions::new().write(true).open(outcome.case.data().join("global/pg_control")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&control, &9_u64.to_ne_bytes(), 0).unwrap();
     let report = report(&outcome, &[]);
     outcome.check(report["gaps"].is_null() && report["push"]["dropped_count"].is_null(), "unknown");
-    outcome.check(report["reasons"].to_string().contains("not this cluster's"), &report.to_string());
+    outcome.check(report["reasons"].to_string().contains("is another cluster's"), &report.to_string());
 }
 
 #[test]

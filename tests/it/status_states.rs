@@ -3,7 +3,7 @@
 use crate::outcome::Outcome;
 use crate::standin::{Case, MIB, SEGMENT};
 use pgbackrest_guard::catalog::{Check, Entry, Found, Known, Record, SeenCommit};
-use pgbackrest_guard::ledger::state::Identity;
+use pgbackrest_guard::ledger::state::{Identity, Place, RepositoryIdentity};
 use pgbackrest_guard::ledger::{FILE_NAME, Ledger};
 use pgbackrest_guard::wal::Lsn;
 use pgbackrest_guard_lab::Lab;
@@ -32,7 +32,21 @@ fn noted(name: &str, change: impl FnOnce(&mut Record)) -> Outcome {
 
 fn write_record(outcome: &Outcome, change: impl FnOnce(&mut Record)) {
     let folder = outcome.case.data().join(".pgbackrest_guard");
+    let repository = RepositoryIdentity {
+        key: 1,
+        kind: "s3".to_owned(),
+        endpoint: "e".to_owned(),
+        bucket: "b".to_owned(),
+        path: "/r".to_owned(),
+    };
+    // As the watcher leaves it that has looked through the archive.
     let identity = Ledger::peek(&folder).unwrap().unwrap().identity;
+    let (ledger, ..) = Ledger::open(&folder, identity, Place::default(), 0).unwrap();
+    let state = ledger.update(|state| {
+        let made_at = state.checked.take().unwrap_or_default();
+        state.checked = Some(Place { repositories: Some(vec![repository]), ..made_at });
+    });
+    let place = state.unwrap().checked;
     let full = Entry {
         label: "20261122-100000F".to_owned(),
         kind: "full".to_owned(),
@@ -47,6 +61,7 @@ fn write_record(outcome: &Outcome, change: impl FnOnce(&mut Record)) {
     };
     let mut record = Record {
         identity,
+        place,
         check: Some(Check { found: Found::Present, at: 1_200, detail: None, inconclusive_since: None }),
         known: Some(Known { at: 1_200, backups: vec![full], archives: vec![(Some(segment(3)), Some(segment(4)))] }),
         archived: Some(segment(8)),
@@ -177,13 +192,16 @@ fn an_open_gap_ends_a_window() {
 #[test]
 fn notes_that_are_damaged_or_of_another_cluster_or_repository_count_for_nothing() {
     let foreign = [
-        Identity { system_id: Some(43), ..Identity::default() },
-        Identity { control_inode: Some(1), ..Identity::default() },
-        Identity { repositories: Some(Vec::new()), ..Identity::default() },
+        (Identity { system_id: Some(43) }, Place::default()),
+        (Identity::default(), Place { control_inode: Some(1), repositories: None }),
+        (Identity::default(), Place { control_inode: None, repositories: Some(Vec::new()) }),
     ];
-    for identity in foreign {
-        let said = report(&noted("foreign", |record| record.identity = identity.clone()));
-        assert_eq!((&said["windows"], &said["catalog"]["state"]), (&Value::Null, &"unchecked".into()), "{identity:?}");
+    for (identity, place) in foreign {
+        let said = report(&noted("foreign", |record| {
+            (record.identity, record.place) = (identity, Some(place.clone()));
+        }));
+        let found = (&said["windows"], &said["catalog"]["state"]);
+        assert_eq!(found, (&Value::Null, &"unchecked".into()), "{identity:?} {place:?}");
         assert!(said["backups"]["last_full_at"].is_null(), "{said}");
     }
     let outcome = noted("damaged notes", |_| {});

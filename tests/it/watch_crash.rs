@@ -35,13 +35,17 @@ fn live_a_killed_watcher_goes_on_where_it_was() {
     let scene = scene();
     // Still there: it can be healed.
     let whole = scene.cluster.write_wal(3).swap_remove(0);
-    scene.on("archive-push", "exit 0").on("repo-ls", &format!("echo {whole}-7798b7d2.zst"));
+    let pushed = scene.lab.path().join("standin/answer/pushed");
+    let at = pushed.display();
+    scene.on("archive-push", &format!(": >'{at}'"));
+    scene.on("repo-ls", &format!("[ ! -e '{at}' ] || echo {whole}-7798b7d2.zst"));
     scene.backups_are_listed("7F/2000028");
     let made = scene.lab.path().join("standin/answer/made");
     let mut reached = Vec::new();
     for name in OF_WATCH {
         let before = scene.calls("backup");
         let _ = fs::remove_file(&made);
+        let _ = fs::remove_file(&pushed);
         let _ = fs::remove_dir_all(scene.cluster.pgdata().join(".pgbackrest_guard"));
         scene.all_is_well().lose(&whole, now() - 100);
         scene.lose(GONE, now() - 100);

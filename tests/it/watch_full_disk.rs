@@ -15,7 +15,7 @@ fn live_stamps_survive_a_full_disk() {
     scene.info(0, Some("false")).backup("", "20261123-010000F", "7F/2000028");
     scene.stamps(&format!("last_full_at={full_at}\nlast_diff_at={}\ntheirs=kept\n", now())).once(&[]);
     let kept = scene.state();
-    assert!(kept.contains("guard_identity=") && kept.contains(&format!("last_full_at={full_at}")), "{kept}");
+    assert!(kept.contains("guard_system_id=") && kept.contains(&format!("last_full_at={full_at}")), "{kept}");
     // What PostgreSQL wants to write meanwhile fits into the segments that it has.
     disk.fill();
     let before = scene.calls("backup");

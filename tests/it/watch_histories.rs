@@ -133,6 +133,8 @@ impl World {
         let healable = !self.healable().is_empty();
         let seen = Observation {
             now: self.now,
+            unchecked: false,
+            backup_refused: false,
             gap: self.gaps.any_open(),
             repairable: healable,
             healable,

@@ -2,7 +2,7 @@
 
 use pgbackrest_guard::ledger::Ledger;
 use pgbackrest_guard::ledger::gaps::{Cause, GapState, Loss};
-use pgbackrest_guard::ledger::state::Identity;
+use pgbackrest_guard::ledger::state::{Identity, Place};
 use pgbackrest_guard::wal::SegmentSize;
 use pgbackrest_guard_lab::{Cluster, Lab, Signal};
 use std::fs::{self, File};
@@ -121,7 +121,7 @@ impl Scene {
     /// Records a loss, as push does.
     pub(crate) fn lose(&self, segment: &str, at: i64) {
         let folder = self.cluster.pgdata().join(".pgbackrest_guard");
-        let (ledger, _, _) = Ledger::open(&folder, Identity::default(), at).unwrap();
+        let (ledger, _, _) = Ledger::open(&folder, Identity::default(), Place::default(), at).unwrap();
         let loss = Loss {
             segment: segment.parse().unwrap(),
             partial: false,

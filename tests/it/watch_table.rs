@@ -72,8 +72,8 @@ fn live_corrupt_future_and_foreign_stamps_count_as_unset() {
     assert!(scene.state().contains("last_full_at=2000\n"), "{}", scene.state());
     scene.stamps(&format!("last_full_at={}\n", now() + 1000)).once(&[]);
     assert!(scene.state().contains("last_full_at=2000\n"), "{}", scene.state());
-    let said = scene.stamps(&format!("last_full_at={}\nguard_identity=1\n", now())).once(&[]);
-    assert!(said.contains("is about another cluster or repository"), "{said}");
+    let said = scene.stamps(&format!("last_full_at={}\nguard_system_id=1\n", now())).once(&[]);
+    assert!(said.contains("is about another cluster"), "{said}");
     assert!(scene.state().contains("last_full_at=2000\n"), "{}", scene.state());
     // The scripts' file has no such key: it is adopted.
     let mine = format!("last_full_at={}\n", now());
