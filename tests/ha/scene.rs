@@ -151,7 +151,9 @@ impl<'r> Scene<'r> {
         let primary = self.primary();
         for _ in 0..rows {
             self.rows.set(self.rows.get() + 1);
-            primary.sql(&format!("INSERT INTO t VALUES ({}); SELECT pg_switch_wal()", self.rows.get()));
+            primary.sql(&format!("INSERT INTO t VALUES ({})", self.rows.get()));
+            // In one call both were one transaction, and its commit would lie behind the switch.
+            primary.sql("SELECT pg_switch_wal()");
         }
         let lag = "SELECT count(*) FROM pg_stat_replication WHERE replay_lsn < pg_current_wal_lsn()";
         eventually("the standbys have replayed it", LONG, || primary.sql(lag) == "0");
