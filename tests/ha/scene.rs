@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 pub(crate) const KEY: &str = "AKIALABHA";
 const BUCKET: &str = "wal";
 /// More than any step takes on a slow machine.
-pub(crate) const LONG: Duration = Duration::from_secs(90);
+pub(crate) const LONG: Duration = Duration::from_mins(3);
 /// How long a failover may take here: Patroni's `ttl` of 20 s, and more than as much again on a busy machine.
 pub(crate) const FAILOVER: Duration = Duration::from_mins(1);
 /// How long one with bare pgBackRest is waited for: it is measured, not held to anything.
