@@ -17,7 +17,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MACHINE = $(shell uname -m)-linux
 ARCHIVE = pgbackrest-guard-$(VERSION)-$(MACHINE)
 
-.PHONY: help demo test lint release dist package package-test bench deps
+.PHONY: help demo test lint release dist package package-test ha-test ha-deps bench deps
 
 help:
 	@echo 'make demo     show what happens when a repository fails (a minute after the build)'
@@ -26,6 +26,7 @@ help:
 	@echo 'make release  build the programs to install, into $(RELEASE)'
 	@echo 'make package  build the Debian package, into $(PACKAGES)'
 	@echo 'make package-test  install the package here, archive a Debian cluster through a revoked key and back, purge it (as root)'
+	@echo 'make ha-test  three nodes under Patroni, failovers while the repository fails (about ten minutes)'
 	@echo 'make dist     build the programs for any Linux, packed, with checksums, into $(PACKAGES)'
 	@echo 'make bench    measure speed and size beside bare pgBackRest (about seven minutes)'
 	@echo 'make deps     install PostgreSQL, pgBackRest and a C compiler if they are missing (as root)'
@@ -45,6 +46,7 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --test package -- -D warnings
+	$(CARGO) clippy --test ha -- -D warnings
 
 # push and get are started once for each segment, and the dynamic linker would take a quarter of their time: they are
 # linked statically.
@@ -79,6 +81,26 @@ package: deps release $(CARGO_DEB)
 # Installs and purges on this very machine, so it is no part of `make test`.
 package-test: package
 	$(CARGO) test --quiet --test package -- $(abspath $(PACKAGES))/pgbackrest-guard_$(VERSION)-1_*.deb
+
+# Words in HA choose scenarios: make ha-test HA=revoked. Takes ports of its own on loopback, and root's rights never.
+ha-test: deps ha-deps
+	PGBACKREST_GUARD_TOOLS=$(abspath $(TARGET)/tools) $(CARGO) test --quiet --test ha -- $(HA)
+
+# Patroni of the version that was tried, and Debian's etcd unpacked instead of installed: no service of it is started.
+ha-deps: $(TARGET)/tools/patroni/tried $(TARGET)/tools/etcd/usr/bin/etcd
+
+$(TARGET)/tools/patroni/tried: tests/ha/requirements.txt
+	@/usr/bin/python3 -c 'import ensurepip' 2>/dev/null || { \
+		if [ "$$(id -u)" -ne 0 ]; then echo 'missing: sudo apt-get install python3-venv' >&2; exit 1; fi; \
+		apt-get update --quiet && DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes python3-venv; }
+	rm -rf $(TARGET)/tools/patroni && /usr/bin/python3 -m venv $(TARGET)/tools/patroni
+	$(TARGET)/tools/patroni/bin/pip install --quiet --requirement tests/ha/requirements.txt
+	touch $@
+
+$(TARGET)/tools/etcd/usr/bin/etcd:
+	mkdir -p $(TARGET)/tools/etcd
+	cd $(TARGET)/tools/etcd && apt-get download etcd-server && dpkg-deb --extract etcd-server_*.deb .
+	touch $@
 
 $(CARGO_DEB):
 	$(CARGO) install --quiet --locked --version $(CARGO_DEB_VERSION) --root $(TARGET)/tools cargo-deb
