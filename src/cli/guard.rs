@@ -1,5 +1,6 @@
 //! The command line of `pgbackrest-guard`: one subcommand a task.
 
+use super::GUARD as PROGRAM;
 use super::run::RunArguments;
 use super::setup::SetupArguments;
 use super::status::StatusArguments;
@@ -7,8 +8,6 @@ use super::watch::WatchArguments;
 use crate::exit::{self, Exit};
 use clap::{Command, CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
-
-pub(super) const PROGRAM: &str = "pgbackrest-guard";
 
 /// Watches over WAL archiving with pgBackRest
 #[derive(Debug, Parser)]

@@ -13,6 +13,9 @@ mod watch;
 use clap::error::ErrorKind;
 use std::io::Write as _;
 
+/// The program that has tasks; each of them speaks by this name.
+const GUARD: &str = "pgbackrest-guard";
+
 /// Prints clap's answer: help and version as they are (true), a wrong argument as one line of the program's own.
 pub(crate) fn answer(program: &str, error: &clap::Error) -> bool {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {

@@ -20,9 +20,10 @@ pub use get::{GetFlags, GetSettings};
 pub use push::{DropMeasure, Overflow, PushFlags, PushSettings};
 pub use setup::{ProcessOverrides, SetupSettings};
 pub use sources::{Environment, Origin, Setting, Sources, Warning};
-pub use value::{BadValue, Mebibytes, RepositoryNumber, Seconds};
+pub use value::{Mebibytes, RepositoryNumber, Seconds};
 pub use watch::{Connection, GapBackup, WatchSettings};
 
+use crate::bad_value::BadValue;
 use crate::data_directory::DataDirectory;
 use crate::log::{Format, Level};
 use std::ffi::OsString;

@@ -1,7 +1,8 @@
 //! The settings of `pgbackrest-guard-push`.
 
-use super::value::{self, BadValue, Mebibytes, Seconds};
+use super::value::{self, Mebibytes, Seconds};
 use super::{Setting, Sources};
+use crate::bad_value::BadValue;
 use crate::classify::codes::InstantDropCodes;
 use std::path::PathBuf;
 use std::str::FromStr;

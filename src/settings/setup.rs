@@ -3,8 +3,9 @@
 //! The `WAL_ARCHIVE_*` values stay raw here: what is junk among them is for [`crate::decide::setup`] to say, because
 //! junk there switches archiving off instead of costing a warning and a default.
 
-use super::value::{self, BadValue};
+use super::value;
 use super::{Seconds, Sources};
+use crate::bad_value::BadValue;
 use crate::decide::setup::screen_value;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

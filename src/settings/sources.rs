@@ -1,6 +1,6 @@
 //! Where values come from, and the one rule by which they are chosen.
 
-use super::value::BadValue;
+use crate::bad_value::BadValue;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

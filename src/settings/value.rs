@@ -1,5 +1,6 @@
 //! One value out of its text.
 
+use crate::bad_value::BadValue;
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -8,11 +9,6 @@ use std::time::Duration;
 
 /// The largest number that a setting takes: as MiB it still is a number of bytes.
 const LARGEST: u64 = 1 << 43;
-
-/// What is wrong with a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct BadValue(pub &'static str);
 
 /// A size, given in MiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +85,6 @@ impl FromStr for Seconds {
     }
 }
 
-/// Reads a whole number: digits alone, without a leading zero, at most 2^43.
 /// A repository's number, as in `repo1-path`: 1 to 256 (`CFGOPTGRP_REPO`, src/config/define, 2.45 to 2.60).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RepositoryNumber(u16);
@@ -114,6 +109,7 @@ impl FromStr for RepositoryNumber {
     }
 }
 
+/// Reads a whole number: digits alone, without a leading zero, at most 2^43.
 fn number(text: &str) -> Result<u64, BadValue> {
     const WRONG: BadValue = BadValue("not a whole number of at most 2^43 (no sign, unit, fraction or leading zero)");
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

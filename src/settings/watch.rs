@@ -1,7 +1,8 @@
 //! The settings of `pgbackrest-guard watch`, and of the connection to the server.
 
-use super::value::{self, BadValue, Mebibytes, Seconds};
+use super::value::{self, Mebibytes, Seconds};
 use super::{BackupIntervals, DropMeasure, Sources};
+use crate::bad_value::BadValue;
 use std::path::PathBuf;
 use std::str::FromStr;
 
