@@ -1,5 +1,7 @@
 //! One value out of its text.
 
+pub(super) mod typed;
+
 use crate::bad_value::BadValue;
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
@@ -139,6 +141,16 @@ pub(super) fn number_in(text: &OsString, range: RangeInclusive<u64>) -> Result<u
     if range.contains(&number) { Ok(number) } else { Err(BadValue("out of range")) }
 }
 
+/// Reads a time that is given in hours.
+pub(super) fn hours(text: &OsString) -> Result<Seconds, BadValue> {
+    parsed::<Seconds>(text).map(|hours| hours.times(3600))
+}
+
+/// Reads a port.
+pub(super) fn port(text: &OsString) -> Result<u16, BadValue> {
+    text.to_str().and_then(|text| text.parse().ok()).ok_or(BadValue("not a port"))
+}
+
 /// Reads a switch: `0`, `1`, `true` or `false`.
 pub(super) fn switch(text: &OsString) -> Result<bool, BadValue> {
     match text.to_str() {
@@ -168,6 +180,27 @@ pub(super) fn stanza(text: &OsString) -> Result<String, BadValue> {
         return Err(BadValue("not a stanza's name"));
     }
     Ok(name.to_owned())
+}
+
+/// Reads a path in the repository, as pgBackRest takes it (src/config/parse.c, 2.45: it begins with `/` and has no `//`).
+pub(super) fn repository_folder(text: &OsString) -> Result<String, BadValue> {
+    let path = text.to_str().ok_or(BadValue("not UTF-8"))?;
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let parts_are_names = path.split('/').skip(1).all(|part| !matches!(part, "" | "." | ".."));
+    if (path.is_empty() || path.starts_with('/')) && parts_are_names {
+        Ok(path.to_owned())
+    } else {
+        Err(BadValue("not an absolute path without //, . and .."))
+    }
+}
+
+/// Reads where the bucket stands in a request: whether in the host's name.
+pub(super) fn is_host_style(text: &OsString) -> Result<bool, BadValue> {
+    match text.to_str() {
+        Some("host") => Ok(true),
+        Some("path") => Ok(false),
+        _ => Err(BadValue("not path or host")),
+    }
 }
 
 impl From<crate::classify::codes::NotCodes> for BadValue {
