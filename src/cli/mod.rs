@@ -1,6 +1,8 @@
-//! The command lines: what was typed, then what it means. The doc comments of the fields are the help.
+//! The command lines: what was typed, then what it means. The help of what is a setting comes from
+//! the table of settings, other help from the doc comments of the fields.
 
 mod common;
+mod described;
 mod forms;
 pub mod get;
 pub mod guard;

@@ -25,7 +25,13 @@ impl Program {
     /// Every one.
     pub const ALL: &'static [Self] = &[Self::Push, Self::Get, Self::Watch, Self::Status, Self::Setup, Self::Run];
 
-    /// The word for it in a text.
+    /// The program of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|program| program.name() == name)
+    }
+
+    /// The word for it in a text, and for a task of `pgbackrest-guard` its name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -11,9 +11,8 @@
 //!    (`src/cli/`) and in its `…Flags`; the help comes from the row;
 //! 4. `make pages`, which writes the settings file and the tables of docs/configuration.md anew.
 
-use super::declaration::{Declared, Fallback};
-
-pub use super::declaration::{Declaration, Group, Kind, Program};
+pub(crate) use super::declaration::Declared;
+pub use super::declaration::{Declaration, Fallback, Group, Kind, Program};
 
 /// Declares a group and its settings: a static for each, under the variable's name, and `GROUP` for them all.
 macro_rules! settings {

@@ -50,7 +50,7 @@ settings! {
         flag: Some("instant-drop"),
         default: Fallback::Value(codes::USUAL),
         example: "NoSuchBucket",
-        help: "Error codes of the store that drop a segment at once, or none",
+        help: "The store's error codes that drop a segment at once, or none",
         more: "They are codes after which waiting is of no use. `none` stands for no code.",
     }
 
@@ -58,7 +58,7 @@ settings! {
         flag: Some("instant-drop-after"),
         default: Fallback::Value("0"),
         example: "3600",
-        help: "Seconds for which these codes must have come before they count",
+        help: "Seconds that these codes must have lasted before they count",
         more: "No push may have succeeded since the first of them. `0`: they count at once.",
     }
 
@@ -66,7 +66,7 @@ settings! {
         flag: Some("no-fast-path"),
         default: Fallback::Value("1"),
         example: "0",
-        help: "Always start pgBackRest, even for a segment that its spool shows as done",
+        help: "Start pgBackRest even for a segment that its spool shows as done",
         more: "That is what the flag and `0` mean. With `1`, a segment that is stored or fetched already is taken without \
                starting pgBackRest.",
         users: &[Push, Get],
