@@ -1,7 +1,7 @@
 //! What the package carries says the same as the code.
 
 use pgbackrest_guard::settings::{self, CommonFlags, CommonSettings, Environment, GetFlags, GetSettings, Seconds};
-use pgbackrest_guard::settings::{PushFlags, PushSettings, SetupSettings, WatchSettings, table};
+use pgbackrest_guard::settings::{PushFlags, PushSettings, SetupSettings, WatchSettings};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -17,17 +17,6 @@ fn commented_settings() -> Vec<String> {
         .filter_map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ') && !rest.is_empty()))
         .map(str::to_owned)
         .collect()
-}
-
-#[test]
-fn the_settings_file_shows_every_setting_once() {
-    let mut shown: Vec<_> =
-        commented_settings().iter().map(|line| line.split(" = ").next().unwrap().to_uppercase()).collect();
-    let mut existing: Vec<_> =
-        table::all().filter(|setting| setting.in_file).map(|setting| setting.variable.to_owned()).collect();
-    shown.sort();
-    existing.sort();
-    assert_eq!(shown, existing);
 }
 
 #[test]

@@ -75,7 +75,7 @@ settings! {
 
     WAL_ARCHIVE_BUCKET: OsString = RAW, {
         example: "my-bucket",
-        help: "Set to the empty string, it switches archiving off",
+        help: "Set to the empty string, this switches archiving off",
         more: "Push then acknowledges every file without storing it, and says so on one line. Unset, pgBackRest's \
                configuration decides. Any other value names the bucket for `pgbackrest-guard setup` and `run`.",
         users: &[Push, Watch, Status, Setup, Run],

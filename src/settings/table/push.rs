@@ -15,8 +15,8 @@ settings! {
         default: Fallback::Words("500, or 10 % of a smaller volume"),
         example: "2000",
         help: "Drop segments once this much WAL (MiB) is waiting",
-        more: "Looked at when a push fails: `0` drops a segment at the first failure. The default is at least 64, and 500 \
-               where the volume's size is unknown.",
+        more: "Checked when a push fails; `0` drops a segment at the first failure. The default is at least 64, and 500 where \
+               the volume's size is unknown.",
         users: &[Push, Watch, Status],
     }
 
@@ -34,7 +34,7 @@ settings! {
         default: Fallback::Words("1024, or 5 % of a smaller volume"),
         example: "4096",
         help: "Space (MiB) to keep free on the volume of pg_wal",
-        more: "When a push fails, less than this is free and at least 64 MiB of WAL wait, the segment is dropped.",
+        more: "A segment is dropped when a push fails, less than this is free and at least 64 MiB of WAL wait.",
         users: &[Push, Watch, Status],
     }
 
@@ -51,7 +51,7 @@ settings! {
         default: Fallback::Value(codes::USUAL),
         example: "NoSuchBucket",
         help: "The store's error codes that drop a segment at once, or none",
-        more: "They are codes after which waiting is of no use. `none` stands for no code.",
+        more: "After these, waiting is of no use. `none` switches this off.",
     }
 
     WAL_INSTANT_DROP_AFTER_SECONDS: Seconds = SECONDS, {
@@ -67,16 +67,15 @@ settings! {
         default: Fallback::Value("1"),
         example: "0",
         help: "Start pgBackRest even for a segment that its spool shows as done",
-        more: "That is what the flag and `0` mean. With `1`, a segment that is stored or fetched already is taken without \
-               starting pgBackRest.",
+        more: "The flag and `0` mean this. With `1`, a segment that is stored or fetched already is taken without starting \
+               pgBackRest.",
         users: &[Push, Get],
     }
 
     WAL_OVERFLOW_DIR: PathBuf = ABSOLUTE_FOLDER, {
         example: "/mnt/spare/wal",
-        help: "A folder that takes segments instead of dropping them",
-        more: "They are not lost then. Best on another volume. The service must be allowed to write there, see \
-               `pgbackrest-guard@.service`.",
+        help: "Copy segments to this folder instead of losing them",
+        more: "Best on another volume. The service must be allowed to write there, see `pgbackrest-guard@.service`.",
         users: &[Push, Watch, Status],
     }
 

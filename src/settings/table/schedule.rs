@@ -18,7 +18,7 @@ settings! {
     WAL_BACKUP_FULL_INTERVAL_SECONDS: Seconds = SECONDS, {
         example: "86400",
         default: Fallback::Words("what the hours say"),
-        help: "The same in seconds, instead of the hours",
+        help: "The same in seconds, which wins over the hours",
     }
 
     WAL_BACKUP_DIFF_INTERVAL_HOURS: Seconds = HOURS, {
@@ -31,6 +31,6 @@ settings! {
     WAL_BACKUP_DIFF_INTERVAL_SECONDS: Seconds = SECONDS, {
         example: "3600",
         default: Fallback::Words("what the hours say"),
-        help: "The same in seconds, instead of the hours",
+        help: "The same in seconds, which wins over the hours",
     }
 }
