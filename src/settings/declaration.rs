@@ -1,6 +1,5 @@
 //! What a declaration of a setting consists of.
 
-use super::value::typed::Typed;
 use crate::bad_value::BadValue;
 use std::ffi::OsString;
 
@@ -135,6 +134,12 @@ impl Kind {
             Self::Text => "TEXT",
         }
     }
+}
+
+/// A kind, and the parser that gives its type.
+pub(super) struct Typed<T> {
+    pub(super) kind: Kind,
+    pub(super) read: fn(&OsString) -> Result<T, BadValue>,
 }
 
 /// What holds where nobody has set anything.

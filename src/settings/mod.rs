@@ -19,11 +19,11 @@ mod watch;
 
 pub use backup::BackupIntervals;
 pub use get::{GetFlags, GetSettings};
-pub use push::{DropMeasure, Overflow, PushFlags, PushSettings};
+pub use push::{Overflow, PushFlags, PushSettings};
 pub use setup::{ProcessOverrides, SetupSettings};
 pub use sources::{Environment, Origin, Setting, Sources, Warning};
-pub use value::{Mebibytes, RepositoryNumber, Seconds};
-pub use watch::{Connection, GapBackup, WatchSettings};
+pub use value::{DropMeasure, GapBackup, Mebibytes, RepositoryNumber, Seconds};
+pub use watch::{Connection, WatchSettings};
 
 use crate::bad_value::BadValue;
 use crate::data_directory::DataDirectory;

@@ -1,31 +1,8 @@
 //! The settings of `pgbackrest-guard-push`.
 
-use super::{Mebibytes, Seconds, Setting, Sources, table};
-use crate::bad_value::BadValue;
+use super::{DropMeasure, Mebibytes, Seconds, Setting, Sources, table};
 use crate::classify::codes::InstantDropCodes;
 use std::path::PathBuf;
-use std::str::FromStr;
-
-/// What is measured against the threshold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DropMeasure {
-    /// WAL that waits for archiving.
-    Backlog,
-    /// Everything in `pg_wal`.
-    PgWal,
-}
-
-impl FromStr for DropMeasure {
-    type Err = BadValue;
-
-    fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text {
-            "backlog" => Ok(Self::Backlog),
-            "pg_wal" => Ok(Self::PgWal),
-            _ => Err(BadValue("not backlog or pg_wal")),
-        }
-    }
-}
 
 /// The folder that takes segments which would otherwise be given up.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,9 @@
 //! One value out of its text.
 
 pub(super) mod typed;
+mod words;
+
+pub use words::{DropMeasure, GapBackup};
 
 use crate::bad_value::BadValue;
 use std::ffi::OsString;

@@ -1,30 +1,7 @@
 //! The settings of `pgbackrest-guard watch`, and of the connection to the server.
 
-use super::{BackupIntervals, DropMeasure, Mebibytes, Seconds, Sources, table};
-use crate::bad_value::BadValue;
+use super::{BackupIntervals, DropMeasure, GapBackup, Mebibytes, Seconds, Sources, table};
 use std::path::PathBuf;
-use std::str::FromStr;
-
-/// The kind of backup that seals a gap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GapBackup {
-    /// A full one.
-    Full,
-    /// A differential one.
-    Diff,
-}
-
-impl FromStr for GapBackup {
-    type Err = BadValue;
-
-    fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text {
-            "full" => Ok(Self::Full),
-            "diff" => Ok(Self::Diff),
-            _ => Err(BadValue("not full or diff")),
-        }
-    }
-}
 
 /// How to reach the server; what is `None` is found out.
 #[derive(Debug, Clone, Default)]

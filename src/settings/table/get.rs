@@ -3,7 +3,7 @@
 use super::Program::Get;
 use super::{Declaration, Declared, Fallback, Group};
 use crate::settings::value::typed::{REPOSITORY, SECONDS, TIME_LIMIT};
-use crate::settings::{RepositoryNumber, Seconds};
+use crate::settings::value::{RepositoryNumber, Seconds};
 
 settings! {
     name: "get", heading: "restore_command: pgbackrest-guard-get", note: "", users: &[Get];

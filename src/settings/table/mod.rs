@@ -3,13 +3,16 @@
 //!
 //! To add one:
 //!
-//! 1. a row in the file of its group: the variable, the type and the kind of its value (`value/typed.rs` has them), and the
-//!    fields of [`Declaration`] that differ from none;
+//! 1. a row in the file of its group: the variable, the type and the kind of its value (`value/typed.rs` has them, a new
+//!    type goes to `value/`), and the fields of [`Declaration`] that differ from [`Declaration::of`];
 //! 2. a field in the program's settings (`src/settings/push.rs`, …) that asks for it: `sources.value(&table::NAME, None)`,
 //!    or `sources.optional(…)` where the default is no constant;
 //! 3. with a flag: `flag: Some("…")` in the row, a field of that name with `#[arg(long)]` in the program's arguments
-//!    (`src/cli/`) and in its `…Flags`; the help comes from the row;
+//!    (`src/cli/`; for a choice with `value_parser = choice(&table::NAME)`) and in its `…Flags`; the help comes from the row;
 //! 4. `make pages`, which writes the settings file and the tables of docs/configuration.md anew.
+//!
+//! Tests tell what is forgotten: a flag that no command line has, a default or an example that its parser refuses, a
+//! setting that nobody reads, files that were not written anew.
 
 pub(crate) use super::declaration::Declared;
 pub use super::declaration::{Declaration, Fallback, Group, Kind, Program};

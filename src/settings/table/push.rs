@@ -4,7 +4,7 @@ use super::Program::{Get, Push, Status, Watch};
 use super::{Declaration, Declared, Fallback, Group};
 use crate::classify::codes::{self, InstantDropCodes};
 use crate::settings::value::typed::{ABSOLUTE_FOLDER, CODES, MEBIBYTES, SECONDS, SWITCH, TIME_LIMIT, choice};
-use crate::settings::{DropMeasure, Mebibytes, Seconds};
+use crate::settings::value::{DropMeasure, Mebibytes, Seconds};
 use std::path::PathBuf;
 
 settings! {

@@ -2,7 +2,7 @@
 
 use super::Program::{Status, Watch};
 use super::{Declaration, Declared, Fallback, Group};
-use crate::settings::Seconds;
+use crate::settings::value::Seconds;
 use crate::settings::value::typed::{HOURS, SECONDS};
 
 settings! {

@@ -3,7 +3,7 @@
 use super::Program::{Status, Watch};
 use super::{Declaration, Declared, Fallback, Group};
 use crate::settings::value::typed::{ABSOLUTE_FILE, SECONDS, SWITCH, choice};
-use crate::settings::{GapBackup, Seconds};
+use crate::settings::value::{GapBackup, Seconds};
 use std::path::PathBuf;
 
 settings! {

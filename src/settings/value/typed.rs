@@ -1,19 +1,12 @@
 //! The kinds of values that a row of the table can have: what a value is, and how its text is read.
 
-use super::{number_in, parsed};
+use super::{Mebibytes, RepositoryNumber, Seconds, number_in, parsed};
 use crate::bad_value::BadValue;
 use crate::classify::codes::InstantDropCodes;
-use crate::settings::declaration::Kind;
-use crate::settings::{Mebibytes, RepositoryNumber, Seconds};
+use crate::settings::declaration::{Kind, Typed};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
-
-/// A kind, and the parser that gives its type.
-pub(in crate::settings) struct Typed<T> {
-    pub(in crate::settings) kind: Kind,
-    pub(in crate::settings) read: fn(&OsString) -> Result<T, BadValue>,
-}
 
 const fn typed<T>(kind: Kind, read: fn(&OsString) -> Result<T, BadValue>) -> Typed<T> {
     Typed { kind, read }
