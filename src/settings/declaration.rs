@@ -44,7 +44,7 @@ impl Program {
     }
 }
 
-/// What a value is. It says how help, settings file and completions show it; how it is read, a [`Typed`] says.
+/// What a value is. It says how help, settings file and completions show it; how it is read, a `Typed` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A file, relative or absolute.

@@ -4,7 +4,7 @@
 //! To add one:
 //!
 //! 1. a row in the file of its group: the variable, the type and the kind of its value (`value/typed.rs` has them, a new
-//!    type goes to `value/`), and the fields of [`Declaration`] that differ from [`Declaration::of`];
+//!    type goes to `value/`), and the fields of [`Declaration`] that differ from `Declaration::of`;
 //! 2. a field in the program's settings (`src/settings/push.rs`, …) that asks for it: `sources.value(&table::NAME, None)`,
 //!    or `sources.optional(…)` where the default is no constant;
 //! 3. with a flag: `flag: Some("…")` in the row, a field of that name with `#[arg(long)]` in the program's arguments
