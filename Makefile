@@ -17,12 +17,13 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MACHINE = $(shell uname -m)-linux
 ARCHIVE = pgbackrest-guard-$(VERSION)-$(MACHINE)
 
-.PHONY: help demo test lint release dist package package-test ha-test ha-deps bench deps
+.PHONY: help demo test lint pages release dist package package-test ha-test ha-deps bench deps
 
 help:
 	@echo 'make demo     show what happens when a repository fails (a minute after the build)'
 	@echo 'make test     run all tests'
 	@echo 'make lint     check formatting and clippy'
+	@echo 'make pages    write the settings file and the tables of docs/configuration.md anew, out of src/settings/table'
 	@echo 'make release  build the programs to install, into $(RELEASE)'
 	@echo 'make package  build the Debian package, into $(PACKAGES)'
 	@echo 'make package-test  install the package here, archive a Debian cluster through a revoked key and back, purge it (as root)'
@@ -47,6 +48,9 @@ lint:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --test package -- -D warnings
 	$(CARGO) clippy --test ha -- -D warnings
+
+pages:
+	$(CARGO) run --quiet --package pgbackrest-guard-pages -- --settings .
 
 # push and get are started once for each segment, and the dynamic linker would take a quarter of their time: they are
 # linked statically.

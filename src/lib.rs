@@ -4,6 +4,7 @@
 //! give the facts ([`data_directory`], [`space`], [`postgres`], [`pgbackrest`]); [`decide`] makes a decision
 //! of them, without a clock, a file or a process in it; then [`push`], [`get`], [`watch`], [`setup`] or [`status`] acts on it, with
 //! the [`ledger`] as the durable record; and the [`exit`] code tells PostgreSQL.
+pub mod bad_value;
 pub mod catalog;
 pub mod checkpoint;
 pub mod cli;

@@ -9,7 +9,6 @@
 // A release build can not be killed at its checkpoints.
 #[cfg(debug_assertions)]
 mod crash;
-mod docs;
 mod docs_blocks;
 mod full_disk;
 mod get_calls;

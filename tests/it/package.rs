@@ -19,24 +19,6 @@ fn commented_settings() -> Vec<String> {
         .collect()
 }
 
-/// Every variable that the settings file may set.
-fn variables() -> Vec<String> {
-    let text = fs::read_to_string(in_repository("src/settings/sources.rs")).unwrap();
-    let list = text.split("const VARIABLES: &[&str] = &[").nth(1).unwrap().split(']').next().unwrap().to_owned();
-    list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
-}
-
-#[test]
-fn the_settings_file_shows_every_setting_once() {
-    let mut shown: Vec<_> =
-        commented_settings().iter().map(|line| line.split(" = ").next().unwrap().to_uppercase()).collect();
-    let mut existing = variables();
-    assert!(existing.len() > 40, "{existing:?}");
-    shown.sort();
-    existing.sort();
-    assert_eq!(shown, existing);
-}
-
 #[test]
 fn the_settings_file_is_good_when_everything_is_uncommented() {
     let folder = tempfile::tempdir().unwrap();
