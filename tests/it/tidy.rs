@@ -1,5 +1,6 @@
 //! The house rules that neither the compiler nor clippy keeps, read from the repository's own sources.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -128,6 +129,33 @@ fn pgbackrest_has_one_face() {
         let knows = |source: &Source| source.code().contains(&format!("crate::{module}::"));
         none_of(&sources(&["src/pgbackrest"]), &format!("src/pgbackrest knows nothing of {module}"), knows);
     }
+}
+
+/// A module of the top level, and those that its code names, by `crate::`.
+fn rooms() -> BTreeMap<String, BTreeSet<String>> {
+    let mut rooms: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in outside(&["src/bin", "src/lib.rs"]) {
+        let room = source.path.trim_start_matches("src/").split(['/', '.']).next().unwrap().to_owned();
+        let code = source.code();
+        let named = code.split("crate::").skip(1);
+        let names = named.map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned());
+        rooms.entry(room.clone()).or_default().extend(names.filter(|name| *name != room));
+    }
+    let known: BTreeSet<String> = rooms.keys().cloned().collect();
+    rooms.values_mut().for_each(|names| names.retain(|name| known.contains(name)));
+    rooms
+}
+
+#[test]
+fn no_module_needs_one_that_needs_it() {
+    let mut rooms = rooms();
+    assert!(rooms.len() > 15, "{rooms:?}");
+    // Take away what needs nothing that is left, floor by floor; a circle stays.
+    while let Some(floor) = rooms.iter().find(|(_, needs)| needs.is_empty()).map(|(room, _)| room.clone()) {
+        rooms.remove(&floor);
+        rooms.values_mut().for_each(|needs| drop(needs.remove(&floor)));
+    }
+    assert!(rooms.is_empty(), "in a circle, or above one: {rooms:#?}");
 }
 
 #[test]
