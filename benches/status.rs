@@ -6,6 +6,7 @@
 
 use pgbackrest_guard::catalog::Record;
 use pgbackrest_guard::data_directory::DataDirectory;
+use pgbackrest_guard::decide::walk::Walked;
 use pgbackrest_guard::ledger::Ledger;
 use pgbackrest_guard::ledger::gaps::{Cause, Loss};
 use pgbackrest_guard::ledger::state::{Identity, Place};
@@ -94,6 +95,8 @@ fn fill(cluster: &Cluster, config: &PgBackRest) {
     assert_eq!(state.gaps.iter().count() as u64, OPEN + CLOSED);
     let stanza = Stanza::parse(config.info().stdout.as_bytes(), config.stanza()).unwrap();
     let mut record = Record { identity: state.identity, place: Some(place), ..Record::default() };
+    let (first, last) = (segment(0, size), segment(1_000 + 2 * (OPEN + CLOSED), size));
+    record.walked.insert(1, Walked { from: first, up_to: Some(last), missing: Vec::new() });
     record.note(&stanza.catalog(control.system_id, &[1]), Some(&stanza), control.system_id, 1);
     record.write(&folder).unwrap();
 }

@@ -4,11 +4,13 @@
 //! and says so: a record of another one counts for nothing. An answer that is inconclusive keeps what the last good one
 //! said of the backups.
 
+use crate::decide::walk::Walked;
 use crate::durable;
 use crate::ledger::state::{Identity, Place};
 use crate::pgbackrest::info::{self, Stanza};
 use crate::wal::{Lsn, SegmentName};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -66,6 +68,21 @@ pub struct Known {
     pub archives: Vec<(Option<SegmentName>, Option<SegmentName>)>,
 }
 
+/// One repository, as the newest answer of `info` showed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenRepository {
+    /// Its number.
+    pub key: u32,
+    /// Whether it could be read.
+    pub readable: bool,
+    /// pgBackRest's words, redacted, where it could not be.
+    pub detail: Option<String>,
+    /// The oldest segment of this cluster's WAL in it.
+    pub oldest: Option<SegmentName>,
+    /// The newest one.
+    pub newest: Option<SegmentName>,
+}
+
 /// One backup. Times in seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -118,6 +135,10 @@ pub struct Record {
     pub archived: Option<SegmentName>,
     /// The newest commits of segments, oldest first.
     pub commits: Vec<SeenCommit>,
+    /// Each repository, as the newest answer showed it.
+    pub repositories: Vec<SeenRepository>,
+    /// What a walk has shown of each repository, by its number.
+    pub walked: BTreeMap<u32, Walked>,
 }
 
 impl Record {
@@ -136,7 +157,7 @@ impl Record {
         } else if self.is_about(identity, place) {
             self
         } else {
-            Self { check: None, known: None, ..self }
+            Self { check: None, known: None, repositories: Vec::new(), walked: BTreeMap::new(), ..self }
         };
         Self { identity, place: Some(place.clone()), ..kept }
     }
@@ -167,6 +188,9 @@ impl Record {
         let check = Check::of(answer, at);
         if check.found != Found::Inconclusive {
             self.known = stanza.map(|stanza| Known::of(stanza, system_id, at));
+        }
+        if let Some(stanza) = stanza {
+            self.repositories = stanza.repo.iter().map(|repo| SeenRepository::of(stanza, repo, system_id)).collect();
         }
         let since = self.check.as_ref().and_then(|before| before.inconclusive_since);
         let inconclusive_since = check.inconclusive_since.map(|now| since.unwrap_or(now));
@@ -206,6 +230,23 @@ impl Record {
     #[must_use]
     pub fn knows(&self, segment: SegmentName) -> bool {
         self.commits.iter().any(|seen| seen.segment == segment)
+    }
+}
+
+impl SeenRepository {
+    /// As an answer of `info` shows it.
+    #[must_use]
+    pub fn of(stanza: &Stanza, repository: &info::Repository, system_id: u64) -> Self {
+        let key = repository.key;
+        let readable = stanza.is_readable(key);
+        let words = || format!("code {}, {}", repository.status.code, repository.status.message);
+        Self {
+            key,
+            readable,
+            detail: (!readable).then(words),
+            oldest: stanza.oldest_segment(system_id, key),
+            newest: stanza.newest_segment(system_id, key),
+        }
     }
 }
 

@@ -18,6 +18,8 @@ pub enum Exit {
     Failed,
     /// 2: a wrong argument, or a name that is no WAL file name.
     Usage,
+    /// 2: whether a moment can be restored is not known (`status --at`).
+    NotKnown,
     /// 1 to 125: pgBackRest's own code.
     PgBackRest(ArchiverCode),
     /// 63: pgBackRest, or the program itself, was ended by a signal (pgBackRest's `TermError`).
@@ -44,7 +46,7 @@ impl Exit {
         match self {
             Self::Success | Self::Nagios(Verdict::Ok) => 0,
             Self::Failed | Self::Nagios(Verdict::Warning) => 1,
-            Self::Usage | Self::Nagios(Verdict::Critical) => 2,
+            Self::Usage | Self::NotKnown | Self::Nagios(Verdict::Critical) => 2,
             Self::Nagios(Verdict::Unknown) => 3,
             Self::PgBackRest(code) => code.0,
             Self::Terminated => 63,
@@ -112,6 +114,7 @@ mod tests {
             (Exit::Success, 0),
             (Exit::Failed, 1),
             (Exit::Usage, 2),
+            (Exit::NotKnown, 2),
             (Exit::PgBackRest(ArchiverCode::from_child(103)), 103),
             (Exit::Terminated, 63),
             (Exit::TimedOut, 82),

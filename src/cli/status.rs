@@ -36,7 +36,7 @@ pub(super) struct LookArguments {
     /// Ask the repository for its backups now, for at most a minute
     #[arg(long, conflicts_with_all = ["watch", "acknowledge"])]
     repo: bool,
-    /// Say whether this moment can be restored (2026-11-22 10:00:00+00), exit 0 if so, 1 if not
+    /// Say whether this moment can be restored (2026-11-22 10:00:00+00), exit 0 if so, 1 if not, 2 if that is not known
     #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with_all = ["gaps", "watch", "to", "acknowledge"])]
     at: Option<Timestamp>,
     /// Draw with ASCII only
@@ -150,7 +150,12 @@ fn show_moment(looking: &Looking, report: &Report, at: Timestamp, output: Output
         Output::Json => print(serde_json::to_string_pretty(&moment)),
         _ => print(Ok(moment.text(&looking.request.common.stanza.value, report))),
     };
-    if shown == Exit::Success && moment.restorable != Some(true) { Exit::Failed } else { shown }
+    match moment.restorable {
+        _ if shown != Exit::Success => shown,
+        Some(true) => Exit::Success,
+        Some(false) => Exit::Failed,
+        None => Exit::NotKnown,
+    }
 }
 
 fn print(shown: Result<String, serde_json::Error>) -> Exit {

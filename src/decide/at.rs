@@ -9,6 +9,8 @@ pub enum Answer {
     Yes {
         /// The backup from which.
         backup: String,
+        /// The repository that holds it.
+        repository: u32,
         /// The timeline on which.
         timeline: u32,
     },
@@ -36,6 +38,16 @@ pub enum Why {
     NotArchived,
     /// WAL of that time may be archived, but no commit in it is known.
     Unknown,
+    /// That part of the archive was not walked through, or not yet.
+    NotVerified,
+}
+
+impl Why {
+    /// Whether it is not known that it can't.
+    #[must_use]
+    pub fn is_doubt(self) -> bool {
+        matches!(self, Self::Unknown | Self::NotVerified)
+    }
 }
 
 impl Why {
@@ -48,19 +60,34 @@ impl Why {
             Self::Missing => "WAL of that time is missing",
             Self::NotArchived => "no commit after it is known to be archived yet",
             Self::Unknown => "no commit after it is known, though WAL of that time may be archived",
+            Self::NotVerified => {
+                "that part of the archive was not verified yet; pgbackrest-guard watch --once looks through it"
+            }
         }
     }
 }
 
 const SECOND: i64 = 1_000_000;
 
-/// Says whether a moment, in microseconds since 1970, can be restored.
+/// Says whether a moment, in microseconds since 1970, can be restored. `unverified_from` is the time from which on some archive
+/// holds what no walk has looked at, in seconds since 1970.
 #[must_use]
-pub fn answer(windows: &[Window], backups: &[Backup], at: i64) -> Answer {
-    let holding = windows.iter().filter(|window| holds(window, windows, at)).max_by_key(|window| window.timeline);
-    match holding {
-        Some(window) => Answer::Yes { backup: nearest(window, windows, backups, at), timeline: window.timeline },
-        None => Answer::No { why: why(windows, at), before: before(windows, at), after: after(windows, at) },
+pub fn answer(windows: &[Window], backups: &[Backup], unverified_from: Option<i64>, at: i64) -> Answer {
+    let holding = windows.iter().filter(|window| holds(window, windows, at));
+    match holding.max_by_key(|window| (window.timeline, std::cmp::Reverse(window.repository))) {
+        Some(window) => Answer::Yes {
+            backup: nearest(window, windows, backups, at),
+            repository: window.repository,
+            timeline: window.timeline,
+        },
+        None => {
+            let why = match unverified_from {
+                Some(from) if micros(from) <= at => Why::NotVerified,
+                Some(_) if windows.is_empty() => Why::BeforeTheFirst,
+                _ => why(windows, at),
+            };
+            Answer::No { why, before: before(windows, at), after: after(windows, at) }
+        }
     }
 }
 
@@ -69,6 +96,7 @@ fn holds(window: &Window, windows: &[Window], at: i64) -> bool {
     let Some(to) = window.to_at.filter(|to| at <= micros(*to)) else { return false };
     let began = |older: &&Window| {
         older.backup == window.backup
+            && older.repository == window.repository
             && older.timeline < window.timeline
             && older.from <= window.from
             && !older.continues
@@ -83,12 +111,13 @@ fn nearest(window: &Window, windows: &[Window], backups: &[Backup], at: i64) -> 
     let way = |backup: &&Backup| {
         let timeline = backup.start.timeline().0;
         let on = |one: &Window| {
-            let from_first = one.backup == window.backup && one.timeline == timeline;
+            let from_first =
+                one.backup == window.backup && one.repository == window.repository && one.timeline == timeline;
             let inside = backup.stop_lsn.is_none_or(|lsn| (one.from..=one.to).contains(&lsn));
             let left = timeline == window.timeline || backup.stop_lsn.is_some_and(|lsn| lsn <= window.from);
             from_first && inside && left
         };
-        micros(backup.stop_at) < at && windows.iter().any(on)
+        backup.repository == window.repository && micros(backup.stop_at + 1) <= at && windows.iter().any(on)
     };
     let newest = backups.iter().filter(way).max_by_key(|backup| (backup.stop_at, &backup.label));
     newest.map_or_else(|| window.backup.clone(), |backup| backup.label.clone())
@@ -129,12 +158,14 @@ mod tests {
 
     fn window(timeline: u32, positions: (u64, u64), from_at: Option<i64>, to_at: Option<i64>, backup: &str) -> Window {
         let (from, to) = positions;
-        Window { timeline, from, to, from_at, to_at, backup: backup.to_owned(), continues: false }
+        let backup = backup.to_owned();
+        Window { timeline, from, to, from_at, to_at, backup, repository: 1, continues: false }
     }
 
     fn backup(label: &str, timeline: u32, stop_lsn: u64, stop_at: i64) -> Backup {
         let segment = format!("{timeline:08X}0000000000000001").parse().unwrap();
-        Backup { label: label.to_owned(), start: segment, stop: segment, stop_lsn: Some(stop_lsn), stop_at }
+        let label = label.to_owned();
+        Backup { label, repository: 1, start: segment, stop: segment, stop_lsn: Some(stop_lsn), stop_at }
     }
 
     fn no(why: Why, before: Option<i64>, after: Option<i64>) -> Answer {
@@ -143,7 +174,7 @@ mod tests {
     }
 
     fn yes(backup: &str, timeline: u32) -> Answer {
-        Answer::Yes { backup: backup.to_owned(), timeline }
+        Answer::Yes { backup: backup.to_owned(), repository: 1, timeline }
     }
 
     #[test]
@@ -151,23 +182,38 @@ mod tests {
         let windows =
             [window(1, (10, 100), Some(1_000), Some(2_000), "A"), window(1, (200, 300), Some(3_000), Some(4_000), "B")];
         let backups = [backup("A", 1, 10, 1_000), backup("A2", 1, 50, 1_500), backup("B", 1, 200, 3_000)];
-        let at = |second: i64| answer(&windows, &backups, micros(second));
+        let at = |second: i64| answer(&windows, &backups, None, micros(second));
         assert_eq!(at(999), no(Why::BeforeTheFirst, None, Some(1_000)).with_after("A"));
         assert_eq!(at(1_000), yes("A", 1));
         assert_eq!(at(1_500), yes("A", 1), "a backup that ends at the moment is none before it");
         assert_eq!(at(1_501), yes("A2", 1));
+        assert_eq!(answer(&windows, &backups, None, micros(1_501) - 1), yes("A", 1), "its stop is rounded down");
         assert_eq!(at(2_000), yes("A2", 1));
         assert_eq!(at(2_001), no(Why::Missing, Some(2_000), Some(3_000)));
-        assert_eq!(answer(&windows, &backups, micros(2_000) + 1), no(Why::Missing, Some(2_000), Some(3_000)));
+        assert_eq!(answer(&windows, &backups, None, micros(2_000) + 1), no(Why::Missing, Some(2_000), Some(3_000)));
         assert_eq!(at(3_500), yes("B", 1));
         assert_eq!(at(4_001), Answer::No { why: Why::NotArchived, before: Some((4_000, "B".to_owned())), after: None });
-        assert_eq!(answer(&[], &[], 0), no(Why::NoWindow, None, None));
+        assert_eq!(answer(&[], &[], None, 0), no(Why::NoWindow, None, None));
     }
 
     #[test]
     fn where_no_commit_is_known_nothing_is_claimed() {
         let windows = [window(1, (10, 100), Some(1_000), None, "A")];
-        assert_eq!(answer(&windows, &[], micros(1_500)), no(Why::Unknown, None, None));
+        assert_eq!(answer(&windows, &[], None, micros(1_500)), no(Why::Unknown, None, None));
+    }
+
+    #[test]
+    fn what_no_walk_has_looked_at_is_neither_there_nor_missing() {
+        let windows = [window(1, (10, 100), Some(1_000), Some(2_000), "A")];
+        let why = |windows: &[Window], from, at| match answer(windows, &[], from, micros(at)) {
+            Answer::No { why, .. } => Some(why),
+            Answer::Yes { .. } => None,
+        };
+        assert_eq!(why(&windows, Some(2_500), 2_400), Some(Why::NotArchived));
+        assert_eq!(why(&windows, Some(2_500), 2_500), Some(Why::NotVerified));
+        assert_eq!(why(&windows, Some(900), 1_500), None, "one repository was walked, the other was not");
+        assert_eq!(why(&[], Some(900), 899), Some(Why::BeforeTheFirst));
+        assert_eq!(why(&[], Some(900), 900), Some(Why::NotVerified));
     }
 
     #[test]
@@ -180,7 +226,7 @@ mod tests {
             backup("A3", 1, 90, 1_600),
             backup("A4", 2, 150, 3_000),
         ];
-        let at = |second: i64| answer(&windows, &backups, micros(second));
+        let at = |second: i64| answer(&windows, &backups, None, micros(second));
         assert_eq!(at(999), no(Why::BeforeTheFirst, None, Some(1_000)).with_after("A"));
         assert_eq!(at(1_200), yes("A", 2));
         assert_eq!(at(2_500), yes("A2", 2), "A3 lies behind the switch, on the timeline that was left");

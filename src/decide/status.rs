@@ -91,6 +91,10 @@ pub struct Facts {
     pub late_by: Option<u64>,
     /// The catalog.
     pub catalog: CatalogFacts,
+    /// Segments that only some repositories lack, and the numbers of those.
+    pub owed: (u64, Vec<u32>),
+    /// The repositories that hold no backup, though another does.
+    pub without_backup: Vec<u32>,
 }
 
 /// Judges the facts: the verdict, and the reasons, worst first.
@@ -117,6 +121,7 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<String>) {
             backups(facts, &mut reasons);
         }
         catalog(&facts.catalog, &mut reasons);
+        repositories(facts, &mut reasons);
     }
     match &facts.server {
         ServerFacts::Down => reasons.push((Verdict::Ok, "the server is not running".to_owned())),
@@ -205,6 +210,23 @@ fn catalog(catalog: &CatalogFacts, reasons: &mut Reasons) {
     }
 }
 
+fn repositories(facts: &Facts, reasons: &mut Reasons) {
+    let named = |keys: &[u32]| {
+        let names: Vec<String> = keys.iter().map(u32::to_string).collect();
+        format!("{} {}", if keys.len() == 1 { "repository" } else { "repositories" }, names.join(" and "))
+    };
+    let (owed, keys) = &facts.owed;
+    if *owed > 0 {
+        let segments = counted(*owed, "WAL segment is", "WAL segments are");
+        reasons.push((Verdict::Warning, format!("{segments} owed to {}: another repository has them", named(keys))));
+    }
+    if !facts.without_backup.is_empty() && !facts.standby {
+        let text =
+            format!("there is no backup in {}: nothing can be restored from there", named(&facts.without_backup));
+        reasons.push((Verdict::Warning, text));
+    }
+}
+
 /// `1 open gap`, `2 open gaps`.
 fn counted(count: u64, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
@@ -266,6 +288,8 @@ mod tests {
             has_full: true,
             late_by: None,
             catalog: CatalogFacts { interval: 3600, ..CatalogFacts::default() },
+            owed: (0, Vec::new()),
+            without_backup: Vec::new(),
         }
     }
 
@@ -336,6 +360,8 @@ mod tests {
             (Facts { ledger: LedgerFacts::Missing, ..well() }, Verdict::Unknown, 1),
             (Facts { ledger: LedgerFacts::Unreadable("x".to_owned()), ..well() }, Verdict::Unknown, 1),
             (Facts { ledger: read(0, 3), ..well() }, Verdict::Warning, 1),
+            (Facts { owed: (3, vec![2]), ..well() }, Verdict::Warning, 1),
+            (Facts { without_backup: vec![2], ..well() }, Verdict::Warning, 1),
             (Facts { backlog: Some(251 << 20), ..well() }, Verdict::Warning, 1),
             (Facts { late_by: Some(60), ..well() }, Verdict::Warning, 1),
             (Facts { ledger: read(2, 0), ..well() }, Verdict::Critical, 1),

@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 pub struct Backup {
     /// Its label.
     pub label: String,
+    /// The repository that holds it.
+    pub repository: u32,
     /// The first segment that it needs.
     pub start: SegmentName,
     /// The last segment that it needs to be consistent.
@@ -60,7 +62,7 @@ pub struct Commit {
     pub at: i64,
 }
 
-/// What is known of an archive.
+/// What is known of an archive in one repository: what a walk of its listing has shown.
 #[derive(Debug, Clone)]
 pub struct Archive {
     /// The cluster's segment size.
@@ -71,7 +73,7 @@ pub struct Archive {
     pub lost: Vec<Lost>,
     /// The oldest segment that is still there.
     pub oldest: Option<SegmentName>,
-    /// By timeline: the number of the newest segment that is there.
+    /// By timeline: the number of the newest segment that was looked for.
     pub newest: BTreeMap<u32, u64>,
     /// By timeline: how it began, where its history is there.
     pub switches: BTreeMap<u32, Switch>,
@@ -88,12 +90,14 @@ pub struct Window {
     pub from: u64,
     /// Up to where: the first byte that is not there, or belongs to the next timeline.
     pub to: u64,
-    /// From when, in seconds since 1970; `None` where a timeline's beginning is not known.
+    /// From when, in seconds since 1970: the first whole second after the backup's stop; `None` where a timeline's beginning is not known.
     pub from_at: Option<i64>,
     /// Up to when; `None` where no commit of it was seen.
     pub to_at: Option<i64>,
     /// The backup from which it is restored.
     pub backup: String,
+    /// The repository from which.
+    pub repository: u32,
     /// Whether it goes on from a window of an older timeline.
     pub continues: bool,
 }
@@ -169,9 +173,11 @@ impl Archive {
                     timeline: step.timeline,
                     from,
                     to,
-                    from_at: step.enters.map_or(Some(backup.stop_at), |switch| switch.at),
+                    // pgBackRest rounds the stop down: only a second later is it surely consistent.
+                    from_at: step.enters.map_or(Some(backup.stop_at + 1), |switch| switch.at),
                     to_at: None,
                     backup: backup.label.clone(),
+                    repository: backup.repository,
                     continues: step.enters.is_some(),
                 });
             }

@@ -20,6 +20,7 @@ fn segment(timeline: u32, number: u64) -> SegmentName {
 fn backup(timeline: u32, start: u64, stop: u64) -> Backup {
     Backup {
         label: format!("{timeline}-{start}-{stop}"),
+        repository: 1,
         start: segment(timeline, start / 4),
         stop: segment(timeline, stop / 4),
         stop_lsn: Some(stop * QUARTER),
@@ -94,9 +95,9 @@ fn a_history_that_was_fetched_later_dates_no_beginning() {
     archive.switches.insert(2, Switch { parent: 1, lsn: 22 * QUARTER, at: Some(70) });
     archive.commits = vec![Commit { timeline: 2, lsn: 30 * QUARTER, at: 60 }];
     let times = |archive: &Archive| archive.windows().iter().map(|one| (one.from_at, one.to_at)).collect::<Vec<_>>();
-    assert_eq!(times(&archive), [(Some(5), None), (None, Some(60))]);
+    assert_eq!(times(&archive), [(Some(6), None), (None, Some(60))]);
     archive.commits[0].at = 80;
-    assert_eq!(times(&archive), [(Some(5), None), (Some(70), Some(80))]);
+    assert_eq!(times(&archive), [(Some(6), None), (Some(70), Some(80))]);
 }
 
 /// A world of three timelines of some twenty segments.

@@ -161,7 +161,9 @@ impl Client {
         let before = spool.map(|spool| spool.error_files(&name));
         let mut arguments = vec![OsStr::new("archive-push")];
         if mode == PushMode::Synchronous {
-            arguments.push(OsStr::new("--no-archive-async"));
+            // With a queue limit pgBackRest looks for `archive_status` beside the file, and fails on a copy elsewhere: 25 or 73
+            // (2.45, 2.55.1, 2.60.0). What is pushed again waits in no queue.
+            arguments.extend(["--no-archive-async", "--reset-archive-push-queue-max"].map(OsStr::new));
         }
         arguments.push(path.as_os_str());
         let ended = self.call(self.caller.verbosity(), &arguments, PRINTED_BYTES, &mut watch);
@@ -217,7 +219,14 @@ impl Client {
         let arguments: Vec<&OsStr> =
             repository.iter().map(OsString::as_os_str).chain(["info", "--output=json"].map(OsStr::new)).collect();
         let ended = self.succeeded(self.caller.verbosity(), &arguments, ANSWER_BYTES, &mut watch)?;
-        Stanza::parse(&ended.stdout, self.stanza()).ok_or_else(|| {
+        let stanza = Stanza::parse(&ended.stdout, self.stanza()).map(|mut stanza| {
+            for repository in &mut stanza.repo {
+                let message = self.redactor.redact(repository.status.message.as_bytes());
+                repository.status.message = message.as_str().to_owned();
+            }
+            stanza
+        });
+        stanza.ok_or_else(|| {
             let text = "the answer of pgbackrest info can't be read".to_owned();
             Failure::new(Diagnosis::of_class(Class::Unknown, text), End::Exited(0), &self.redactor)
         })

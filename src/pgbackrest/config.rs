@@ -86,7 +86,7 @@ impl Config {
         PathBuf::from(self.option(command, "lock-path").unwrap_or(DEFAULT_LOCK_PATH))
     }
 
-    /// The numbers of the configured repositories, at least `[1]`.
+    /// The numbers of the configured repositories; where none has an option, `[1]`, which has defaults.
     #[must_use]
     pub fn repositories(&self) -> Vec<u32> {
         let number = |option: &str| {
@@ -100,7 +100,9 @@ impl Config {
         let ours = self.sections.iter().filter(|(section, _)| concerns(section));
         let keys = ours.flat_map(|(_, options)| options.keys()).chain(self.environment.keys());
         let mut numbers: Vec<u32> = keys.filter_map(|option| number(option)).collect();
-        numbers.push(1);
+        if numbers.is_empty() {
+            numbers.push(1);
+        }
         numbers.sort_unstable();
         numbers.dedup();
         numbers
@@ -225,8 +227,8 @@ mod tests {
     fn repositories_are_counted_by_their_options() {
         assert_eq!(load("", &[]).repositories(), [1]);
         let environment = [("PGBACKREST_REPO3_PATH", "/r")];
-        assert_eq!(load("[global]\nrepo2-type=s3\n", &environment).repositories(), [1, 2, 3]);
-        assert_eq!(load("[other]\nrepo2-type=s3\n[main:backup]\nrepo4-path=/r\n", &[]).repositories(), [1, 4]);
+        assert_eq!(load("[global]\nrepo2-type=s3\n", &environment).repositories(), [2, 3]);
+        assert_eq!(load("[other]\nrepo2-type=s3\n[main:backup]\nrepo4-path=/r\n", &[]).repositories(), [4]);
     }
 
     #[test]

@@ -282,8 +282,30 @@ impl Stanza {
     /// The newest segment that a repository lists of the cluster's WAL.
     #[must_use]
     pub fn newest_segment(&self, system_id: u64, repo_key: u32) -> Option<SegmentName> {
+        self.archive_of(system_id, repo_key)?.max
+    }
+
+    /// The oldest one.
+    #[must_use]
+    pub fn oldest_segment(&self, system_id: u64, repo_key: u32) -> Option<SegmentName> {
+        self.archive_of(system_id, repo_key)?.min
+    }
+
+    fn archive_of(&self, system_id: u64, repo_key: u32) -> Option<&Archive> {
         let id = self.archive_id(system_id, repo_key)?;
-        self.archive.iter().find(|archive| archive.id == id && archive.database.repo_key == repo_key)?.max
+        self.archive.iter().find(|archive| archive.id == id && archive.database.repo_key == repo_key)
+    }
+
+    /// The first segment that a repository must list: that of its oldest good backup of this cluster whose chain is whole; one
+    /// that holds none has no older WAL than its oldest. `None` when it can't be read.
+    #[must_use]
+    pub fn walk_from(&self, system_id: u64, repo_key: u32) -> Option<SegmentName> {
+        if !self.is_readable(repo_key) {
+            return None;
+        }
+        let of_repository = |backup: &&Backup| backup.database.repo_key == repo_key;
+        let starts = self.good_backups(system_id).filter(of_repository).filter_map(|backup| backup.archive.start);
+        starts.min().or_else(|| self.oldest_segment(system_id, repo_key))
     }
 
     /// Whether a repository can be read.

@@ -1,7 +1,7 @@
 //! `--at`: whether one moment can be restored, from which backup, and if not, what can be near it.
 
 use super::report::{Report, moment};
-use crate::decide::at::{Answer, Why, answer};
+use crate::decide::at::{Answer, answer};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -17,6 +17,8 @@ pub struct Moment {
     pub timeline: Option<u32>,
     /// The backup from which.
     pub backup: Option<String>,
+    /// The repository that holds it.
+    pub repository: Option<u32>,
     /// Why not.
     pub reason: Option<&'static str>,
     /// The nearest moment before it that can be.
@@ -37,19 +39,31 @@ pub struct Near {
 /// Says whether a moment can be restored.
 #[must_use]
 pub fn look_at(report: &Report, at: Timestamp) -> Moment {
-    let unknown =
-        Moment { at, restorable: None, timeline: None, backup: None, reason: None, before: None, after: None };
+    let unknown = Moment {
+        at,
+        restorable: None,
+        timeline: None,
+        backup: None,
+        repository: None,
+        reason: None,
+        before: None,
+        after: None,
+    };
     let Some(reach) = &report.extra.reach else {
         let reason = Some("the catalog was not seen, or the ledger can't be read");
         return Moment { reason, ..unknown };
     };
     let near = |near: Option<(i64, String)>| near.and_then(|(at, backup)| Some(Near { at: moment(at)?, backup }));
-    match answer(&reach.windows, &reach.backups, at.as_microsecond()) {
-        Answer::Yes { backup, timeline } => {
-            Moment { restorable: Some(true), timeline: Some(timeline), backup: Some(backup), ..unknown }
-        }
+    match answer(&reach.windows, &reach.backups, reach.unverified_from, at.as_microsecond()) {
+        Answer::Yes { backup, repository, timeline } => Moment {
+            restorable: Some(true),
+            timeline: Some(timeline),
+            backup: Some(backup),
+            repository: Some(repository),
+            ..unknown
+        },
         Answer::No { why, before, after } => Moment {
-            restorable: (why != Why::Unknown).then_some(false),
+            restorable: (!why.is_doubt()).then_some(false),
             reason: Some(why.as_str()),
             before: near(before),
             after: near(after),
@@ -67,8 +81,10 @@ impl Moment {
             // Without a word a recovery follows the newest timeline.
             let newest = report.windows.iter().flatten().map(|window| window.timeline).max();
             let other = Some(timeline).filter(|own| newest.max(report.cluster.timeline) != Some(*own));
-            let command = restore(stanza, backup, at, other);
-            let text = format!("{at} can be restored from {backup} on timeline {timeline}\n  {command}\n");
+            let repository = self.repository.unwrap_or(1);
+            let command = restore(stanza, backup, repository, at, other);
+            let from = format!("{backup} in repository {repository}");
+            let text = format!("{at} can be restored from {from} on timeline {timeline}\n  {command}\n");
             return super::text::printable(&text);
         }
         let mut out = match self.restorable {
@@ -86,8 +102,13 @@ impl Moment {
     }
 }
 
-fn restore(stanza: &str, backup: &str, at: Timestamp, timeline: Option<u32>) -> String {
+/// With guard-get, so that an outage does not end the recovery early, and of the one repository that was looked through.
+fn restore(stanza: &str, backup: &str, repository: u32, at: Timestamp, timeline: Option<u32>) -> String {
     let target = at.strftime("%Y-%m-%d %H:%M:%S%.f+00");
     let timeline = timeline.map_or(String::new(), |timeline| format!(" --target-timeline={timeline}"));
-    format!("pgbackrest --stanza={stanza} --set={backup} --type=time --target='{target}'{timeline} restore")
+    let get = format!("pgbackrest-guard-get --stanza={stanza} --repo={repository} %f \"%p\"");
+    format!(
+        "pgbackrest --stanza={stanza} --repo={repository} --set={backup} --type=time --target='{target}'{timeline} \
+         --recovery-option=restore_command='{get}' restore"
+    )
 }

@@ -6,13 +6,17 @@ use super::found::Found;
 use super::report::{self, BackupReport, Reach, moment};
 use super::windows::{self, Sources};
 use crate::catalog::{Check, Entry, Found as Finding, Known, Record};
+use crate::decide::windows::Archive;
 use crate::ledger::state::Place;
 
 /// What is known of the catalog.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     check: Option<Check>,
-    known: Option<Known>,
+    /// What the last conclusive answer showed.
+    pub(super) known: Option<Known>,
+    /// What watch has noted of this cluster in these repositories.
+    pub(super) record: Option<Record>,
     /// Why the note of it can't be read, if so.
     pub(super) trouble: Option<String>,
     /// Each backup, and why nothing can be restored with it.
@@ -32,6 +36,7 @@ pub(super) fn look(found: &Found<'_>) -> Seen {
     };
     let mut seen = Seen { trouble, ..Seen::default() };
     (seen.check, seen.known) = newest(record.as_ref(), found);
+    seen.record.clone_from(&record);
     let Some(known) = &seen.known else { return seen };
     // Without the ledger no gap is known.
     let nothing_lost = crate::ledger::state::State::default();
@@ -49,8 +54,12 @@ pub(super) fn look(found: &Found<'_>) -> Seen {
     seen.backups = Some(known.backups.iter().map(|entry| (entry.clone(), sources.unusable(entry))).collect());
     // Nor is one known whose ledger came from another node, until it was held against the archive.
     seen.reach = found.state.as_ref().filter(|_| !found.is_unchecked()).map(|_| {
-        let archive = sources.archive();
-        Reach { windows: archive.windows(), backups: archive.backups }
+        let archives = sources.archives();
+        Reach {
+            windows: archives.walked.iter().flat_map(Archive::windows).collect(),
+            backups: archives.walked.into_iter().flat_map(|archive| archive.backups).collect(),
+            unverified_from: archives.unverified_from,
+        }
     });
     seen
 }

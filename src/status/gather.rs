@@ -5,6 +5,7 @@ use super::backups::BackupState;
 use super::catalog;
 use super::found::{Found, Request};
 use super::report::{Backups, Cluster, Extra, GapReport, Push, Report, moment};
+use super::repositories::Repositories;
 use super::server::{self};
 use crate::data_directory::{Control, DataDirectory};
 use crate::decide::status::{CatalogFacts, Facts, LedgerFacts, judge};
@@ -12,6 +13,7 @@ use crate::ledger::state::{Identity, State};
 use crate::ledger::{Ledger, LedgerError};
 use crate::log;
 use crate::pgbackrest::locks;
+use crate::wal::SegmentSize;
 use jiff::Timestamp;
 use std::fs;
 
@@ -54,6 +56,8 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
     let stamps = backup_state(found);
     let archiving = archiving::archiving(found);
     let catalog = catalog::look(found);
+    let size = found.state.as_ref().map_or(SegmentSize::DEFAULT, State::segment_size);
+    let repositories = Repositories::of(found, catalog.record.as_ref(), size);
     let running = backup_runs(request);
     let backups = stamps.backups(catalog.newest(), request.intervals, running, request.now);
     let last_full = backups.last_full_at.map(Timestamp::as_second);
@@ -77,6 +81,8 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
             inconclusive_for: catalog.inconclusive_for(request.now),
             interval: request.verify.get(),
         },
+        owed: repositories.owed(),
+        without_backup: repositories.without_backup(catalog.known.as_ref()),
     };
     let (verdict, reasons) = judge(&facts);
     Report {
@@ -85,10 +91,12 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
         reasons,
         cluster: cluster(found),
         push: found.state.as_ref().map(Push::of).unwrap_or_default(),
-        gaps: found.state.as_ref().map(gaps),
+        repositories: repositories.shown(catalog.known.as_ref()),
+        gaps: found.state.as_ref().map(|state| gaps(state, &repositories)),
         catalog: catalog.shown(&stamps, request.now),
         backups,
         windows: catalog.windows(),
+        drill: None,
         extra: Extra {
             made_at: moment(request.now),
             server_answers: Some(found.heard.answers()),
@@ -140,8 +148,9 @@ fn foreign(state: &State, control: Option<Control>) -> Option<String> {
 }
 
 /// The open gaps, the newest 1,000 closed ones: the ledger keeps no more.
-fn gaps(state: &State) -> Vec<GapReport> {
-    state.gaps.iter().map(|gap| GapReport::of(gap, state.segment_size())).collect()
+fn gaps(state: &State, repositories: &Repositories<'_>) -> Vec<GapReport> {
+    let shown = |gap| GapReport::of(gap, repositories.lacking(gap), state.segment_size());
+    state.gaps.iter().map(shown).collect()
 }
 
 fn ledger_facts(state: &State) -> LedgerFacts {

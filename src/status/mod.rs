@@ -19,6 +19,7 @@ mod nagios;
 mod prometheus;
 mod redraw;
 pub mod report;
+mod repositories;
 mod server;
 mod text;
 mod windows;

@@ -26,6 +26,8 @@ pub struct Report {
     pub archiving: Archiving,
     /// What push counts.
     pub push: Push,
+    /// Each configured repository.
+    pub repositories: Vec<RepositoryReport>,
     /// Every gap; `None` when the ledger can't be read.
     pub gaps: Option<Vec<GapReport>>,
     /// What a check of the repository's catalog found.
@@ -34,6 +36,8 @@ pub struct Report {
     pub backups: Backups,
     /// What can be restored, oldest first; unknown without the catalog.
     pub windows: Option<Vec<Window>>,
+    /// The newest drill; none was made.
+    pub drill: Option<Drill>,
     /// What the JSON does not have.
     #[serde(skip)]
     pub extra: Extra,
@@ -50,10 +54,12 @@ impl Report {
             cluster: Cluster::default(),
             archiving: Archiving::default(),
             push: Push::default(),
+            repositories: Vec::new(),
             gaps: None,
             catalog: Catalog::default(),
             backups: Backups::default(),
             windows: None,
+            drill: None,
             extra: Extra::default(),
         }
     }
@@ -131,6 +137,30 @@ pub struct Failure {
     pub message: String,
 }
 
+/// One repository.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RepositoryReport {
+    /// Its number.
+    pub key: u32,
+    /// `posix`, `s3`, `azure`, `gcs`, `sftp`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `readable`, `unreadable`, or `unchecked` where nobody has asked.
+    pub state: &'static str,
+    /// pgBackRest's words, redacted, where it can't be read.
+    pub detail: Option<String>,
+    /// When its newest full backup of this cluster ended.
+    pub last_full_at: Option<Timestamp>,
+    /// From where on its listing was walked through, as `0/3000000`.
+    pub verified_from_lsn: Option<String>,
+    /// How many segments it lacks that another repository has.
+    pub owed_segments: Option<u64>,
+}
+
+/// A restore that was tried. There is no program yet that makes one, so that it is always `null`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Drill {}
+
 /// One gap.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct GapReport {
@@ -138,6 +168,8 @@ pub struct GapReport {
     pub id: u64,
     /// `open`, `healed` or `sealed`.
     pub state: &'static str,
+    /// The repositories that lack it.
+    pub repositories: Vec<u32>,
     /// The timeline.
     pub timeline: u32,
     /// The first lost segment.
@@ -194,6 +226,8 @@ pub struct Window {
     pub to_lsn: Option<String>,
     /// The label of the backup from which it is restored.
     pub backup: String,
+    /// The repository that holds it.
+    pub repository: u32,
 }
 
 /// What a check of the repository's catalog found.
@@ -248,6 +282,8 @@ pub struct Reach {
     pub windows: Vec<windows::Window>,
     /// The backups.
     pub backups: Vec<windows::Backup>,
+    /// From when on some archive holds what no walk has looked at, in seconds since 1970.
+    pub unverified_from: Option<i64>,
 }
 
 /// One backup of the catalog.
@@ -312,10 +348,11 @@ impl Failure {
 }
 
 impl GapReport {
-    pub(super) fn of(gap: &Gap, size: SegmentSize) -> Self {
+    pub(super) fn of(gap: &Gap, repositories: Vec<u32>, size: SegmentSize) -> Self {
         Self {
             id: gap.id,
             state: gap.state.as_str(),
+            repositories,
             timeline: gap.first.timeline().0,
             first: gap.first.to_string(),
             last: gap.last.to_string(),

@@ -1,8 +1,7 @@
-//! The restorable windows, out of the catalog as it is known, the ledger's gaps, and the files in `pg_wal`.
+//! The restorable windows of each repository: what a walk of its listing has shown, from the usable backups on.
 //!
-//! What is archived on a timeline reaches as far as the catalog's newest segment and what PostgreSQL counts as archived;
-//! on one that was left, up to where it was left: PostgreSQL archives in order, and what was lost on the way is a gap.
-//! What waits in the overflow folder is not in the archive yet.
+//! A window is claimed only where the walk has been; it ends there, or at the first segment that is not listed. The ledger
+//! says why something is missing, not what is there. What waits in the overflow folder is not in the archive yet.
 
 use super::commits::newest_commit;
 use super::history;
@@ -10,8 +9,8 @@ use super::report;
 use crate::catalog::{Entry, Known, Record};
 use crate::data_directory::DataDirectory;
 use crate::decide::holes::archived_up_to;
+use crate::decide::walk::Walked;
 use crate::decide::windows::{Archive, Backup, Commit, Lost, Switch, Window};
-use crate::ledger::gaps::{CLOSED_KEPT, GapState};
 use crate::ledger::state::State;
 use crate::pgbackrest::config::Config;
 use crate::wal::{Lsn, SegmentName, SegmentSize};
@@ -37,18 +36,63 @@ pub(super) struct Sources<'s> {
     pub(super) config: Option<&'s Config>,
 }
 
+/// What is known of every repository's archive.
+pub(super) struct Archives {
+    /// One for each repository that was walked through.
+    pub(super) walked: Vec<Archive>,
+    /// The time from which on an archive holds what no walk has looked at, in seconds since 1970; `None`: there is nothing
+    /// of that kind.
+    pub(super) unverified_from: Option<i64>,
+}
+
 impl Sources<'_> {
-    /// What is known of the archive.
-    pub(super) fn archive(&self) -> Archive {
+    /// What is known of the archives.
+    pub(super) fn archives(&self) -> Archives {
+        let mut keys: Vec<u32> = self.known.backups.iter().map(|entry| entry.repository).collect();
+        keys.sort_unstable();
+        keys.dedup();
         let size = self.size();
         let switches = history::switches(self.directory, self.state_dir);
+        let mut archives = Archives { walked: Vec::new(), unverified_from: None };
+        for key in keys {
+            let walked = self.record.and_then(|record| record.walked.get(&key));
+            let unwalked = self
+                .backups(key)
+                .into_iter()
+                .filter(|backup| !walked.is_some_and(|walked| walked.covers(backup.start)));
+            let mut from = unwalked.map(|backup| backup.stop_at + 1).min();
+            if let Some(walked) = walked {
+                let archive = self.archive(key, walked, &switches, size);
+                from = from.into_iter().chain(self.tail_of(&archive, walked)).min();
+                archives.walked.push(archive);
+            }
+            archives.unverified_from = archives.unverified_from.into_iter().chain(from).min();
+        }
+        archives
+    }
+
+    /// The time from which on a walk has not looked, where the archive goes on behind it.
+    fn tail_of(&self, archive: &Archive, walked: &Walked) -> Option<i64> {
+        let listed = self.record.into_iter().flat_map(|record| &record.repositories);
+        let listed = listed.filter_map(|repository| repository.newest).max();
+        let last = self.last_archived.and_then(|name| archived_up_to(&name.parse().ok()?, archive.size));
+        let newest = listed.into_iter().chain(last).chain(self.record.and_then(|record| record.archived)).max()?;
+        if walked.up_to.is_some_and(|up_to| newest <= up_to) {
+            return None;
+        }
+        let ends = archive.windows().into_iter().filter_map(|window| window.to_at.or(window.from_at)).max();
+        Some(ends.map_or(0, |end| end + 1))
+    }
+
+    fn archive(&self, key: u32, walked: &Walked, switches: &BTreeMap<u32, Switch>, size: SegmentSize) -> Archive {
+        let backups = self.backups(key).into_iter().filter(|backup| walked.covers(backup.start)).collect();
         let mut archive = Archive {
             size,
-            backups: self.backups(),
-            lost: self.lost(size),
-            oldest: self.known.archives.iter().filter_map(|(oldest, _)| *oldest).min(),
-            newest: self.newest(&switches, size),
-            switches,
+            backups,
+            lost: self.missing(walked, size),
+            oldest: Some(walked.from),
+            newest: newest(walked, switches, size),
+            switches: switches.clone(),
             commits: self.noted_commits(),
         };
         let seen = self.seen_commits(&archive);
@@ -61,12 +105,14 @@ impl Sources<'_> {
         self.state.segment_size.or_else(of_control).unwrap_or(SegmentSize::DEFAULT)
     }
 
-    fn backups(&self) -> Vec<Backup> {
-        let kept = |entry: &&Entry| self.unusable(entry).is_none();
+    /// The usable backups of a repository.
+    fn backups(&self, key: u32) -> Vec<Backup> {
+        let kept = |entry: &&Entry| entry.repository == key && self.unusable(entry).is_none();
         let usable = self.known.backups.iter().filter(kept);
         let backup = |entry: &Entry| {
             Some(Backup {
                 label: entry.label.clone(),
+                repository: key,
                 start: entry.start?,
                 stop: entry.stop?,
                 stop_lsn: entry.stop_lsn.map(|lsn| lsn.0),
@@ -79,10 +125,7 @@ impl Sources<'_> {
     /// Why nothing behind a backup can be restored, if so.
     pub(super) fn unusable(&self, entry: &Entry) -> Option<&'static str> {
         let expired = self.wal_kept_from(entry.repository).is_some_and(|from| entry.ended_at < from);
-        self.known.unusable(entry).or_else(|| expired.then_some("the WAL behind it has expired")).or_else(|| {
-            let forgotten = forgotten_until(self.state).is_some_and(|until| entry.ended_at < until);
-            forgotten.then_some("the ledger has forgotten the gaps of its time")
-        })
+        self.known.unusable(entry).or_else(|| expired.then_some("the WAL behind it has expired"))
     }
 
     /// With `retention-archive` pgBackRest keeps the WAL behind the newest backups only (expire.c, `removeExpiredArchive`).
@@ -99,42 +142,18 @@ impl Sources<'_> {
         ends.get(count.checked_sub(1)?).copied()
     }
 
-    fn lost(&self, size: SegmentSize) -> Vec<Lost> {
-        let gaps = self.state.gaps.iter().filter(|gap| gap.state != GapState::Healed && !gap.partial);
-        let gaps = gaps.map(|gap| Lost {
-            timeline: gap.first.timeline().0,
-            first: gap.first.number(size),
-            last: gap.last.number(size),
-        });
+    /// What the walk has not found, and what it has but the ledger calls lost: somebody may have listed it since.
+    fn missing(&self, walked: &Walked, size: SegmentSize) -> Vec<Lost> {
+        let run = |first: SegmentName, last: SegmentName| Lost {
+            timeline: first.timeline().0,
+            first: first.number(size),
+            last: last.number(size),
+        };
+        let missing = walked.missing.iter().map(|missing| run(missing.first, missing.last));
+        let open = self.state.gaps.open().filter(|gap| !gap.partial).map(|gap| run(gap.first, gap.last));
         let waiting = self.overflow.into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
         let waiting = waiting.filter_map(|entry| entry.file_name().to_str()?.parse::<SegmentName>().ok());
-        let waiting = waiting.map(|segment| {
-            let number = segment.number(size);
-            Lost { timeline: segment.timeline().0, first: number, last: number }
-        });
-        gaps.chain(waiting).collect()
-    }
-
-    fn newest(&self, switches: &BTreeMap<u32, Switch>, size: SegmentSize) -> BTreeMap<u32, u64> {
-        let mut newest: BTreeMap<u32, u64> = BTreeMap::new();
-        let mut raise = |timeline: u32, number: u64| {
-            let known = newest.entry(timeline).or_insert(number);
-            *known = number.max(*known);
-        };
-        let listed = self.known.archives.iter().filter_map(|(_, newest)| *newest);
-        let last = self.last_archived.and_then(|name| archived_up_to(&name.parse().ok()?, size));
-        for segment in listed.chain(self.record.and_then(|record| record.archived)).chain(last) {
-            raise(segment.timeline().0, segment.number(size));
-        }
-        for (child, switch) in switches.iter().rev() {
-            if newest.contains_key(child)
-                && let Some(last) = (switch.lsn / size.bytes()).checked_sub(1)
-            {
-                let known = newest.entry(switch.parent).or_insert(last);
-                *known = last.max(*known);
-            }
-        }
-        newest
+        missing.chain(open).chain(waiting.map(|segment| run(segment, segment))).collect()
     }
 
     fn noted_commits(&self) -> Vec<Commit> {
@@ -181,10 +200,24 @@ impl Sources<'_> {
     }
 }
 
-/// The oldest time of which the ledger still knows every gap, if it may have forgotten some.
-fn forgotten_until(state: &State) -> Option<i64> {
-    let closed: Vec<i64> = state.gaps.iter().filter_map(|gap| gap.closed_at).collect();
-    if closed.len() >= CLOSED_KEPT { closed.into_iter().min() } else { None }
+/// By timeline: the number of the newest segment that was looked for. A timeline that was left was walked up to where it was
+/// left.
+fn newest(walked: &Walked, switches: &BTreeMap<u32, Switch>, size: SegmentSize) -> BTreeMap<u32, u64> {
+    let mut newest = BTreeMap::new();
+    let Some(up_to) = walked.up_to else { return newest };
+    let (mut timeline, mut number) = (up_to.timeline().0, up_to.number(size));
+    loop {
+        newest.insert(timeline, number);
+        let older = switches.get(&timeline).filter(|switch| switch.parent < timeline);
+        let Some((switch, last)) = older.and_then(|switch| Some((switch, (switch.lsn / size.bytes()).checked_sub(1)?)))
+        else {
+            return newest;
+        };
+        (timeline, number) = (switch.parent, last);
+        if timeline < walked.from.timeline().0 {
+            return newest;
+        }
+    }
 }
 
 /// A window as the report shows it.
@@ -196,5 +229,6 @@ pub(super) fn shown(window: &Window) -> report::Window {
         from_lsn: Some(Lsn(window.from).to_string()),
         to_lsn: Some(Lsn(window.to).to_string()),
         backup: window.backup.clone(),
+        repository: window.repository,
     }
 }

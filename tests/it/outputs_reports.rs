@@ -44,6 +44,7 @@ pub(crate) fn well() -> Report {
             overflowed_count: Some(0),
             last_failure: None,
         },
+        repositories: repositories(),
         gaps: Some(Vec::new()),
         catalog: Catalog { state: "present", checked_at: at("2026-11-24T07:40:00Z"), detail: None },
         backups: Backups {
@@ -73,6 +74,23 @@ pub(crate) fn well() -> Report {
     }
 }
 
+/// One that is well, one that can't be read, and one that nobody has asked.
+fn repositories() -> Vec<RepositoryReport> {
+    let well = RepositoryReport {
+        key: 1,
+        kind: "s3".to_owned(),
+        state: "readable",
+        detail: None,
+        last_full_at: at("2026-11-23T01:12:00Z"),
+        verified_from_lsn: Some("4/3000000".to_owned()),
+        owed_segments: Some(0),
+    };
+    let detail = Some("code 99, other".to_owned());
+    let dead = RepositoryReport { key: 2, state: "unreadable", detail, owed_segments: Some(3), ..well.clone() };
+    let unknown = RepositoryReport { key: 3, state: "unchecked", ..RepositoryReport::default() };
+    vec![well, dead, unknown]
+}
+
 pub(crate) fn window(timeline: u32, from: &str, to: &str, backup: &str) -> Window {
     Window {
         timeline,
@@ -81,6 +99,7 @@ pub(crate) fn window(timeline: u32, from: &str, to: &str, backup: &str) -> Windo
         from_lsn: Some("4/3000100".to_owned()),
         to_lsn: Some("4/2B000000".to_owned()),
         backup: backup.to_owned(),
+        repository: 1,
     }
 }
 
@@ -101,6 +120,7 @@ pub(crate) fn gap(id: u64, opened: &str) -> GapReport {
     GapReport {
         id,
         state: "open",
+        repositories: vec![1, 2],
         timeline: 1,
         first: "00000001000000040000000B".to_owned(),
         last: "00000001000000040000000F".to_owned(),

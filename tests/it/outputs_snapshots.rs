@@ -118,10 +118,11 @@ fn pages_are_as_kept() {
 }
 
 /// The fields of the JSON that may be unknown, `gaps[]` and the like standing for any element.
-const NULLABLE: [&str; 45] = [
+const NULLABLE: [&str; 50] = [
     "cluster.pgdata",
     "cluster.system_id",
     "cluster.timeline",
+        "drill",
     "cluster.in_recovery",
     "archiving.enabled",
     "archiving.invalid_bucket",
@@ -138,6 +139,10 @@ const NULLABLE: [&str; 45] = [
     "push.consecutive_failures",
     "push.dropped_count",
     "push.overflowed_count",
+        "repositories[].detail",
+        "repositories[].last_full_at",
+        "repositories[].owed_segments",
+        "repositories[].verified_from_lsn",
     "push.last_failure",
     "push.last_failure.at",
     "push.last_failure.code",

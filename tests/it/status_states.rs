@@ -3,6 +3,7 @@
 use crate::outcome::Outcome;
 use crate::standin::{Case, MIB, SEGMENT};
 use pgbackrest_guard::catalog::{Check, Entry, Found, Known, Record, SeenCommit};
+use pgbackrest_guard::decide::walk::{Run, Walked};
 use pgbackrest_guard::ledger::state::{Identity, Place};
 use pgbackrest_guard::ledger::{FILE_NAME, Ledger};
 use pgbackrest_guard::pgbackrest::identity::RepositoryIdentity;
@@ -67,9 +68,16 @@ fn write_record(outcome: &Outcome, change: impl FnOnce(&mut Record)) {
         known: Some(Known { at: 1_200, backups: vec![full], archives: vec![(Some(segment(3)), Some(segment(4)))] }),
         archived: Some(segment(8)),
         commits: vec![SeenCommit { segment: segment(6), lsn: 0x600_0028, at: 1_500 }],
+        walked: BTreeMap::from([(1, walked(3, 8))]),
+        ..Record::default()
     };
     change(&mut record);
     record.write(&folder).unwrap();
+}
+
+/// A walk that has found everything from one segment to another.
+fn walked(from: u32, up_to: u32) -> Walked {
+    Walked { from: segment(from), up_to: Some(segment(up_to)), missing: Vec::new() }
 }
 
 fn segment(number: u32) -> pgbackrest_guard::wal::SegmentName {
@@ -167,8 +175,10 @@ fn windows_come_from_watchs_notes_without_server_and_repository() {
     let said = report(&outcome);
     assert_eq!(windows(&said), [pair("0/3000100", "0/9000000")]);
     let window = &said["windows"][0];
-    assert_eq!((&window["from"], &window["to"]), (&"1970-01-01T00:18:20Z".into(), &"1970-01-01T00:25:00Z".into()));
-    assert_eq!((&said["catalog"]["state"], &said["backups"]["last_full_at"]), (&"present".into(), &window["from"]));
+    assert_eq!((&window["from"], &window["to"]), (&"1970-01-01T00:18:21Z".into(), &"1970-01-01T00:25:00Z".into()));
+    let full = "1970-01-01T00:18:20Z".into();
+    assert_eq!((&said["catalog"]["state"], &said["backups"]["last_full_at"]), (&"present".into(), &full));
+    assert_eq!(window["repository"], 1);
     // What waits in the overflow folder is not in the archive.
     let overflow = outcome.case.root().join("overflow");
     fs::create_dir(&overflow).unwrap();
@@ -187,7 +197,40 @@ fn an_open_gap_ends_a_window() {
     assert_eq!(said["windows"][0]["to"], Value::Null, "no commit before the gap is known");
     let output = run(&outcome.case.data(), &["--at", "1970-01-01 00:20:00+00"], &[]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.code() == Some(1) && text.contains("no commit after it is known"), "{text}");
+    assert!(output.status.code() == Some(2) && text.contains("no commit after it is known"), "{text}");
+}
+
+#[test]
+fn nothing_is_claimed_of_what_no_walk_has_looked_at() {
+    type Change = fn(&mut Record);
+    let at = |record: Change, seconds: &str| {
+        let outcome = noted("a walk", record);
+        let time = format!("1970-01-01 {seconds}+00");
+        let output = run(&outcome.case.data(), &["--at", &time], &[]);
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let never: Change = |record| record.walked.clear();
+    let half: Change = |record| drop(record.walked.insert(1, walked(3, 6)));
+    let from_later: Change = |record| drop(record.walked.insert(1, walked(4, 8)));
+    let with_hole: Change = |record| {
+        let missing = vec![Run { first: segment(5), last: segment(5) }];
+        record.walked.insert(1, Walked { missing, ..walked(3, 8) });
+    };
+    for (record, time, code, words) in [
+        (never, "00:20:00", 2, "not verified"),
+        (never, "00:18:20", 1, "older than every usable backup"),
+        (half, "00:20:00", 0, "can be restored from 20261122-100000F in repository 1"),
+        (half, "00:25:01", 2, "not verified"),
+        (from_later, "00:20:00", 2, "not verified"),
+        (with_hole, "00:20:00", 2, "no commit after it is known"),
+        (|_| {}, "00:25:01", 1, "no commit after it is known to be archived yet"),
+        (|_| {}, "00:18:20", 1, "older than every usable backup"),
+        (|_| {}, "00:18:21", 0, "--repo=1 --set=20261122-100000F --type=time --target='1970-01-01 00:18:21+00'"),
+        (|_| {}, "00:18:21", 0, "restore_command='pgbackrest-guard-get --stanza=main --repo=1 %f \"%p\"'"),
+    ] {
+        let (found, text) = at(record, time);
+        assert!(found == Some(code) && text.contains(words), "{time}: {found:?} and not {code}: {text}");
+    }
 }
 
 #[test]
@@ -246,5 +289,5 @@ fn a_time_that_is_none_is_a_usage_error() {
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{time}");
     }
     let output = run(&outcome.case.data(), &["--at", "2026-11-22T10:00:00.5-07:30"], &[]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(output.status.code(), Some(2), "not known: {output:?}");
 }

@@ -1,0 +1,89 @@
+//! Each repository for itself: whether it can be read, from where on it was walked through, and what it is owed.
+//!
+//! What no repository has is lost; what only some lack, those are owed: it can still be paid from the others.
+
+use super::found::Found;
+use super::report::{RepositoryReport, moment};
+use crate::catalog::{Known, Record, SeenRepository};
+use crate::decide::walk::{self, Walked};
+use crate::ledger::gaps::{Gap, GapState};
+use crate::pgbackrest::identity::{self, RepositoryIdentity};
+use crate::wal::{Lsn, SegmentSize};
+use std::collections::BTreeMap;
+
+/// What is known of the repositories.
+pub(super) struct Repositories<'f> {
+    configured: Vec<RepositoryIdentity>,
+    seen: Vec<SeenRepository>,
+    walked: BTreeMap<u32, &'f Walked>,
+    size: SegmentSize,
+}
+
+impl<'f> Repositories<'f> {
+    /// Those that are configured, else those that watch has worked with.
+    pub(super) fn of(found: &Found<'_>, record: Option<&'f Record>, size: SegmentSize) -> Self {
+        let checked = found.state.as_ref().and_then(|state| state.checked.as_ref()?.repositories.clone());
+        let configured = found.request.config.as_ref().map(identity::repositories).or(checked).unwrap_or_default();
+        let noted = record.map(|record| record.repositories.clone()).unwrap_or_default();
+        let system_id = found.control.map(|control| control.system_id);
+        let answered = found.request.answer.as_ref().and_then(|answer| answer.stanza.as_ref()).zip(system_id);
+        let answered = answered.map(|(stanza, system_id)| {
+            stanza.repo.iter().map(|repository| SeenRepository::of(stanza, repository, system_id)).collect()
+        });
+        let walked = record.into_iter().flat_map(|record| &record.walked).map(|(key, walked)| (*key, walked));
+        Self { configured, seen: answered.unwrap_or(noted), walked: walked.collect(), size }
+    }
+
+    /// As the report shows them.
+    pub(super) fn shown(&self, known: Option<&Known>) -> Vec<RepositoryReport> {
+        let all: Vec<&Walked> = self.configured.iter().filter_map(|one| self.walked.get(&one.key).copied()).collect();
+        let lost = walk::lost(&all, self.size).len() as u64;
+        let shown = |identity: &RepositoryIdentity| {
+            let seen = self.seen.iter().find(|seen| seen.key == identity.key);
+            let walked = self.walked.get(&identity.key);
+            let fulls = known.into_iter().flat_map(|known| &known.backups);
+            let fulls =
+                fulls.filter(|entry| entry.repository == identity.key && entry.kind == "full" && !entry.damaged);
+            let verified = walked.filter(|walked| walked.up_to.is_some());
+            let verified = verified.map(|walked| walked.from.number(self.size).saturating_mul(self.size.bytes()));
+            RepositoryReport {
+                key: identity.key,
+                kind: identity.kind.clone(),
+                state: seen.map_or("unchecked", |seen| if seen.readable { "readable" } else { "unreadable" }),
+                detail: seen.and_then(|seen| seen.detail.clone()),
+                last_full_at: fulls.map(|entry| entry.ended_at).max().and_then(moment),
+                verified_from_lsn: verified.map(|lsn| Lsn(lsn).to_string()),
+                owed_segments: walked.map(|walked| walked.missing_segments(self.size).saturating_sub(lost)),
+            }
+        };
+        self.configured.iter().map(shown).collect()
+    }
+
+    /// The repositories that lack a gap's segments, by their numbers: those that were walked through and do not list its first,
+    /// and those of which nobody knows better.
+    pub(super) fn lacking(&self, gap: &Gap) -> Vec<u32> {
+        if gap.state == GapState::Healed {
+            return Vec::new();
+        }
+        let lacks = |key: &u32| {
+            let walked = self.walked.get(key).filter(|walked| !gap.partial && walked.covers(gap.first));
+            walked.is_none_or(|walked| walked.misses(gap.first))
+        };
+        self.configured.iter().map(|one| one.key).filter(lacks).collect()
+    }
+
+    /// The repositories that are configured and hold no backup of this cluster, though another does.
+    pub(super) fn without_backup(&self, known: Option<&Known>) -> Vec<u32> {
+        let Some(known) = known.filter(|known| !known.backups.is_empty()) else { return Vec::new() };
+        let holds = |key: u32| known.backups.iter().any(|entry| entry.repository == key);
+        self.configured.iter().map(|one| one.key).filter(|key| !holds(*key)).collect()
+    }
+
+    /// How many segments are owed, and to which repositories.
+    pub(super) fn owed(&self) -> (u64, Vec<u32>) {
+        let shown = self.shown(None);
+        let owed = shown.iter().filter(|one| one.owed_segments.is_some_and(|owed| owed > 0));
+        let keys = owed.clone().map(|one| one.key).collect();
+        (owed.filter_map(|one| one.owed_segments).sum(), keys)
+    }
+}
