@@ -8,6 +8,7 @@ use super::report::{Backups, Cluster, Extra, GapReport, Push, Report, moment};
 use super::server::{self};
 use crate::data_directory::{Control, DataDirectory};
 use crate::decide::status::{CatalogFacts, Facts, LedgerFacts, judge};
+use crate::ledger::gaps::Gap;
 use crate::ledger::state::{Identity, State};
 use crate::ledger::{Ledger, LedgerError};
 use crate::log;
@@ -57,14 +58,15 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
     let running = backup_runs(request);
     let backups = stamps.backups(catalog.newest(), request.intervals, running, request.now);
     let last_full = backups.last_full_at.map(Timestamp::as_second);
+    let unchecked = found.is_unchecked();
     let facts = Facts {
         data_directory: true,
         switched_off: request.common.archiving_off,
         invalid_bucket: archiving.invalid_bucket.clone(),
         server: found.heard.facts(),
         standby: found.in_recovery == Some(true),
-        ledger,
-        unchecked: found.is_unchecked(),
+        ledger: if unchecked { ledger_facts_here(found).unwrap_or(ledger) } else { ledger },
+        unchecked,
         gap_marker: is_unexplained(&found.directory, found.state.as_ref()),
         backlog: archiving.backlog_bytes,
         threshold: archiving.threshold_bytes.unwrap_or(u64::MAX),
@@ -145,10 +147,21 @@ fn gaps(state: &State) -> Vec<GapReport> {
 }
 
 fn ledger_facts(state: &State) -> LedgerFacts {
-    let unsaid = || state.gaps.open().filter(|gap| gap.acknowledged.is_none());
+    facts_of_gaps(state, |_| true)
+}
+
+/// What of an unchecked ledger is this node's own: the losses on the timeline that it has begun. The older ones are hearsay.
+fn ledger_facts_here(found: &Found<'_>) -> Option<LedgerFacts> {
+    let timeline = found.timeline()?;
+    found.state.as_ref().map(|state| facts_of_gaps(state, |gap| gap.first.timeline().0 == timeline))
+}
+
+fn facts_of_gaps(state: &State, counts: impl Fn(&Gap) -> bool) -> LedgerFacts {
+    let open = || state.gaps.open().filter(|gap| counts(gap));
+    let unsaid = || open().filter(|gap| gap.acknowledged.is_none());
     LedgerFacts::Read {
         open_gaps: unsaid().count() as u64,
-        acknowledged_gaps: state.gaps.open().filter(|gap| gap.acknowledged.is_some()).count() as u64,
+        acknowledged_gaps: open().filter(|gap| gap.acknowledged.is_some()).count() as u64,
         missing_segments: unsaid().map(|gap| gap.segments(state.segment_size())).sum(),
         first_missing: unsaid().map(|gap| gap.first).min().map(|first| first.to_string()),
         consecutive_failures: state.push.consecutive_failures,

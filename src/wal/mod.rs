@@ -8,9 +8,11 @@
 
 pub mod commits;
 mod history;
+mod listing;
 mod page;
 
 pub use history::parse_history;
+pub use listing::listed;
 pub use page::{LongPageHeader, PageHeaderError};
 
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@ use super::Watcher;
 use crate::decide::holes::MOST_NAMES;
 use crate::pgbackrest::info::{Catalog, Stanza};
 use crate::pgbackrest::{Client, Failure, Interruption, NoListing, PushMode, Watch};
-use crate::wal::WalFile;
+use crate::wal::{WalFile, listed};
 use std::cell::Cell;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -92,8 +92,7 @@ impl Watcher {
             _ => format!("archive/{stanza}/{archive}/{}", name.get(..16).unwrap_or_default()),
         };
         let listing = self.list(key, &folder).map_err(NotStored::NoListing)?;
-        let is_it = |line: &str| line == name || line.strip_prefix(&name).is_some_and(|rest| rest.starts_with('-'));
-        if listing.lines().any(is_it) { Ok(()) } else { Err(NotStored::NotListed(key)) }
+        if listing.lines().any(|line| listed(line) == Some(*file)) { Ok(()) } else { Err(NotStored::NotListed(key)) }
     }
 
     /// One call, at most so long, that ends with the watcher. systemd hears meanwhile that the watcher lives.

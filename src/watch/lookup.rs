@@ -14,7 +14,7 @@ use crate::log;
 use crate::pgbackrest::NoListing;
 use crate::pgbackrest::info::Stanza;
 use crate::postgres::Primary;
-use crate::wal::{SegmentName, SegmentSize, Timeline, WalFile, parse_history};
+use crate::wal::{self, SegmentName, SegmentSize, Timeline, WalFile, parse_history};
 use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -77,7 +77,7 @@ impl Watcher {
             let below = folder.map_or(String::new(), |folder| format!("/{folder}"));
             let path = format!("archive/{}/{id}{below}", self.client.stanza());
             let text = self.list(*key, &path)?;
-            let names: BTreeSet<WalFile> = text.lines().filter_map(file_of).collect();
+            let names: BTreeSet<WalFile> = text.lines().filter_map(wal::listed).collect();
             all = Some(all.map_or_else(|| names.clone(), |all| all.intersection(&names).copied().collect()));
         }
         Ok(all.unwrap_or_default())
@@ -195,32 +195,4 @@ pub(super) fn log_folder(segment: SegmentName) -> String {
 
 fn is_lost(state: &State, file: &WalFile, size: SegmentSize) -> bool {
     file.losable().is_some_and(|(segment, partial)| state.gaps.open_gap_of(segment, partial, size).is_some())
-}
-
-/// The WAL file of a line of `repo-ls`: `[folder/]<name>-<checksum>[.compression]`, or a history's name as it is.
-fn file_of(line: &str) -> Option<WalFile> {
-    let name = line.rsplit('/').next().unwrap_or(line);
-    match name.split_once('-') {
-        Some((name, _)) => name.parse().ok().filter(|file: &WalFile| file.losable().is_some()),
-        None => name.parse().ok().filter(|file| matches!(file, WalFile::History(_))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_a_listing_are_wal_files_or_nothing() {
-        let sha = "7798b7d2af0a677f3636f4a578c6800df3ddd284";
-        let named = |text: String| file_of(&text).map(|file| file.to_string());
-        for name in ["000000010000000000000003", "000000010000000000000003.partial"] {
-            assert_eq!(named(format!("0000000100000000/{name}-{sha}.zst")).as_deref(), Some(name));
-        }
-        assert_eq!(named("00000002.history".to_owned()).as_deref(), Some("00000002.history"));
-        for other in ["0000000100000000", "000000010000000000000003.00000028.backup", "x-y", "000000010000000000000003"]
-        {
-            assert_eq!(named(other.to_owned()), None, "{other}");
-        }
-    }
 }
