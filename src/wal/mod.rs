@@ -11,7 +11,7 @@ mod history;
 mod page;
 
 pub use history::parse_history;
-pub use page::{LongPageHeader, PageHeaderError};
+pub use page::{LongPageHeader, PageHeaderError, PageTimeline, whole_segment};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

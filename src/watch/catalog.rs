@@ -1,12 +1,12 @@
 //! What the watcher notes of the catalog for `status`: each answer, and the newest commit of each archived segment.
 
 use super::Watcher;
-use crate::catalog::{Record, SeenCommit};
 use crate::decide::holes::archived_up_to;
 use crate::ledger::gaps::Gap;
 use crate::ledger::state::State;
 use crate::pgbackrest::info::{Catalog, Stanza};
 use crate::postgres::Primary;
+use crate::seen_catalog::{Record, SeenCommit};
 use crate::status;
 use crate::wal::SegmentName;
 use std::path::PathBuf;

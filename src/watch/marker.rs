@@ -6,10 +6,11 @@
 use super::Watcher;
 use super::backup::Backup;
 use crate::checkpoint;
+use crate::epoch;
 use crate::ledger::state::State;
 use crate::log;
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 /// How long push may take from the record of a loss to the marker, in seconds.
 const MARKING: i64 = 60;
@@ -24,7 +25,7 @@ impl Watcher {
 
     /// The same for one in the catalog, which began at `started_at`, in seconds since 1970.
     pub(super) fn marker_is_older_than(&mut self, started_at: i64) {
-        if self.marked_at().and_then(seconds).is_some_and(|at| at < started_at) {
+        if self.marked_at().and_then(epoch::seconds).is_some_and(|at| at < started_at) {
             self.remove_marker_without_gap();
         }
     }
@@ -49,7 +50,7 @@ impl Watcher {
     /// Whether the ledger's losses explain the marker. One that is newer than all of them is somebody else's sign of a
     /// loss.
     fn marker_is_explained(&self, state: &State) -> bool {
-        let Some(at) = self.marked_at().and_then(seconds) else { return false };
+        let Some(at) = self.marked_at().and_then(epoch::seconds) else { return false };
         state
             .gaps
             .iter()
@@ -73,8 +74,4 @@ impl Watcher {
             Err(error) => self.warn("marker", log::chain(&error)),
         }
     }
-}
-
-fn seconds(at: SystemTime) -> Option<i64> {
-    i64::try_from(at.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()
 }

@@ -3,7 +3,7 @@
 //! They are read anew at each poll: two watchers may share the file, and so may the scripts that came before.
 
 use super::Watcher;
-use super::state_file::StateFile;
+use crate::backup_state::BackupState;
 use crate::decide::watch::{Failures, Memory};
 use crate::ledger::Ledger;
 use crate::ledger::state::State;
@@ -57,7 +57,7 @@ impl Watcher {
 
     /// Stamps that were made for another cluster count as unset. What another repository or a copied data directory means
     /// for them the catalog will tell.
-    fn forget_what_is_foreign(&mut self, file: &StateFile) {
+    fn forget_what_is_foreign(&mut self, file: &BackupState) {
         let Some(system_id) = self.system_id.and_then(|system_id| i64::try_from(system_id).ok()) else { return };
         match file.number(SYSTEM_ID) {
             Some(known) if known == system_id => {}

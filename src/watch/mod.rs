@@ -15,12 +15,13 @@ mod metrics;
 mod poll;
 mod proof;
 mod repair;
-mod state_file;
 mod wedge;
 
+use crate::backup_state::BackupState;
 use crate::data_directory::DataDirectory;
 use crate::decide::watch::{Failures, Memory, Schedule};
 use crate::decide::wedge::Wedge;
+use crate::epoch;
 use crate::exit::Exit;
 use crate::ledger::state::Place;
 use crate::ledger::{Ledger, LedgerError};
@@ -31,10 +32,9 @@ use crate::settings::{CommonSettings, Environment, WatchSettings};
 use crate::signals::Signals;
 use crate::wal::SegmentName;
 use backup::Backup;
-use state_file::StateFile;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// While a backup runs, its end is looked for this often.
 const BACKUP_CHECK: Duration = Duration::from_secs(1);
@@ -223,13 +223,12 @@ impl Watcher {
         self.told
     }
 
-    fn state_file(&self) -> std::io::Result<StateFile> {
-        StateFile::read(self.request.data_directory.path())
+    fn state_file(&self) -> std::io::Result<BackupState> {
+        BackupState::read(self.request.data_directory.path())
     }
 
     #[expect(clippy::unused_self, reason = "the clock belongs to the watcher")]
     fn now(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_secs()).unwrap_or(0)
+        epoch::now()
     }
 }

@@ -12,9 +12,8 @@ use crate::durable;
 use crate::ledger::DEFERRED;
 use crate::ledger::state::State;
 use crate::postgres::Primary;
-use crate::wal::{LongPageHeader, SegmentName, SegmentSize, WalFile};
+use crate::wal::{PageTimeline, SegmentName, WalFile, whole_segment};
 use std::fs::{self, File};
-use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -279,18 +278,8 @@ impl Watcher {
 
     /// Whether a file is, by its length and its first page, the segment of this cluster that its name says.
     fn is_itself(&self, segment: SegmentName, path: &Path) -> bool {
-        let mut first = [0; LongPageHeader::BYTES];
-        let Ok(mut file) = File::open(path) else { return false };
-        let length = file.metadata().map_or(0, |metadata| metadata.len());
-        if file.read_exact(&mut first).is_err() {
-            return false;
-        }
-        let Ok(header) = LongPageHeader::parse(&first) else { return false };
-        let size: SegmentSize = header.segment_size;
-        size.bytes() == length
-            && Some(header.system_id) == self.system_id
-            && header.timeline <= segment.timeline()
-            && Some(header.page_address) == segment.number(size).checked_mul(size.bytes())
+        let (Ok(file), Some(system_id)) = (File::open(path), self.system_id) else { return false };
+        whole_segment(&file, segment, system_id, PageTimeline::UpToNamed).is_some()
     }
 }
 
