@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The file's name in the data directory.
-const NAME: &str = ".pgbackrest_backup_state";
+pub const FILE_NAME: &str = ".pgbackrest_backup_state";
 
 /// When the newest full backup ended.
 pub const LAST_FULL_AT: &str = "last_full_at";
@@ -38,7 +38,7 @@ impl BackupState {
     /// # Errors
     /// When it is there and can't be read: writing it anew would lose what it says.
     pub fn read(pgdata: &Path) -> io::Result<Self> {
-        let path = pgdata.join(NAME);
+        let path = pgdata.join(FILE_NAME);
         let text = match fs::read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -92,7 +92,7 @@ impl BackupState {
         self.lines.extend(pairs.iter().filter_map(|(key, value)| Some(format!("{key}={}", (*value)?))));
         let text = self.lines.join("\n") + "\n";
         let folder = self.path.parent().unwrap_or(Path::new("/"));
-        durable::copy_into(&mut text.as_bytes(), folder, NAME)
+        durable::copy_into(&mut text.as_bytes(), folder, FILE_NAME)
     }
 }
 
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn foreign_keys_are_kept_and_the_last_line_of_a_key_wins() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(NAME);
+        let path = folder.path().join(FILE_NAME);
         fs::write(&path, "theirs=a b\nlast_full_at=1\nlast_full_at=2\nlast_diff_at=17O0\n").unwrap();
         let mut file = BackupState::read(folder.path()).unwrap();
         assert_eq!((file.number("last_full_at"), file.number("last_diff_at")), (Some(2), None));
@@ -136,6 +136,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut file = BackupState::read(folder.path()).unwrap();
         file.set(&[("last_full_at", None)]).unwrap();
-        assert!(!folder.path().join(NAME).exists());
+        assert!(!folder.path().join(FILE_NAME).exists());
     }
 }

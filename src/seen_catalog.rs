@@ -164,7 +164,7 @@ impl Record {
     }
 
     /// Takes up an answer. `stanza` is what it was read from.
-    pub fn note(&mut self, answer: &info::Catalog, stanza: Option<&Stanza>, system_id: u64, at: i64) {
+    pub fn note(&mut self, answer: &info::CatalogAnswer, stanza: Option<&Stanza>, system_id: u64, at: i64) {
         let check = Check::of(answer, at);
         if check.finding != Finding::Inconclusive {
             self.known = stanza.map(|stanza| Known::of(stanza, system_id, at));
@@ -213,11 +213,11 @@ impl Record {
 impl Check {
     /// A check by itself.
     #[must_use]
-    pub fn of(answer: &info::Catalog, at: i64) -> Self {
+    pub fn of(answer: &info::CatalogAnswer, at: i64) -> Self {
         let (finding, detail) = match answer {
-            info::Catalog::Present(_) => (Finding::Present, None),
-            info::Catalog::Absent => (Finding::Absent, None),
-            info::Catalog::Inconclusive { why, .. } => (Finding::Inconclusive, Some(why.clone())),
+            info::CatalogAnswer::Present(_) => (Finding::Present, None),
+            info::CatalogAnswer::Absent => (Finding::Absent, None),
+            info::CatalogAnswer::Inconclusive { why, .. } => (Finding::Inconclusive, Some(why.clone())),
         };
         Self { finding, at, detail, inconclusive_since: (finding == Finding::Inconclusive).then_some(at) }
     }
@@ -320,14 +320,15 @@ mod tests {
 
     #[test]
     fn an_inconclusive_answer_keeps_what_is_known_and_since_when() {
-        let inconclusive = info::Catalog::Inconclusive { why: "no answer".to_owned(), doubt: info::Doubt::Dark };
+        let inconclusive =
+            info::CatalogAnswer::Inconclusive { why: "no answer".to_owned(), doubt: info::Doubt::Unreadable };
         let mut record = Record { known: Some(Known::default()), ..Record::default() };
         record.note(&inconclusive, None, 7, 100);
         record.note(&inconclusive, None, 7, 200);
         let check = record.check.clone().unwrap();
         assert_eq!((check.finding, check.at, check.inconclusive_since), (Finding::Inconclusive, 200, Some(100)));
         assert_eq!((check.detail.as_deref(), record.known.is_some()), (Some("no answer"), true));
-        record.note(&info::Catalog::Absent, None, 7, 300);
+        record.note(&info::CatalogAnswer::Absent, None, 7, 300);
         assert_eq!(record.check.as_ref().map(|check| check.inconclusive_since), Some(None));
         assert!(record.forget_absence() && !record.forget_absence() && record.check.is_none());
     }
