@@ -5,6 +5,7 @@
 //! of them, without a clock, a file or a process in it; then [`push`], [`get`], [`watch`], [`setup`] or [`status`] acts on it, with
 //! the [`ledger`] as the durable record; and the [`exit`] code tells PostgreSQL.
 pub mod backup_state;
+pub mod bad_value;
 pub mod checkpoint;
 pub mod cli;
 pub mod data_directory;

@@ -13,7 +13,7 @@ use super::failure::redact::{Redacted, Redactor};
 use super::failure::{Class, End, Failure, unspoken};
 use super::identity::{self, RepositoryIdentity};
 use super::info::{CatalogAnswer, Doubt, Stanza};
-use super::output::{self, Skipped};
+use super::output::{self, MadeBackup, Skipped};
 use super::run::{self, Ended, Ending};
 use super::spool::Spool;
 use super::version::Version;
@@ -96,15 +96,6 @@ pub enum Fetched {
         /// Whether one repository failed while another answered.
         repository_failed: bool,
     },
-}
-
-/// A backup that was made, as pgBackRest's own lines tell.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MadeBackup {
-    /// Its label, which says its kind: `…F`, `…D` or `…I`.
-    pub label: String,
-    /// The timeline and the position in the WAL at which it begins.
-    pub start: (crate::wal::Timeline, crate::wal::Lsn),
 }
 
 /// Why there is no listing.
