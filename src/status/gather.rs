@@ -1,11 +1,12 @@
 //! The report's facts: out of files, the server's answer, and what the catalog was last seen to hold.
 
 use super::archiving;
-use super::backups::BackupState;
-use super::catalog;
+use super::backups::backups;
+use super::catalog_report;
 use super::found::{Found, Request};
 use super::report::{Backups, Cluster, Extra, GapReport, Push, Report, moment};
 use super::server::{self};
+use crate::backup_state::BackupState;
 use crate::data_directory::{Control, DataDirectory};
 use crate::decide::status::{CatalogFacts, Facts, LedgerFacts, judge};
 use crate::ledger::gaps::Gap;
@@ -54,9 +55,9 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
     let request = found.request;
     let stamps = backup_state(found);
     let archiving = archiving::archiving(found);
-    let catalog = catalog::look(found);
+    let catalog = catalog_report::look(found);
     let running = backup_runs(request);
-    let backups = stamps.backups(catalog.newest(), request.intervals, running, request.now);
+    let backups = backups(&stamps, catalog.newest(), request.intervals, running, request.now);
     let last_full = backups.last_full_at.map(Timestamp::as_second);
     let unchecked = found.is_unchecked();
     let facts = Facts {
@@ -171,8 +172,7 @@ fn facts_of_gaps(state: &State, counts: impl Fn(&Gap) -> bool) -> LedgerFacts {
 
 /// The stamps, unless they are about another cluster.
 fn backup_state(found: &Found<'_>) -> BackupState {
-    let text = fs::read(found.directory.path().join(".pgbackrest_backup_state")).unwrap_or_default();
-    let state = BackupState::parse(&String::from_utf8_lossy(&text));
+    let state = BackupState::read(found.directory.path()).unwrap_or_default();
     let system_id = found.control.map(|control| control.system_id);
     if system_id.is_some_and(|system_id| state.is_about_another(system_id)) { BackupState::default() } else { state }
 }

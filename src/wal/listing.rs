@@ -63,7 +63,7 @@ mod tests {
         for other in [
             format!("{name}-{SHA}.gz.pgbackrest.tmp"),
             format!("{name}-{SHA}.pgbackrest.tmp"),
-            format!("{name}-{}", &SHA[..39]),
+            format!("{name}-{}", SHA.trim_start_matches('7')),
             format!("{name}-{SHA}0"),
             format!("{name}-"),
             name.to_owned(),

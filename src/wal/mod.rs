@@ -13,7 +13,7 @@ mod page;
 
 pub use history::parse_history;
 pub use listing::listed;
-pub use page::{LongPageHeader, PageHeaderError};
+pub use page::{LongPageHeader, PageHeaderError, PageTimeline, whole_segment};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
