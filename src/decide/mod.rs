@@ -2,7 +2,9 @@
 
 pub mod at;
 pub mod get;
+pub mod heal;
 pub mod holes;
+pub mod marker;
 pub mod push;
 pub mod repository_path;
 pub mod setup;

@@ -12,7 +12,6 @@ use crate::settings::{CommonSettings, Environment, GetSettings};
 use crate::signals::Signals;
 use crate::wal::{LongPageHeader, SegmentSize, WalFile};
 use std::fs::{self, File};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -279,11 +278,7 @@ impl Context {
     /// The size that a segment must have: the cluster's, else what its first page says, else any legal one.
     fn segment_size(&self, path: &Path, length: u64) -> Option<SegmentSize> {
         let control = self.request.data_directory.as_ref().and_then(DataDirectory::control);
-        let by_page = || {
-            let mut first = [0; LongPageHeader::BYTES];
-            File::open(path).and_then(|mut file| file.read_exact(&mut first)).ok()?;
-            LongPageHeader::parse(&first).ok().map(|header| header.segment_size)
-        };
+        let by_page = || Some(LongPageHeader::of_file(&File::open(path).ok()?)?.segment_size);
         control.and_then(|control| control.segment_size).or_else(by_page).or_else(|| length.try_into().ok())
     }
 }

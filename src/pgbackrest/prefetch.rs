@@ -7,9 +7,8 @@
 
 use super::config::Config;
 use super::locks;
-use crate::wal::{LongPageHeader, SegmentName, SegmentSize};
+use crate::wal::{PageTimeline, SegmentName, SegmentSize, whole_segment};
 use std::fs::{self, File};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// `archive-get-queue-max` where it is not set: 128 MiB.
@@ -70,20 +69,10 @@ impl Prefetch {
     }
 }
 
-/// Whether a file is the segment that its name says: right length, right first page.
+/// Whether a file is the segment that its name says. What pgBackRest hands out itself may begin on an older timeline.
 fn is_whole(path: &Path, segment: SegmentName, system_id: u64, size: SegmentSize) -> bool {
-    let mut first = [0; LongPageHeader::BYTES];
-    let Ok(mut file) = File::open(path) else { return false };
-    let long_enough = file.metadata().is_ok_and(|file| file.is_file() && file.len() == size.bytes());
-    if !long_enough || file.read_exact(&mut first).is_err() {
-        return false;
-    }
-    LongPageHeader::parse(&first).is_ok_and(|header| {
-        header.segment_size == size
-            && header.system_id == system_id
-            && header.timeline == segment.timeline()
-            && Some(header.page_address) == segment.number(size).checked_mul(size.bytes())
-    })
+    let found = File::open(path).ok().and_then(|file| whole_segment(&file, segment, system_id, PageTimeline::Named));
+    found == Some(size)
 }
 
 /// A size as pgBackRest writes it: a number, alone or with B, KB, MB, GB, TB, PB (or KiB …), in steps of 1024.

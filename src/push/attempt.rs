@@ -1,7 +1,8 @@
 //! One run of `pgbackrest archive-push`, and for what it is ended.
 
-use super::context::{Context, seconds};
+use super::context::Context;
 use crate::decide::push::is_short_of_space;
+use crate::epoch;
 use crate::exit::{ArchiverCode, Exit};
 use crate::log;
 use crate::pgbackrest::{End, Failure, Interruption, PushMode, Pushed, Watch};
@@ -37,7 +38,7 @@ fn reason_to_stop(context: &Context, limit: Duration) -> Option<Interruption> {
     if let Some(since) = context.request.data_directory.stopping_since() {
         // By the clock that can't be set, as far as this push goes; a change in the future says nothing.
         let waited = since.elapsed().unwrap_or(Duration::MAX).min(context.started.elapsed());
-        let again = context.state.held_up_stop == Some(seconds(since));
+        let again = context.state.held_up_stop == epoch::seconds(since);
         if waited >= if again { SHUTDOWN_GRACE_AGAIN } else { SHUTDOWN_GRACE } {
             return Some(Interruption::Shutdown);
         }

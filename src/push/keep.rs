@@ -5,12 +5,13 @@
 //! it is copied beside the ledger, for the watcher to push.
 
 use super::attempt::SHUTDOWN_GRACE_AGAIN;
-use super::context::{Context, seconds};
+use super::context::Context;
 use super::fate::Fate;
 use super::report;
 use crate::checkpoint;
 use crate::decide::push::{Facts, is_under_reserve};
 use crate::durable;
+use crate::epoch;
 use crate::ledger::DEFERRED;
 use crate::ledger::gaps::{Cause, Loss};
 use crate::ledger::state::{LastFailure, State};
@@ -54,7 +55,7 @@ pub(super) fn retry(context: &mut Context, counted: LastFailure, facts: &Facts) 
     let stop = context.request.data_directory.stopping_since().filter(|_| held_up);
     context.update(|state| {
         count(state, counted);
-        state.held_up_stop = stop.map(seconds);
+        state.held_up_stop = stop.and_then(epoch::seconds);
     });
     Fate::Retried
 }

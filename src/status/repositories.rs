@@ -4,7 +4,7 @@
 
 use super::found::Found;
 use super::report::{RepositoryReport, moment};
-use crate::catalog::{Known, Record, SeenRepository};
+use crate::seen_catalog::{Known, Record, SeenRepository};
 use crate::decide::walk::{self, Walked};
 use crate::ledger::gaps::{Gap, GapState};
 use crate::pgbackrest::identity::{self, RepositoryIdentity};

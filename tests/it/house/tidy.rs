@@ -163,6 +163,25 @@ fn no_module_needs_one_that_needs_it() {
 }
 
 #[test]
+fn what_is_written_once_is_not_written_again() {
+    for (word, place) in [
+        ("pgbackrest_backup_state\"", "src/backup_state.rs"),
+        ("LongPageHeader::parse", "src/wal/"),
+        (".duration_since(UNIX_EPOCH).ok", "src/epoch.rs"),
+    ] {
+        none_of(&outside(&[place]), &format!("only {place} has {word}"), |source| source.code().contains(word));
+    }
+}
+
+#[test]
+fn the_watchers_parts_own_what_they_remember() {
+    // A part is given what it needs; only the page and what it is split into know the whole watcher.
+    let mut parts = sources(&["src/watch"]);
+    parts.retain(|source| !["mod.rs", "observe.rs", "act.rs"].iter().any(|page| source.path.ends_with(page)));
+    none_of(&parts, "no part of src/watch knows Watcher", |source| source.code().contains("Watcher"));
+}
+
+#[test]
 fn push_talks_to_no_server() {
     let mut push = sources(&["src"]);
     push.retain(|source| source.path.starts_with("src/push") || source.path == "src/cli/push.rs");

@@ -2,11 +2,11 @@
 
 use crate::push::outcome::Outcome;
 use crate::push::standin::{Case, MIB, SEGMENT};
-use pgbackrest_guard::catalog::{Check, Entry, Found, Known, Record, SeenCommit};
 use pgbackrest_guard::decide::walk::{Run, Walked};
 use pgbackrest_guard::ledger::state::{Identity, Place};
 use pgbackrest_guard::ledger::{FILE_NAME, Ledger};
 use pgbackrest_guard::pgbackrest::identity::RepositoryIdentity;
+use pgbackrest_guard::seen_catalog::{Check, Entry, Finding, Known, Record, SeenCommit};
 use pgbackrest_guard::wal::Lsn;
 use pgbackrest_guard_lab::Lab;
 use serde_json::Value;
@@ -64,7 +64,7 @@ fn write_record(outcome: &Outcome, change: impl FnOnce(&mut Record)) {
     let mut record = Record {
         identity,
         place,
-        check: Some(Check { found: Found::Present, at: 1_200, detail: None, inconclusive_since: None }),
+        check: Some(Check { finding: Finding::Present, at: 1_200, detail: None, inconclusive_since: None }),
         known: Some(Known { at: 1_200, backups: vec![full], archives: vec![(Some(segment(3)), Some(segment(4)))] }),
         archived: Some(segment(8)),
         commits: vec![SeenCommit { segment: segment(6), lsn: 0x600_0028, at: 1_500 }],
@@ -261,7 +261,7 @@ fn a_catalog_that_is_inconclusive_for_two_intervals_is_a_warning() {
         let detail = Some("repo1: code 99".to_owned());
         let since = Some(now - seconds);
         noted("inconclusive", |record| {
-            record.check = Some(Check { found: Found::Inconclusive, at: now, detail, inconclusive_since: since });
+            record.check = Some(Check { finding: Finding::Inconclusive, at: now, detail, inconclusive_since: since });
         })
     };
     for (seconds, verdict) in [(7_000, "ok"), (7_300, "warning")] {
@@ -274,7 +274,7 @@ fn a_catalog_that_is_inconclusive_for_two_intervals_is_a_warning() {
 #[test]
 fn a_conclusive_absence_is_critical_and_leaves_nothing_to_restore() {
     let said = report(&noted("absent", |record| {
-        record.check = Some(Check { found: Found::Absent, at: 1_200, detail: None, inconclusive_since: None });
+        record.check = Some(Check { finding: Finding::Absent, at: 1_200, detail: None, inconclusive_since: None });
         record.known = Some(Known { at: 1_200, ..Known::default() });
     }));
     assert_eq!((&said["verdict"], &said["windows"]), (&"critical".into(), &Value::Array(Vec::new())), "{said}");

@@ -135,8 +135,9 @@ impl World {
             now: self.now,
             unchecked: false,
             backup_refused: false,
+            backup_locked: false,
             gap: self.gaps.any_open(),
-            repairable: healable,
+            pushable: healable,
             healable,
             last_failure_at: self.last_failure_at,
             backup_runs: self.backup.is_some(),
@@ -145,18 +146,19 @@ impl World {
         for action in decide(&seen, &self.memory, &SCHEDULE) {
             match action {
                 Action::AskCatalog if answers => self.verify(),
-                Action::AskCatalog => (self.memory.inconclusive_at, self.memory.dark) = (Some(self.now), true),
-                Action::Repair if answers => self.repair(),
-                Action::Repair => self.memory.repair_failed_at = Some(self.now),
-                Action::Backup(..) if self.memory.dark || !answers => {}
+                Action::AskCatalog => (self.memory.inconclusive_at, self.memory.unreadable) = (Some(self.now), true),
+                Action::Heal if answers => self.heal(),
+                Action::Heal => self.memory.heal_failed_at = Some(self.now),
+                Action::Backup(..) if self.memory.unreadable || !answers => {}
                 Action::Backup(_, reason) => self.begin_backup(reason),
-                Action::Heartbeat | Action::ProveContinuity => {}
+                Action::Heartbeat | Action::ProveContinuity | Action::LookUp => {}
             }
         }
     }
 
     fn verify(&mut self) {
-        (self.memory.last_verify_at, self.memory.inconclusive_at, self.memory.dark) = (Some(self.now), None, false);
+        (self.memory.last_verify_at, self.memory.inconclusive_at, self.memory.unreadable) =
+            (Some(self.now), None, false);
         // Adopted from the catalog, which may have been written by a clock that was ahead.
         let known = self.memory.last_full_at.filter(|at| *at <= self.now);
         self.memory.last_full_at = known.or(Some(self.now));
@@ -175,8 +177,8 @@ impl World {
         }
     }
 
-    fn repair(&mut self) {
-        self.memory.repair_failed_at = None;
+    fn heal(&mut self) {
+        self.memory.heal_failed_at = None;
         for number in self.healable() {
             self.archived.insert(number);
             self.proven.insert(number);

@@ -103,7 +103,7 @@ fn live_a_backup_that_stands_still_is_ended() {
     let scene = scene();
     scene.info(2, None).on("backup", "while :; do sleep 1; done\n");
     let said = scene.once(&[("WAL_BACKUP_STALL_SECONDS", "3")]);
-    assert!(said.contains("backup --type=full failed: stalled"), "{said}");
+    assert!(said.contains("backup --type=full failed: pgBackRest was ended: stalled"), "{said}");
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! The catalog for the report: as `watch` last noted it, or as the repository has just answered.
 
 use super::archiving;
-use super::backups::BackupState;
 use super::found::Found;
 use super::report::{self, BackupReport, Reach, moment};
 use super::windows::{self, Sources};
-use crate::catalog::{Check, Entry, Found as Finding, Known, Record};
+use crate::backup_state::{BackupState, LAST_VERIFY_AT};
 use crate::decide::windows::Archive;
 use crate::ledger::state::Place;
+use crate::seen_catalog::{Check, Entry, Finding, Known, Record};
 
 /// What is known of the catalog.
 #[derive(Debug, Default)]
@@ -71,7 +71,7 @@ fn newest(record: Option<&Record>, found: &Found<'_>) -> (Option<Check>, Option<
     let Some(answer) = &found.request.answer else { return (noted, known) };
     let now = found.request.now;
     let check = Check::of(&answer.catalog, now);
-    if check.found == Finding::Inconclusive {
+    if check.finding == Finding::Inconclusive {
         let since = noted.and_then(|noted| noted.inconclusive_since).or(check.inconclusive_since);
         return (Some(Check { inconclusive_since: since, ..check }), known);
     }
@@ -100,7 +100,7 @@ impl Seen {
 
     /// Whether the catalog conclusively held no backup, after the one that ended at `last`.
     pub(super) fn is_absent_since(&self, last: Option<i64>) -> bool {
-        let absent = self.check.as_ref().filter(|check| check.found == Finding::Absent);
+        let absent = self.check.as_ref().filter(|check| check.finding == Finding::Absent);
         absent.is_some_and(|check| last.is_none_or(|last| last <= check.at))
     }
 
@@ -115,12 +115,12 @@ impl Seen {
     pub(super) fn shown(&self, stamps: &BackupState, now: i64) -> report::Catalog {
         match &self.check {
             Some(check) => report::Catalog {
-                state: check.found.as_str(),
+                state: check.finding.as_str(),
                 checked_at: moment(check.at),
                 detail: check.detail.clone(),
             },
             None => report::Catalog {
-                checked_at: stamps.time("last_catalog_verify_at", now).and_then(moment),
+                checked_at: stamps.time(LAST_VERIFY_AT, now).and_then(moment),
                 detail: self.trouble.clone(),
                 ..report::Catalog::default()
             },

@@ -1,64 +1,42 @@
-//! One base backup, beside the loop.
+//! One base backup, on a thread of its own.
 //!
 //! A thread runs `pgbackrest backup --no-expire-auto` and then `pgbackrest expire`, whose failure does not make the
 //! backup one. It is judged by progress, not by the clock: a large backup may take a day, but one that moves no byte for
 //! `WAL_BACKUP_STALL_SECONDS` is ended. What was really made pgBackRest itself says: it makes a full one where no
 //! other kind is possible.
 
-use crate::decide::watch::{Failures, Kind, Reason};
-use crate::ledger::gaps::{BackupStart, Gaps};
+use crate::decide::watch::Kind;
+use crate::ledger::gaps::BackupStart;
 use crate::pgbackrest::{Client, Failure, Interruption, Watch, progress};
-use crate::wal::{Lsn, Timeline};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// How long `expire` may take.
 const EXPIRE_LIMIT: Duration = Duration::from_hours(1);
 
 /// A backup that runs.
 #[derive(Debug)]
-pub(super) struct Backup {
-    /// What was asked for.
-    pub(super) kind: Kind,
-    /// What was when it was begun: it can be a proof only of that.
-    pub(super) before: Before,
-    result: Receiver<Result<Made, Failure>>,
+pub(super) struct BackupThread {
+    result: Receiver<Result<Completed, Failure>>,
     stop: Arc<AtomicBool>,
     client: Arc<Client>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What was when a backup was begun.
-#[derive(Debug)]
-pub(super) struct Before {
-    /// Why it was begun.
-    pub(super) reason: Reason,
-    /// When, in seconds since 1970.
-    pub(super) started_at: i64,
-    /// The gaps on record.
-    pub(super) gaps: Gaps,
-    /// When the gap marker was written.
-    pub(super) marked_at: Option<SystemTime>,
-    /// PostgreSQL's failures.
-    pub(super) failures: Failures,
-    /// The timeline, and up to where WAL had been written: the backup begins there or later.
-    pub(super) position: Option<(Timeline, Lsn)>,
-}
-
-/// A backup that was made.
+/// A backup that has succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Made {
+pub(super) struct Completed {
     /// Its label, and where it begins; `None` where pgBackRest's lines were cut.
     pub(super) start: Option<BackupStart>,
     /// What `expire` said, where it failed.
     pub(super) expire_failed: Option<Failure>,
 }
 
-impl Made {
+impl Completed {
     /// Its kind, which its label ends in; the one that was asked for where there is none.
     pub(super) fn kind(&self, asked: Kind) -> &'static str {
         match self.start.as_ref().and_then(|start| start.label.chars().last()) {
@@ -75,21 +53,21 @@ impl Made {
     }
 }
 
-impl Backup {
+impl BackupThread {
     /// Begins a backup. `stall` of zero: it may stand still for ever.
-    pub(super) fn start(pgbackrest: &Arc<Client>, kind: Kind, stall: Duration, before: Before) -> Self {
+    pub(super) fn start(pgbackrest: &Arc<Client>, kind: Kind, stall: Duration) -> Self {
         let (sender, result) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
-        let (client, told) = (Arc::clone(pgbackrest), Arc::clone(&stop));
+        let (client, must_end) = (Arc::clone(pgbackrest), Arc::clone(&stop));
         let thread = thread::spawn(move || {
-            let _ = sender.send(make(&client, kind, stall, &told));
+            let _ = sender.send(run(&client, kind, stall, &must_end));
         });
         let client = Arc::clone(pgbackrest);
-        Self { kind, before, result, stop, client, thread: Some(thread) }
+        Self { result, stop, client, thread: Some(thread) }
     }
 
     /// Its result, once it has ended.
-    pub(super) fn result(&self) -> Option<Result<Made, Failure>> {
+    pub(super) fn result(&self) -> Option<Result<Completed, Failure>> {
         match self.result.try_recv() {
             Ok(result) => Some(result),
             Err(mpsc::TryRecvError::Empty) => None,
@@ -100,7 +78,7 @@ impl Backup {
     }
 }
 
-impl Drop for Backup {
+impl Drop for BackupThread {
     /// Ends the backup and its workers with the watcher.
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
@@ -110,25 +88,25 @@ impl Drop for Backup {
     }
 }
 
-fn make(client: &Client, kind: Kind, stall: Duration, told: &AtomicBool) -> Result<Made, Failure> {
+fn run(client: &Client, kind: Kind, stall: Duration, must_end: &AtomicBool) -> Result<Completed, Failure> {
     let mut progress = Progress { moved: None, since: Instant::now() };
     let watch = Watch::by(|group| {
-        if told.load(Ordering::Relaxed) {
+        if must_end.load(Ordering::Relaxed) {
             return Some(Interruption::Signal);
         }
         (!stall.is_zero() && progress.stands_still_for(stall, group)).then_some(Interruption::Stall)
     });
     let made = client.backup(kind.as_str(), watch)?;
     let start = made.map(|made| BackupStart { label: made.label, timeline: made.start.0, lsn: made.start.1.0 });
-    Ok(Made { start, expire_failed: expire(client, told) })
+    Ok(Completed { start, expire_failed: expire(client, must_end) })
 }
 
 /// Runs `expire`; why it failed, if it did.
-fn expire(client: &Client, told: &AtomicBool) -> Option<Failure> {
+fn expire(client: &Client, must_end: &AtomicBool) -> Option<Failure> {
     let started = Instant::now();
     let watch = Watch::by(|_| {
         let late = (started.elapsed() > EXPIRE_LIMIT).then_some(Interruption::TimeLimit);
-        if told.load(Ordering::Relaxed) { Some(Interruption::Signal) } else { late }
+        if must_end.load(Ordering::Relaxed) { Some(Interruption::Signal) } else { late }
     });
     client.expire(watch).err()
 }
@@ -158,15 +136,16 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wal::Timeline;
 
     #[test]
     fn a_backup_is_of_the_kind_that_its_label_ends_in() {
-        let made = |label: &str| {
+        let completed = |label: &str| {
             let start = BackupStart { label: label.to_owned(), timeline: Timeline(1), lsn: 0 };
-            Made { start: Some(start), expire_failed: None }
+            Completed { start: Some(start), expire_failed: None }
         };
-        assert_eq!(made("20261122-100000F_20261122-110000D").kind(Kind::Full), "diff");
-        assert_eq!(made("20261122-100000F").kind(Kind::Diff), "full");
-        assert_eq!(Made { start: None, expire_failed: None }.kind(Kind::Full), "full");
+        assert_eq!(completed("20261122-100000F_20261122-110000D").kind(Kind::Full), "diff");
+        assert_eq!(completed("20261122-100000F").kind(Kind::Diff), "full");
+        assert_eq!(Completed { start: None, expire_failed: None }.kind(Kind::Full), "full");
     }
 }

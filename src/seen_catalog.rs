@@ -23,7 +23,7 @@ const COMMITS_KEPT: usize = 500;
 /// What a check of the catalog found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Found {
+pub enum Finding {
     /// A full backup of this cluster.
     Present,
     /// No backup, conclusively.
@@ -32,7 +32,7 @@ pub enum Found {
     Inconclusive,
 }
 
-impl Found {
+impl Finding {
     /// Its name in JSON and text.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -48,7 +48,8 @@ impl Found {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// What it found.
-    pub found: Found,
+    #[serde(rename = "found")]
+    pub finding: Finding,
     /// When.
     pub at: i64,
     /// pgBackRest's words, redacted.
@@ -184,9 +185,9 @@ impl Record {
     }
 
     /// Takes up an answer. `stanza` is what it was read from.
-    pub fn note(&mut self, answer: &info::Catalog, stanza: Option<&Stanza>, system_id: u64, at: i64) {
+    pub fn note(&mut self, answer: &info::CatalogAnswer, stanza: Option<&Stanza>, system_id: u64, at: i64) {
         let check = Check::of(answer, at);
-        if check.found != Found::Inconclusive {
+        if check.finding != Finding::Inconclusive {
             self.known = stanza.map(|stanza| Known::of(stanza, system_id, at));
         }
         if let Some(stanza) = stanza {
@@ -200,7 +201,7 @@ impl Record {
     /// Forgets that there was no backup: one has been made. False when nothing said so.
     pub fn forget_absence(&mut self) -> bool {
         let empty = self.known.as_ref().is_some_and(|known| known.backups.is_empty());
-        let absent = self.check.as_ref().is_some_and(|check| check.found == Found::Absent);
+        let absent = self.check.as_ref().is_some_and(|check| check.finding == Finding::Absent);
         if empty {
             self.known = None;
         }
@@ -253,13 +254,13 @@ impl SeenRepository {
 impl Check {
     /// A check by itself.
     #[must_use]
-    pub fn of(answer: &info::Catalog, at: i64) -> Self {
-        let (found, detail) = match answer {
-            info::Catalog::Present(_) => (Found::Present, None),
-            info::Catalog::Absent => (Found::Absent, None),
-            info::Catalog::Inconclusive { why, .. } => (Found::Inconclusive, Some(why.clone())),
+    pub fn of(answer: &info::CatalogAnswer, at: i64) -> Self {
+        let (finding, detail) = match answer {
+            info::CatalogAnswer::Present(_) => (Finding::Present, None),
+            info::CatalogAnswer::Absent => (Finding::Absent, None),
+            info::CatalogAnswer::Inconclusive { why, .. } => (Finding::Inconclusive, Some(why.clone())),
         };
-        Self { found, at, detail, inconclusive_since: (found == Found::Inconclusive).then_some(at) }
+        Self { finding, at, detail, inconclusive_since: (finding == Finding::Inconclusive).then_some(at) }
     }
 }
 
@@ -360,14 +361,15 @@ mod tests {
 
     #[test]
     fn an_inconclusive_answer_keeps_what_is_known_and_since_when() {
-        let inconclusive = info::Catalog::Inconclusive { why: "no answer".to_owned(), doubt: info::Doubt::Dark };
+        let inconclusive =
+            info::CatalogAnswer::Inconclusive { why: "no answer".to_owned(), doubt: info::Doubt::Unreadable };
         let mut record = Record { known: Some(Known::default()), ..Record::default() };
         record.note(&inconclusive, None, 7, 100);
         record.note(&inconclusive, None, 7, 200);
         let check = record.check.clone().unwrap();
-        assert_eq!((check.found, check.at, check.inconclusive_since), (Found::Inconclusive, 200, Some(100)));
+        assert_eq!((check.finding, check.at, check.inconclusive_since), (Finding::Inconclusive, 200, Some(100)));
         assert_eq!((check.detail.as_deref(), record.known.is_some()), (Some("no answer"), true));
-        record.note(&info::Catalog::Absent, None, 7, 300);
+        record.note(&info::CatalogAnswer::Absent, None, 7, 300);
         assert_eq!(record.check.as_ref().map(|check| check.inconclusive_since), Some(None));
         assert!(record.forget_absence() && !record.forget_absence() && record.check.is_none());
     }
