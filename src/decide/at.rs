@@ -74,21 +74,16 @@ const SECOND: i64 = 1_000_000;
 #[must_use]
 pub fn answer(windows: &[Window], backups: &[Backup], unverified_from: Option<i64>, at: i64) -> Answer {
     let holding = windows.iter().filter(|window| holds(window, windows, at));
-    match holding.max_by_key(|window| (window.timeline, std::cmp::Reverse(window.repository))) {
-        Some(window) => Answer::Yes {
-            backup: nearest(window, windows, backups, at),
-            repository: window.repository,
-            timeline: window.timeline,
-        },
-        None => {
-            let why = match unverified_from {
-                Some(from) if micros(from) <= at => Why::NotVerified,
-                Some(_) if windows.is_empty() => Why::BeforeTheFirst,
-                _ => why(windows, at),
-            };
-            Answer::No { why, before: before(windows, at), after: after(windows, at) }
-        }
+    if let Some(window) = holding.max_by_key(|window| (window.timeline, std::cmp::Reverse(window.repository))) {
+        let backup = nearest(window, windows, backups, at);
+        return Answer::Yes { backup, repository: window.repository, timeline: window.timeline };
     }
+    let why = match unverified_from {
+        Some(from) if micros(from) <= at => Why::NotVerified,
+        Some(_) if windows.is_empty() => Why::BeforeTheFirst,
+        _ => why(windows, at),
+    };
+    Answer::No { why, before: before(windows, at), after: after(windows, at) }
 }
 
 /// Whether a recovery to the moment ends in the window: it lies in it, or between it and the older ones it goes on from.

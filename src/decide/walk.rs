@@ -7,7 +7,7 @@
 //! however long the archive is: from where to where it has looked, and the runs that are missing in between. Nothing is
 //! claimed of what it has not reached.
 
-use crate::wal::{Lsn, SegmentName, SegmentSize, Timeline};
+use crate::wal::{Lsn, SegmentName, SegmentSize, Timeline, WalFile};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +34,15 @@ pub struct Run {
     pub last: SegmentName,
 }
 
+impl Run {
+    /// Its segments, in order.
+    pub fn segments(&self, size: SegmentSize) -> impl Iterator<Item = SegmentName> + use<> {
+        let timeline = self.first.timeline();
+        let numbers = self.first.number(size)..=self.last.number(size);
+        numbers.filter_map(move |number| SegmentName::from_number(timeline, number, size))
+    }
+}
+
 /// What a walk has shown of one repository: of every segment of the line from `from` to `up_to` it is known whether it is
 /// listed, and those that are not are `missing`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +63,8 @@ pub struct Walked {
 #[must_use]
 pub fn line(from: SegmentName, to: SegmentName, left: &BTreeMap<u32, Lsn>, size: SegmentSize) -> Option<Vec<Stretch>> {
     let (start, end) = (from.timeline().0, to.timeline().0);
-    if start > end || start < end && !left.contains_key(&start) {
+    let was_left_before = |lsn: &Lsn| lsn.0 / size.bytes() < from.number(size);
+    if start > end || start < end && left.get(&start).is_none_or(was_left_before) {
         return None;
     }
     let mut first = from.number(size);
@@ -110,6 +120,35 @@ impl Walked {
         self.missing.retain(|run| run.last >= from);
         if let Some(run) = self.missing.first_mut() {
             run.first = run.first.max(from);
+        }
+        self
+    }
+
+    /// Whether it came along a line: another one's is of no use.
+    #[must_use]
+    pub fn is_on(&self, line: &[Stretch], size: SegmentSize) -> bool {
+        let Some(up_to) = self.up_to else { return true };
+        let holds = |stretch: &Stretch| {
+            stretch.timeline == up_to.timeline().0 && (stretch.first..=stretch.last).contains(&up_to.number(size))
+        };
+        line.iter().any(holds)
+    }
+
+    /// This walk before it came to a segment: what lies from there on is looked at once more.
+    #[must_use]
+    pub fn again_from(mut self, segment: SegmentName, size: SegmentSize) -> Self {
+        if segment <= self.from {
+            return Self::begin(self.from);
+        }
+        let before = segment.number(size).checked_sub(1);
+        let before = before.and_then(|number| SegmentName::from_number(segment.timeline(), number, size));
+        if self.up_to.is_none_or(|up_to| up_to < segment) || before.is_none() {
+            return self;
+        }
+        self.up_to = before;
+        self.missing.retain(|run| run.first < segment);
+        if let Some(run) = self.missing.last_mut() {
+            run.last = run.last.min(before.unwrap_or(run.last));
         }
         self
     }
@@ -213,25 +252,21 @@ impl Walked {
 /// names are passed over.
 #[must_use]
 pub fn listed(text: &str, timeline: u32, size: SegmentSize) -> BTreeSet<u64> {
-    let segment = |line: &str| {
-        let name = line.rsplit('/').next().unwrap_or(line);
-        name.split_once('-').and_then(|(segment, _)| segment.parse::<SegmentName>().ok())
+    let number = |line: &str| match crate::wal::listed(line) {
+        Some(WalFile::Segment(segment)) if segment.timeline().0 == timeline => Some(segment.number(size)),
+        _ => None,
     };
-    let of_timeline = |segment: &SegmentName| segment.timeline().0 == timeline;
-    text.lines().filter_map(segment).filter(of_timeline).map(|segment| segment.number(size)).collect()
+    text.lines().filter_map(number).collect()
 }
 
 /// What no repository has, of what each has been looked through for: that is lost. What only some lack they are owed.
 #[must_use]
 pub fn lost(walked: &[&Walked], size: SegmentSize) -> Vec<SegmentName> {
     let Some((first, others)) = walked.split_first() else { return Vec::new() };
-    let in_run = |run: &Run| {
-        let timeline = run.first.timeline();
-        (run.first.number(size)..=run.last.number(size))
-            .filter_map(move |number| SegmentName::from_number(timeline, number, size))
-    };
-    let segments = first.missing.iter().flat_map(in_run);
-    segments.filter(|segment| others.iter().all(|other| other.misses(*segment))).collect()
+    // What lies before a repository's oldest backup it need not have.
+    let has_not = |other: &&Walked, segment: SegmentName| segment < other.from || other.misses(segment);
+    let segments = first.missing.iter().flat_map(|run| run.segments(size));
+    segments.filter(|segment| others.iter().all(|other| has_not(other, *segment))).collect()
 }
 
 #[cfg(test)]

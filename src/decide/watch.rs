@@ -45,6 +45,8 @@ pub struct Memory {
     pub heal_failed_at: Option<i64>,
     /// Whether the catalog's last answer came from no repository that can be read.
     pub unreadable: bool,
+    /// When the listing last could not be walked.
+    pub walk_failed_at: Option<i64>,
     /// When it last could not be shown that nothing is missing.
     pub unproven_at: Option<i64>,
     /// How often in a row that could not be shown.
@@ -79,6 +81,8 @@ pub struct Observation {
     pub backup_refused: bool,
     /// Whether pushes have failed since it was last shown that nothing is missing, and have succeeded since.
     pub unproven: bool,
+    /// Whether more is archived than the last walk through the listings has looked for.
+    pub unwalked: bool,
 }
 
 /// `pg_stat_archiver`'s failures, and when its counters began.
@@ -169,7 +173,10 @@ pub fn decide(seen: &Observation, memory: &Memory, schedule: &Schedule) -> Vec<A
     let check_due = seen.unchecked && waited(memory.check_tried_at, backoff);
     if (first_due || has_full && (verify_due || check_due)) && waited(memory.inconclusive_at, backoff) {
         actions.push(Action::AskCatalog);
-    } else if has_full && seen.unproven && quiet && waited(memory.unproven_at, backoff) {
+    } else if has_full
+        && (seen.unproven && quiet && waited(memory.unproven_at, backoff)
+            || seen.unwalked && waited(memory.walk_failed_at, backoff))
+    {
         actions.push(Action::ProveContinuity);
     }
     if seen.pushable && quiet && waited(memory.heal_failed_at, backoff) {
@@ -246,6 +253,8 @@ pub fn was_in_vain(reason: Reason, gap_before: bool, sealed: usize, marker_left:
 pub enum Walk {
     /// Every repository's listing, up to what PostgreSQL counts as archived; what is missing is on record.
     Whole,
+    /// As far as there was time, or nothing waits for the archiver; the next one goes on.
+    Unfinished,
     /// Not all of them; another time perhaps.
     Broken,
     /// A listing is too long, now and later.
@@ -257,6 +266,7 @@ pub enum Walk {
 pub fn tries_used(walk: Walk) -> Option<u32> {
     match walk {
         Walk::Whole => None,
+        Walk::Unfinished => Some(0),
         Walk::Broken => Some(1),
         Walk::TooLong => Some(PROOFS),
     }

@@ -111,7 +111,8 @@ fn right_before_a_backup_it_is_decided_again() {
 fn a_backup_for_a_gap_that_leaves_it_was_in_vain() {
     assert!(was_in_vain(Reason::Gap, true, 0, false) && was_in_vain(Reason::Gap, false, 0, true));
     assert!(!was_in_vain(Reason::Gap, true, 1, false) && !was_in_vain(Reason::Due, true, 0, true));
-    assert_eq!([Walk::Whole, Walk::Broken, Walk::TooLong].map(tries_used), [None, Some(1), Some(PROOFS)]);
+    assert_eq!(tries_used(Walk::TooLong), Some(PROOFS));
+    assert_eq!([Walk::Whole, Walk::Unfinished, Walk::Broken].map(tries_used), [None, Some(0), Some(1)]);
 }
 
 #[test]
@@ -127,6 +128,16 @@ fn a_ledger_from_elsewhere_is_checked_at_once_and_again_after_a_while() {
     assert_eq!(actions(unchecked, Memory { check_tried_at: Some(NOW - 599), ..well() }), []);
     assert_eq!(actions(unchecked, Memory { check_tried_at: Some(NOW - 600), ..well() }), [Action::AskCatalog]);
     assert_eq!(decide(&unchecked, &well(), &Schedule { verify: 0, ..SCHEDULE }), [Action::AskCatalog]);
+}
+
+#[test]
+fn what_is_archived_is_walked_at_once_and_after_a_failure_later() {
+    let unwalked = Observation { unwalked: true, ..seen() };
+    assert_eq!(actions(unwalked, well()), [Action::ProveContinuity]);
+    let failed = |ago| Memory { walk_failed_at: Some(NOW - ago), ..well() };
+    assert_eq!(actions(unwalked, failed(599)), []);
+    assert_eq!(actions(unwalked, failed(600)), [Action::ProveContinuity]);
+    assert_eq!(actions(unwalked, Memory { last_full_at: None, backup_failed_at: Some(NOW), ..well() }), []);
 }
 
 #[test]

@@ -222,7 +222,7 @@ impl Client {
         let stanza = Stanza::parse(&ended.stdout, self.stanza()).map(|mut stanza| {
             for repository in &mut stanza.repo {
                 let message = self.redactor.redact(repository.status.message.as_bytes());
-                repository.status.message = message.as_str().to_owned();
+                message.as_str().clone_into(&mut repository.status.message);
             }
             stanza
         });

@@ -296,16 +296,15 @@ impl Stanza {
         self.archive.iter().find(|archive| archive.id == id && archive.database.repo_key == repo_key)
     }
 
-    /// The first segment that a repository must list: that of its oldest good backup of this cluster whose chain is whole; one
-    /// that holds none has no older WAL than its oldest. `None` when it can't be read.
+    /// Where a walk through a repository may begin: the first segments of its good backups of this cluster, the oldest first;
+    /// in one that holds no backup, its oldest segment.
     #[must_use]
-    pub fn walk_from(&self, system_id: u64, repo_key: u32) -> Option<SegmentName> {
-        if !self.is_readable(repo_key) {
-            return None;
-        }
+    pub fn walk_starts(&self, system_id: u64, repo_key: u32) -> Vec<SegmentName> {
         let of_repository = |backup: &&Backup| backup.database.repo_key == repo_key;
         let starts = self.good_backups(system_id).filter(of_repository).filter_map(|backup| backup.archive.start);
-        starts.min().or_else(|| self.oldest_segment(system_id, repo_key))
+        let mut starts: Vec<SegmentName> = starts.collect();
+        starts.sort_unstable();
+        if starts.is_empty() { self.oldest_segment(system_id, repo_key).into_iter().collect() } else { starts }
     }
 
     /// Whether a repository can be read.

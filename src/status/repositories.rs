@@ -4,10 +4,10 @@
 
 use super::found::Found;
 use super::report::{RepositoryReport, moment};
-use crate::seen_catalog::{Known, Record, SeenRepository};
 use crate::decide::walk::{self, Walked};
 use crate::ledger::gaps::{Gap, GapState};
 use crate::pgbackrest::identity::{self, RepositoryIdentity};
+use crate::seen_catalog::{Known, Record, SeenRepository};
 use crate::wal::{Lsn, SegmentSize};
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
 //! Acting: what an action asks of which part, and what follows from the answers by [`crate::decide::watch`].
 
+use super::calls::MESSAGE_LENGTH;
 use super::catalog_keeper::CatalogKeeper;
 use super::cluster::Cluster;
 use super::prover::Prover;
@@ -8,6 +9,7 @@ use crate::backup_state::{LAST_DIFF_AT, LAST_FULL_AT};
 use crate::decide::watch::{AfterCatalog, Kind, Obstacle, Reason, after_catalog, obstacle};
 use crate::log;
 use crate::pgbackrest::info::{Newest, Stanza};
+use std::rc::Rc;
 
 impl Watcher {
     /// Writes a heartbeat.
@@ -88,6 +90,22 @@ impl Watcher {
         }
     }
 
+    /// Walks up to what the backup has had archived, so that `status` knows at once what can be restored from it.
+    fn walk_after_backup(&mut self) {
+        let tools = Rc::clone(&self.tools);
+        let Ok(server) = self.server.ask(&mut || tools.shutdown.is_requested()) else { return };
+        let Ok(cluster) = Cluster::open(&tools, server) else { return };
+        match cluster.info() {
+            Ok(stanza) => {
+                let _ = self.prover.walk(&cluster, &stanza);
+            }
+            Err(why) => {
+                let line = format!("the listing can't be walked: {}", why.shown(MESSAGE_LENGTH));
+                tools.log.warn("listing", &line);
+            }
+        }
+    }
+
     /// Takes up the backup that has ended. False when none has.
     pub(super) fn take_up_backup(&mut self) -> bool {
         let Some(cluster) = self.cluster.clone() else { return false };
@@ -102,6 +120,7 @@ impl Watcher {
                 }
                 look_up::note_repositories(&cluster);
                 CatalogKeeper::note_new_backup(&cluster);
+                self.walk_after_backup();
             }
             Err(why) => {
                 let wait = self.backoff();

@@ -144,12 +144,17 @@ fn note(cluster: &Cluster, answer: &Answer) {
     });
 }
 
+/// The record for `status`, as far as it is about this cluster, this node and these repositories.
+pub(super) fn record(cluster: &Cluster, state: &State) -> Record {
+    let known = Record::read(cluster.ledger.folder()).ok().flatten().unwrap_or_default();
+    known.about(state.identity, &cluster.place())
+}
+
 /// Changes the record for `status`, if `change` says that it did.
-fn change_record(cluster: &Cluster, change: impl FnOnce(&mut Record) -> bool) {
+pub(super) fn change_record(cluster: &Cluster, change: impl FnOnce(&mut Record) -> bool) {
     let Some(state) = cluster.state() else { return };
     let (folder, log) = (cluster.ledger.folder(), &cluster.tools.log);
-    let known = Record::read(folder).ok().flatten().unwrap_or_default();
-    let mut record = known.about(state.identity, &cluster.place());
+    let mut record = record(cluster, &state);
     if !change(&mut record) {
         return;
     }

@@ -30,6 +30,7 @@ impl Watcher {
             backup_locked: cluster.backup_is_locked(),
             backup_refused: primary.archives_always,
             unproven: is_unproven(cluster, &self.stamps),
+            unwalked: self.prover.is_behind(cluster),
         }
     }
 
@@ -45,6 +46,7 @@ impl Watcher {
             inconclusive_at: self.catalog.inconclusive_at,
             unreadable: self.catalog.unreadable,
             heal_failed_at: self.healer.failed_at,
+            walk_failed_at: self.prover.walk_failed_at,
             unproven_at: self.prover.unproven_at,
             unproven_count: self.prover.unproven_count,
         }

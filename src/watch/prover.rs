@@ -8,8 +8,8 @@ use super::cluster::Cluster;
 use super::look_up::{look_up, note_checked};
 use super::seal::seal_by_catalog;
 use super::stamps::Stamps;
-use super::walk::walk;
-use crate::decide::watch::{Failures, tries_used};
+use super::walk::{newest_archived, walk};
+use crate::decide::watch::{Failures, Walk, tries_used};
 use crate::epoch;
 use crate::pgbackrest::info::Stanza;
 use crate::wal::SegmentName;
@@ -17,8 +17,12 @@ use crate::wal::SegmentName;
 /// What is remembered of walks and proofs.
 #[derive(Debug, Default)]
 pub(super) struct Prover {
-    /// Up to which segment every listing has been walked.
+    /// The newest archived segment when every listing was last walked to its end.
     walked: Option<SegmentName>,
+    /// Whether this watcher has walked since it began, or since it watches this cluster.
+    has_walked: bool,
+    /// When a listing last could not be walked, in seconds since 1970.
+    pub(super) walk_failed_at: Option<i64>,
     /// When it last could not be shown that nothing is missing, in seconds since 1970.
     pub(super) unproven_at: Option<i64>,
     /// How often in a row that could not be shown.
@@ -33,16 +37,34 @@ impl Prover {
             Err(why) => {
                 let why = why.shown(MESSAGE_LENGTH);
                 cluster.tools.log.warn("listing", &format!("it can't be shown that nothing is missing: {why}"));
-                self.not_proven(1);
+                self.walk_failed_at = Some(epoch::now());
+                if is_unproven(cluster, stamps) {
+                    self.not_proven(1);
+                }
             }
         }
+    }
+
+    /// Whether more is archived than the last walk has looked for.
+    pub(super) fn is_behind(&self, cluster: &Cluster) -> bool {
+        newest_archived(cluster).is_some_and(|newest| self.walked != Some(newest))
+    }
+
+    /// Walks on, as far as there is time.
+    pub(super) fn walk(&mut self, cluster: &Cluster, stanza: &Stanza) -> Walk {
+        let shown = walk(cluster, stanza, !self.has_walked);
+        self.has_walked |= shown == Walk::Whole;
+        self.walked = newest_archived(cluster).filter(|_| shown == Walk::Whole);
+        let failed = matches!(shown, Walk::Broken | Walk::TooLong);
+        self.walk_failed_at = failed.then(epoch::now);
+        shown
     }
 
     /// Holds the ledger against the archive: heals what is there, records what is missing, seals what a backup in the
     /// catalog began after.
     pub(super) fn hold_against_archive(&mut self, cluster: &Cluster, stanza: &Stanza, stamps: &mut Stamps) {
         let looked_up = look_up(cluster, stanza);
-        let tries = tries_used(walk(cluster, stanza, &mut self.walked));
+        let tries = tries_used(self.walk(cluster, stanza));
         if looked_up && tries.is_none() {
             note_checked(cluster);
         }

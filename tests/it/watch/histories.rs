@@ -142,6 +142,7 @@ impl World {
             last_failure_at: self.last_failure_at,
             backup_runs: self.backup.is_some(),
             unproven: false,
+            unwalked: false,
         };
         for action in decide(&seen, &self.memory, &SCHEDULE) {
             match action {
