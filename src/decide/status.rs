@@ -348,7 +348,7 @@ mod tests {
             (Facts { standby: true, ledger: read(1, 0), ..fresh() }, Verdict::Critical, 2),
             (Facts { standby: true, unchecked: true, ledger: read(1, 3), ..fresh() }, Verdict::Ok, 2),
             (Facts { unchecked: true, gap_marker: true, ..well() }, Verdict::Unknown, 1),
-            (Facts { unchecked: true, ledger: read(0, 3), ..well() }, Verdict::Unknown, 2),
+            (Facts { unchecked: true, ledger: read(0, 3), ..well() }, Verdict::Warning, 2),
             (Facts { unchecked: true, ledger: read(1, 0), ..well() }, Verdict::Critical, 2),
             (Facts { ledger: acknowledged(), gap_marker: true, ..well() }, Verdict::Ok, 1),
             (Facts { catalog: inconclusive(7_200, 3_600), ..well() }, Verdict::Ok, 1),

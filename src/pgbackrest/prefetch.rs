@@ -10,6 +10,7 @@ use super::locks;
 use crate::wal::{PageTimeline, SegmentName, SegmentSize, whole_segment};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// `archive-get-queue-max` where it is not set: 128 MiB.
 const DEFAULT_QUEUE: u64 = 128 << 20;
@@ -49,6 +50,15 @@ impl Prefetch {
             && is_whole(&path, segment, system_id, size)
             && (self.is_half_full(size) || self.is_fetching())
             && fs::rename(&path, target).is_ok()
+    }
+
+    /// How much lies in the folder, and since when. It changes while an async process downloads into it: that one is in a
+    /// session of its own, and the foreground, which waits for it, moves nothing.
+    #[must_use]
+    pub fn footprint(&self) -> (u64, Option<SystemTime>) {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let files = entries.filter_map(|entry| entry.metadata().ok());
+        files.fold((0, None), |(bytes, newest), file| (bytes + file.len(), newest.max(file.modified().ok())))
     }
 
     fn is_stopped(&self) -> bool {

@@ -11,22 +11,43 @@ use super::stamps::Stamps;
 use super::walk::{newest_archived, walk};
 use crate::decide::watch::{Failures, Walk, tries_used};
 use crate::epoch;
+use crate::ledger::state::Place;
 use crate::pgbackrest::info::Stanza;
 use crate::wal::SegmentName;
 
 /// What is remembered of walks and proofs.
 #[derive(Debug, Default)]
 pub(super) struct Prover {
-    /// The newest archived segment when every listing was last walked to its end.
-    walked: Option<SegmentName>,
-    /// Whether this watcher has walked since it began, or since it watches this cluster.
-    has_walked: bool,
+    /// What this watcher has walked to its end.
+    walked: WalkedTo,
     /// When a listing last could not be walked, in seconds since 1970.
     pub(super) walk_failed_at: Option<i64>,
     /// When it last could not be shown that nothing is missing, in seconds since 1970.
     pub(super) unproven_at: Option<i64>,
     /// How often in a row that could not be shown.
     pub(super) unproven_count: u32,
+}
+
+/// Up to where the last walk to the end of every listing went, and where: on another node, or in other repositories, this
+/// watcher has not been.
+#[derive(Debug, Default)]
+struct WalkedTo {
+    place: Place,
+    /// The newest archived segment then; `None` before the first walk to the end.
+    segment: Option<SegmentName>,
+    /// Whether the last walk came to the end.
+    is_whole: bool,
+}
+
+impl WalkedTo {
+    fn at(&self, place: &Place) -> Option<SegmentName> {
+        self.segment.filter(|_| self.place == *place)
+    }
+
+    /// Whether everything up to a segment has been walked there.
+    fn holds(&self, place: &Place, newest: SegmentName) -> bool {
+        self.is_whole && self.at(place) == Some(newest)
+    }
 }
 
 impl Prover {
@@ -47,14 +68,17 @@ impl Prover {
 
     /// Whether more is archived than the last walk has looked for.
     pub(super) fn is_behind(&self, cluster: &Cluster) -> bool {
-        newest_archived(cluster).is_some_and(|newest| self.walked != Some(newest))
+        newest_archived(cluster).is_some_and(|newest| !self.walked.holds(&cluster.place(), newest))
     }
 
     /// Walks on, as far as there is time.
     pub(super) fn walk(&mut self, cluster: &Cluster, stanza: &Stanza) -> Walk {
-        let shown = walk(cluster, stanza, !self.has_walked);
-        self.has_walked |= shown == Walk::Whole;
-        self.walked = newest_archived(cluster).filter(|_| shown == Walk::Whole);
+        let place = cluster.place();
+        let before = self.walked.at(&place);
+        let shown = walk(cluster, stanza, before.is_none());
+        let is_whole = shown == Walk::Whole;
+        let segment = if is_whole { newest_archived(cluster) } else { before };
+        self.walked = WalkedTo { place, segment, is_whole };
         let failed = matches!(shown, Walk::Broken | Walk::TooLong);
         self.walk_failed_at = failed.then(epoch::now);
         shown
@@ -107,4 +131,24 @@ impl Prover {
 /// Whether pushes have failed since it was last shown that nothing is missing, and have succeeded since.
 pub(super) fn is_unproven(cluster: &Cluster, stamps: &Stamps) -> bool {
     cluster.failures().are_newer_than(stamps.proven) && cluster.primary.caught_up
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_in_other_repositories_begins_anew() {
+        let here = Place { control_inode: Some(1), repositories: Some(Vec::new()) };
+        let segment: Option<SegmentName> = "000000010000000000000007".parse().ok();
+        let mut walked = WalkedTo { place: here.clone(), segment, is_whole: true };
+        assert_eq!((walked.at(&here), segment.is_some()), (segment, true));
+        assert!(walked.holds(&here, segment.unwrap()));
+        for other in [Place { control_inode: Some(2), ..here.clone() }, Place { repositories: None, ..here.clone() }] {
+            assert_eq!(walked.at(&other), None, "{other:?}");
+            assert!(!walked.holds(&other, segment.unwrap()), "{other:?}");
+        }
+        walked.is_whole = false;
+        assert!(!walked.holds(&here, segment.unwrap()), "it goes on");
+    }
 }

@@ -5,5 +5,6 @@
 
 mod calls;
 mod handover;
+mod latency;
 mod standin;
 mod table;
