@@ -31,6 +31,9 @@ struct Arguments {
     /// Waiting WAL, in MiB, at which it is given up [WAL_DROP_THRESHOLD_MB; by the volume]
     #[arg(long, value_name = "MIB")]
     drop_threshold: Option<Mebibytes>,
+    /// Seconds for which pushes must have failed before that [WAL_DROP_AFTER_SECONDS; 60]
+    #[arg(long, value_name = "SECONDS")]
+    drop_after: Option<Seconds>,
     /// What counts: backlog or pg_wal [WAL_DROP_MEASURE; backlog]
     #[arg(long, value_name = "WHAT")]
     drop_measure: Option<DropMeasure>,
@@ -85,6 +88,7 @@ fn run(arguments: Arguments, signals: std::io::Result<Signals>) -> Result<Exit, 
     let file = wal_file(&arguments.path).map_err(|error| error.to_string())?;
     let flags = PushFlags {
         drop_threshold: arguments.drop_threshold,
+        drop_after: arguments.drop_after,
         drop_measure: arguments.drop_measure,
         free_reserve: arguments.free_reserve,
         timeout: arguments.timeout,

@@ -3,6 +3,7 @@
 pub mod at;
 pub mod get;
 pub mod holes;
+pub mod pressure;
 pub mod push;
 pub mod repository_path;
 pub mod setup;

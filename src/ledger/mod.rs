@@ -8,6 +8,7 @@
 
 mod aside;
 pub mod gaps;
+pub mod moment;
 pub mod slots;
 pub mod state;
 

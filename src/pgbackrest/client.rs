@@ -35,7 +35,7 @@ const WORDS: usize = 500;
 pub struct Client {
     caller: Caller,
     config: Option<Config>,
-    spool: Option<Spool>,
+    pub(super) spool: Option<Spool>,
     redactor: Redactor,
     instant: InstantDropCodes,
 }

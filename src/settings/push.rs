@@ -41,6 +41,8 @@ pub struct Overflow {
 pub struct PushFlags {
     /// `--drop-threshold`
     pub drop_threshold: Option<Mebibytes>,
+    /// `--drop-after`
+    pub drop_after: Option<Seconds>,
     /// `--drop-measure`
     pub drop_measure: Option<DropMeasure>,
     /// `--free-reserve`
@@ -60,6 +62,8 @@ pub struct PushFlags {
 pub struct PushSettings {
     /// How much WAL may wait; `None`: by the volume's size.
     pub drop_threshold: Option<Setting<Mebibytes>>,
+    /// For how long the failures must have lasted before the threshold gives anything up.
+    pub drop_after: Setting<Seconds>,
     /// What is measured against it.
     pub drop_measure: Setting<DropMeasure>,
     /// How much space must stay free; `None`: by the volume's size.
@@ -83,6 +87,7 @@ impl PushSettings {
         let folder = sources.optional("WAL_OVERFLOW_DIR", None, value::absolute_path);
         Self {
             drop_threshold: sources.optional("WAL_DROP_THRESHOLD_MB", flags.drop_threshold, value::parsed),
+            drop_after: sources.value("WAL_DROP_AFTER_SECONDS", flags.drop_after, value::parsed, || Seconds::new(60)),
             drop_measure: sources.value("WAL_DROP_MEASURE", flags.drop_measure, value::parsed, || DropMeasure::Backlog),
             free_reserve: sources.optional("WAL_FREE_RESERVE_MB", flags.free_reserve, value::parsed),
             timeout: sources.value("WAL_PUSH_TIMEOUT_SECONDS", flags.timeout, value::time_limit, || Seconds::new(120)),

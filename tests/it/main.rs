@@ -53,6 +53,7 @@ mod outputs_watch;
 mod package;
 mod push_classes;
 mod push_giving_up;
+mod push_pressure;
 mod push_settings;
 mod push_state;
 mod push_table;
