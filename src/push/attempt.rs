@@ -11,7 +11,7 @@ use std::time::Duration;
 /// pgBackRest's `ArchiveTimeoutError`: its async process was not done in time.
 const NOT_DONE_IN_TIME: i32 = 82;
 /// How often a push is looked at while the server stops, of whose ten seconds nothing may be wasted.
-const STOP_INTERVAL: Duration = Duration::from_millis(50);
+const STOP_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What one run of pgBackRest came to.
 pub(super) struct Attempt {

@@ -10,6 +10,8 @@ use super::progress::Progress;
 use crate::pgbackrest::Failure;
 use std::time::Duration;
 
+/// Characters of a message.
+const SHOWN: usize = 300;
 /// The least time that `info` is given.
 const LEAST: Duration = Duration::from_secs(5);
 
@@ -17,9 +19,11 @@ const LEAST: Duration = Duration::from_secs(5);
 pub(super) fn ask(context: &Context, failure: &mut Failure) {
     let limit = context.request.push.timeout.value.duration().max(context.started.elapsed() + LEAST);
     let progress = Progress::of(context);
-    if let Some((gone, asked)) = context.client.gone(None, attempt::watched(context, &progress, limit)) {
-        failure.correct_gone(&gone, asked);
-    } else {
-        tracing::warn!("pgbackrest info gave no answer, so a missing archive.info counts as a missing stanza");
+    match context.client.listing(None, attempt::watched(context, &progress, limit)) {
+        Ok(listing) => failure.correct_by(&listing),
+        Err(why) => {
+            tracing::warn!("no listing tells whether the stanza is missing: {}", why.shown(SHOWN));
+            failure.without_a_listing(&why);
+        }
     }
 }

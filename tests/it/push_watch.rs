@@ -148,7 +148,7 @@ fn the_spool_tells_the_cause_of_82() {
     let (_, revoked) = spooled("revoked-key");
     late("revoked-key").does(write("global.error", &revoked)).status(0).lost("gone", "instant-drop");
     for (name, class) in
-        [("deleted-bucket", "stanza-missing"), ("mismatched-cluster", "mismatch"), ("hang", "unavailable")]
+        [("deleted-bucket", "unavailable"), ("mismatched-cluster", "mismatch"), ("hang", "unavailable")]
     {
         late(name).does(write("global.error", &spooled(name).1)).status(82).kept(class);
     }
@@ -189,6 +189,11 @@ fn spooled(name: &str) -> (String, String) {
     (file.to_owned(), rest.split("\n== ").next().unwrap().to_owned())
 }
 
+/// What `info` says of a repository that can be read and holds no stanza.
+fn missing_stanza() -> String {
+    "[{\"backup\":[],\"name\":\"main\",\"repo\":[{\"cipher\":\"none\",\"key\":1,\"status\":{\"code\":1,\"message\":\"missing stanza path\"}}]}]".to_owned()
+}
+
 /// A push that found no `archive.info`.
 fn missing(name: &str) -> Case {
     let (code, text) = sample("archive-push.missing-stanza.sync");
@@ -202,18 +207,26 @@ fn a_missing_archive_info_is_looked_into() {
     for name in ["revoked-key", "deleted-bucket"] {
         missing(name).info(sample(&format!("info.{name}")).1).status(0).lost("gone", "instant-drop");
     }
-    let other = ["hang", "nothing-policy", "read-only-policy", "refused", "status-503-slow-down", "wrong-secret"];
-    for name in other {
-        missing(name).info(sample(&format!("info.{name}")).1).status(103).kept("stanza-missing").called("info", 1);
+    let other = [
+        ("hang", "unavailable"),
+        ("nothing-policy", "denied"),
+        ("read-only-policy", "stanza-missing"),
+        ("refused", "unavailable"),
+        ("status-503-slow-down", "unavailable"),
+        ("wrong-secret", "denied"),
+    ];
+    for (name, class) in other {
+        missing(name).info(sample(&format!("info.{name}")).1).status(103).kept(class).called("info", 1);
     }
-    missing("another stanza's answer").info(bucket.replace("\"main\"", "\"x\"")).status(103).kept("stanza-missing");
-    missing("broken").info("[{\"name\":\"main\",\"repo\":[{").status(103).kept("stanza-missing");
-    missing("nothing").info("").status(103).kept("stanza-missing");
-    missing("no text").info(b"[{\"name\":\"main\", \xff\x00").status(103).kept("stanza-missing");
-    missing("exit 99").status(103).kept("stanza-missing").called("info", 1);
-    missing("the code is none").info(&bucket).env("WAL_INSTANT_DROP_CODES", "none").status(103).kept("stanza-missing");
+    missing("another stanza's answer").info(bucket.replace("\"main\"", "\"x\"")).status(103).kept("unavailable");
+    missing("broken").info("[{\"name\":\"main\",\"repo\":[{").status(103).kept("unavailable");
+    missing("nothing").info("").status(103).kept("unavailable");
+    missing("no text").info(b"[{\"name\":\"main\", \xff\x00").status(103).kept("unavailable");
+    missing("exit 99").status(103).kept("unavailable").called("info", 1);
+    missing("the code is none").info(&bucket).env("WAL_INSTANT_DROP_CODES", "none").status(103).kept("unknown");
     missing("patience").info(&bucket).env("WAL_INSTANT_DROP_AFTER_SECONDS", "60").status(103).kept("gone");
-    missing("at the threshold").backlog(500).status(0).lost("stanza-missing", "drop-threshold");
+    missing("a stanza that is missing").info(missing_stanza()).status(103).kept("stanza-missing");
+    missing("at the threshold").info(missing_stanza()).backlog(500).status(0).lost("stanza-missing", "drop-threshold");
     let warned = format!("WARN: environment contains invalid option 'x'\n{bucket}");
     missing("a warning before it").info(warned).status(0).lost("gone", "instant-drop");
 }
@@ -221,7 +234,7 @@ fn a_missing_archive_info_is_looked_into() {
 #[test]
 fn info_has_a_time_limit_too() {
     let hanging = missing("info hangs").info_does("sleep 300").env("WAL_PUSH_TIMEOUT_SECONDS", "1");
-    let outcome = hanging.status(103).kept("stanza-missing").called("info", 1);
+    let outcome = hanging.status(103).kept("unavailable").called("info", 1);
     outcome.check(outcome.took >= Duration::from_secs(4), "at least 5 s for info");
 }
 
@@ -229,7 +242,7 @@ fn info_has_a_time_limit_too() {
 #[test]
 fn what_a_listing_said_before_decides_nothing() {
     let gone = missing("the bucket is gone").info(sample("info.deleted-bucket").1).status(0).called("info", 1);
-    let made = gone.again().pushes("000000010000000000000006").info(sample("info.missing-stanza").1);
+    let made = gone.again().pushes("000000010000000000000006").info(missing_stanza());
     let made = made.status(103).called("info", 2).stderr_has("stanza-missing");
     made.ledger("one loss", |state| state.push.dropped_count == 1);
 }
