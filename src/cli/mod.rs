@@ -4,6 +4,7 @@ mod common;
 mod forms;
 pub mod get;
 pub mod guard;
+mod owner;
 pub mod push;
 mod run;
 mod setup;

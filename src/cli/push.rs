@@ -110,6 +110,11 @@ fn run(arguments: Arguments, signals: std::io::Result<Signals>) -> Result<Exit, 
         .pgdata
         .clone()
         .ok_or("no data directory: PGDATA names none with a PG_VERSION, and the working directory is none either")?;
+    let data_directory = DataDirectory::new(pgdata.value);
+    if let Some(why) = super::owner::refusal(&data_directory, &format!("{PROGRAM} {}", arguments.path.display())) {
+        tracing::error!("{why}");
+        return Ok(Exit::Unknown);
+    }
     let signals = match signals {
         Ok(signals) => signals,
         Err(error) => {
@@ -123,7 +128,7 @@ fn run(arguments: Arguments, signals: std::io::Result<Signals>) -> Result<Exit, 
         common,
         push: push_settings,
         environment: sources.environment().clone(),
-        data_directory: DataDirectory::new(pgdata.value),
+        data_directory,
         wal_path: arguments.path,
     };
     Ok(push(&mut Context::open(request, signals), &file))

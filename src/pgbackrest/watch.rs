@@ -7,7 +7,7 @@ use crate::signals::Signals;
 use std::time::{Duration, Instant};
 
 /// How often the clock is looked at unless somebody wants it otherwise.
-const INTERVAL: Duration = Duration::from_millis(100);
+const INTERVAL: Duration = Duration::from_millis(250);
 /// How long a child has between SIGTERM and SIGKILL unless somebody waits: before 2.58 SIGTERM could deadlock (#2710).
 const GRACE: Duration = Duration::from_secs(2);
 

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 /// pgBackRest's `ArchiveTimeoutError`: its async process was not done in time.
 const NOT_DONE_IN_TIME: i32 = 82;
-/// How often a push is looked at while the server stops, of whose ten seconds nothing may be wasted.
+/// How often a push is looked at.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// The same while the server stops, of whose ten seconds nothing may be wasted.
 const STOP_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What one run of pgBackRest came to.
@@ -36,7 +38,8 @@ pub(super) fn watched<'c>(context: &'c Context, progress: &'c Progress<'c>, limi
     let watch = Watch::by(move |group| reason_to_end(&running(context, progress.still(group), limit)))
         .and_signals(&context.signals)
         .limited_by("WAL_PUSH_TIMEOUT_SECONDS");
-    if context.request.data_directory.stopping_since().is_some() { watch.every(STOP_INTERVAL) } else { watch }
+    let stops = context.request.data_directory.stopping_since().is_some();
+    watch.every(if stops { STOP_INTERVAL } else { INTERVAL })
 }
 
 fn running(context: &Context, still: Duration, limit: Duration) -> Running {

@@ -15,6 +15,7 @@ mod metrics;
 mod poll;
 mod proof;
 mod repair;
+mod space;
 mod state_file;
 mod wedge;
 

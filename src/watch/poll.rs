@@ -63,6 +63,7 @@ impl Watcher {
     }
 
     fn act(&mut self, primary: &Primary) {
+        self.free_space();
         self.sweep();
         if primary.archives_always {
             let line = "no backup is taken: archive_mode is always, and pgBackRest refuses to back such a server up (67); \
@@ -305,7 +306,7 @@ impl Watcher {
     }
 }
 
-fn is_told(signals: &Signals, told: &mut bool) -> bool {
+pub(super) fn is_told(signals: &Signals, told: &mut bool) -> bool {
     *told = *told || signals.wait(Duration::ZERO);
     *told
 }

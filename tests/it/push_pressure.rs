@@ -201,3 +201,22 @@ fn what_is_freed_at_the_next_checkpoint_is_not_given_up_for_again() {
     case("too little", 100).status(0).lost("unavailable", "free-reserve");
     case("enough", 4_000).status(101).kept("unavailable");
 }
+
+#[test]
+fn a_stanza_may_hold_a_space() {
+    let outcome = Case::new("a space").env("PGBACKREST_STANZA", "my db").status(0).stderr_is("");
+    let calls = outcome.answer("archive-push", "calls");
+    outcome.check(calls.starts_with("--stanza=my db "), &calls);
+}
+
+/// Only root can be another user here.
+#[test]
+fn another_user_than_the_owner_is_refused_and_touches_nothing() {
+    let case = Case::new("another user");
+    if std::os::unix::fs::chown(case.data(), Some(65_534), None).is_err() {
+        return;
+    }
+    let outcome =
+        case.status(125).calls(0).lines_with("", 1).stderr_has("sudo -u nobody pgbackrest-guard-push pg_wal/");
+    outcome.check(!outcome.case.data().join(".pgbackrest_guard").exists(), "nothing made");
+}
