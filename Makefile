@@ -17,12 +17,14 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MACHINE = $(shell uname -m)-linux
 ARCHIVE = pgbackrest-guard-$(VERSION)-$(MACHINE)
 
-.PHONY: help demo test lint release dist package package-test ha-test ha-deps bench deps
+.PHONY: help demo test quick lint pages release dist package package-test ha-test ha-deps bench deps
 
 help:
 	@echo 'make demo     show what happens when a repository fails (a minute after the build)'
 	@echo 'make test     run all tests'
+	@echo 'make quick    run those that start no server and wait for no time limit (half a minute after the build)'
 	@echo 'make lint     check formatting and clippy'
+	@echo 'make pages    write the settings file and the tables of docs/configuration.md anew, out of src/settings/table'
 	@echo 'make release  build the programs to install, into $(RELEASE)'
 	@echo 'make package  build the Debian package, into $(PACKAGES)'
 	@echo 'make package-test  install the package here, archive a Debian cluster through a revoked key and back, purge it (as root)'
@@ -42,11 +44,29 @@ test: deps
 		echo '$(CARGO) test --workspace'; $(CARGO) test --workspace; \
 	fi
 
+# What is left out: tests that start a server, and those that wait for a time limit or try very many values. Parts of names,
+# which both runners skip in the same way.
+SLOW = live:: live_ get::handover:: push::watch:: run::watch:: get::table::every_ending get::table::a_hang_is_ended \
+	get::table::files_that_are_no_segments classes::samples_of_a_real_pgbackrest giving_up::a_ledger_that_another_program \
+	push::settings::a_bad_value_costs setup::table::pgbackrest_takes_the_extremes
+QUICK = --workspace --exclude pgbackrest-guard-lab --lib --bins --test it
+SKIP = $(SLOW:%=--skip %)
+
+quick: deps
+	@if $(HAS_NEXTEST); then \
+		echo '$(CARGO) nextest run $(QUICK) -- $(SKIP)'; $(CARGO) nextest run $(QUICK) -- $(SKIP); \
+	else \
+		echo '$(CARGO) test $(QUICK) -- $(SKIP)'; $(CARGO) test $(QUICK) -- $(SKIP); \
+	fi
+
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --test package -- -D warnings
 	$(CARGO) clippy --test ha -- -D warnings
+
+pages:
+	$(CARGO) run --quiet --package pgbackrest-guard-pages -- --settings .
 
 # push and get are started once for each segment, and the dynamic linker would take a quarter of their time: they are
 # linked statically.

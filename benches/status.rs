@@ -4,13 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a measurement that can't be made must end the run")]
 #![expect(clippy::disallowed_methods, reason = "a variable of its own, which is no setting")]
 
-use pgbackrest_guard::catalog::Record;
 use pgbackrest_guard::data_directory::DataDirectory;
 use pgbackrest_guard::ledger::Ledger;
 use pgbackrest_guard::ledger::gaps::{Cause, Loss};
 use pgbackrest_guard::ledger::state::{Identity, Place};
 use pgbackrest_guard::pgbackrest::Class;
 use pgbackrest_guard::pgbackrest::info::Stanza;
+use pgbackrest_guard::seen_catalog::Record;
 use pgbackrest_guard::wal::{SegmentName, SegmentSize, Timeline, WalFile};
 use pgbackrest_guard_lab::{Cluster, Lab, PgBackRest, S3Server, StopMode};
 use std::fs;

@@ -5,6 +5,10 @@
 //! version (4) and the state (4); the checkpoint's timeline lies at offset 48. `postmaster.pid` (utils/pidfile.h)
 //! holds the postmaster's state in its eighth line: `starting`, `stopping`, `ready` or `standby`.
 
+mod change;
+
+pub use change::Change;
+
 use crate::wal::{SegmentSize, WalFile};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
@@ -65,9 +69,6 @@ pub enum Recovery {
     /// that stops here starts read-write on the old timeline.
     NoSignal,
 }
-
-/// How long after a change of the data directory's own entries a promotion may be under way.
-const PROMOTION: Duration = Duration::from_secs(15);
 
 impl DataDirectory {
     /// Takes a path that [`DataDirectory::is_one`] has accepted.
@@ -174,18 +175,6 @@ impl DataDirectory {
     #[must_use]
     pub fn promotion_is_asked_for(&self) -> bool {
         self.0.join("promote").symlink_metadata().is_ok()
-    }
-
-    /// Whether PostgreSQL may have noticed such a request a moment ago. It removes the file then, before it reads on from
-    /// the archive (`CheckForStandbyTrigger`), and what is left is that the directory's entries have changed. The start of
-    /// a server changes them too, but then writes its pid file, in place, once it takes connections.
-    #[must_use]
-    pub fn promotion_may_be_under_way(&self) -> bool {
-        let modified = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
-        let (Some(changed), Some(ready)) = (modified(&self.0), modified(&self.0.join("postmaster.pid"))) else {
-            return false;
-        };
-        changed > ready && changed.elapsed().is_ok_and(|age| age < PROMOTION) && self.server_runs()
     }
 
     /// Whether any file waits for archiving.
@@ -330,24 +319,6 @@ mod tests {
         assert_eq!(said(4_194_304, "*", "ready"), None);
         fs::write(folder.path().join("postmaster.pid"), "").unwrap();
         assert_eq!(directory.postmaster(), None);
-    }
-
-    #[test]
-    fn a_directory_that_changed_after_its_server_was_ready_may_be_in_a_promotion() {
-        let folder = tempfile::tempdir().unwrap();
-        let directory = DataDirectory::new(folder.path().to_owned());
-        assert!(!directory.promotion_may_be_under_way(), "no server");
-        let pid = folder.path().join("postmaster.pid");
-        fs::write(&pid, format!("{}\n", std::process::id())).unwrap();
-        let at = |age: u64| SystemTime::now() - Duration::from_secs(age);
-        let set = |path: &Path, time: SystemTime| fs::File::open(path).unwrap().set_modified(time).unwrap();
-        for (ready, changed, expected) in [(60, 1, true), (60, 61, false), (1, 5, false), (90, 60, false)] {
-            set(&pid, at(ready));
-            set(folder.path(), at(changed));
-            assert_eq!(directory.promotion_may_be_under_way(), expected, "{ready} {changed}");
-        }
-        fs::write(folder.path().join("promote"), "").unwrap();
-        assert!(directory.promotion_is_asked_for());
     }
 
     #[test]

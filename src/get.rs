@@ -65,8 +65,7 @@ fn end(context: &Context, report: &mut Report<'_>, attempt: Attempt, exit: Exit,
         report.shutdown(waited);
         return Exit::Shutdown;
     }
-    report.end(context, attempt, exit, waited);
-    exit
+    report.end(context, attempt, exit, waited)
 }
 
 /// A number that differs between servers that lost their repository at the same moment.

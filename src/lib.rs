@@ -4,12 +4,14 @@
 //! give the facts ([`data_directory`], [`space`], [`postgres`], [`pgbackrest`]); [`decide`] makes a decision
 //! of them, without a clock, a file or a process in it; then [`push`], [`get`], [`watch`], [`setup`] or [`status`] acts on it, with
 //! the [`ledger`] as the durable record; and the [`exit`] code tells PostgreSQL.
-pub mod catalog;
+pub mod backup_state;
+pub mod bad_value;
 pub mod checkpoint;
 pub mod cli;
 pub mod data_directory;
 pub mod decide;
 pub mod durable;
+pub mod epoch;
 pub mod exit;
 pub mod get;
 pub mod ledger;
@@ -17,6 +19,7 @@ pub mod log;
 pub mod pgbackrest;
 pub mod postgres;
 pub mod push;
+pub mod seen_catalog;
 pub mod settings;
 pub mod setup;
 pub mod signals;

@@ -4,8 +4,8 @@
 //! pgBackRest's in a shared log. A line that can't be written (stderr
 //! closed) is lost: `eprintln!` would panic, and a panic would be a death by signal to PostgreSQL.
 
+use crate::bad_value::BadValue;
 use crate::pgbackrest::failure::redact::Redacted;
-use crate::settings::BadValue;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};

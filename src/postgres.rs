@@ -30,7 +30,7 @@ pub enum ServerError {
     Query(String),
     /// We were told to end meanwhile.
     #[error("told to end while PostgreSQL was asked")]
-    Told,
+    MustEnd,
     /// It said nothing in time.
     #[error("PostgreSQL does not answer within {} s", .0.as_secs())]
     TimeLimit(Duration),
@@ -175,9 +175,9 @@ impl Postgres {
     /// What the server says of itself.
     ///
     /// # Errors
-    /// When it does not answer in time, or before `told` says so.
-    pub fn ask(&self, told: &mut dyn FnMut() -> bool) -> Result<Server, ServerError> {
-        self.within_limit(told, |client| {
+    /// When it does not answer in time, or before `must_end` says so.
+    pub fn ask(&self, must_end: &mut dyn FnMut() -> bool) -> Result<Server, ServerError> {
+        self.within_limit(must_end, |client| {
             let recovering: bool = client.query_one("select pg_is_in_recovery()", &[])?.get(0);
             if recovering {
                 return Ok(Server::Recovering);
@@ -204,35 +204,35 @@ impl Postgres {
     /// Writes a WAL record that says that the cluster is alive, so that an idle cluster's archive keeps up.
     ///
     /// # Errors
-    /// When the server does not answer in time, or before `told` says so.
-    pub fn heartbeat(&self, told: &mut dyn FnMut() -> bool) -> Result<(), ServerError> {
-        self.emit(told, "select pg_logical_emit_message(false, 'pgbackrest_guard_heartbeat', '')")
+    /// When the server does not answer in time, or before `must_end` says so.
+    pub fn heartbeat(&self, must_end: &mut dyn FnMut() -> bool) -> Result<(), ServerError> {
+        self.emit(must_end, "select pg_logical_emit_message(false, 'pgbackrest_guard_heartbeat', '')")
     }
 
     /// Writes a transaction, so that a recovery to a time after a backup finds a commit at which to stop.
     ///
     /// # Errors
-    /// When the server does not answer in time, or before `told` says so.
-    pub fn anchor(&self, told: &mut dyn FnMut() -> bool) -> Result<(), ServerError> {
-        self.emit(told, "select pg_logical_emit_message(true, 'pgbackrest_guard_anchor', '')")
+    /// When the server does not answer in time, or before `must_end` says so.
+    pub fn anchor(&self, must_end: &mut dyn FnMut() -> bool) -> Result<(), ServerError> {
+        self.emit(must_end, "select pg_logical_emit_message(true, 'pgbackrest_guard_anchor', '')")
     }
 
     /// Asks for a checkpoint: only one frees what is archived or given up.
     ///
     /// # Errors
-    /// When the server does not answer in time, or before `told` says so; a checkpoint that has begun goes on.
-    pub fn checkpoint(&self, told: &mut dyn FnMut() -> bool) -> Result<(), ServerError> {
-        self.within_limit(told, |client| client.batch_execute("checkpoint"))
+    /// When the server does not answer in time, or before `must_end` says so; a checkpoint that has begun goes on.
+    pub fn checkpoint(&self, must_end: &mut dyn FnMut() -> bool) -> Result<(), ServerError> {
+        self.within_limit(must_end, |client| client.batch_execute("checkpoint"))
     }
 
-    fn emit(&self, told: &mut dyn FnMut() -> bool, statement: &'static str) -> Result<(), ServerError> {
-        self.within_limit(told, move |client| client.query_one(statement, &[]).map(drop))
+    fn emit(&self, must_end: &mut dyn FnMut() -> bool, statement: &'static str) -> Result<(), ServerError> {
+        self.within_limit(must_end, move |client| client.query_one(statement, &[]).map(drop))
     }
 
     /// Runs a query on a thread of its own. One that hangs is left behind; its thread ends with the connection.
     fn within_limit<T: Send + 'static>(
         &self,
-        told: &mut dyn FnMut() -> bool,
+        must_end: &mut dyn FnMut() -> bool,
         query: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
     ) -> Result<T, ServerError> {
         if Arc::strong_count(&self.queries) > HANGING {
@@ -248,7 +248,7 @@ impl Postgres {
         loop {
             match receiver.recv_timeout(INTERVAL) {
                 Ok(answer) => return answer.map_err(|error| ServerError::Query(crate::log::chain(&error))),
-                Err(RecvTimeoutError::Timeout) if told() => return Err(ServerError::Told),
+                Err(RecvTimeoutError::Timeout) if must_end() => return Err(ServerError::MustEnd),
                 Err(RecvTimeoutError::Timeout) if Instant::now() < until => {}
                 Err(_) => return Err(ServerError::TimeLimit(self.limit)),
             }

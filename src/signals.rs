@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 pub struct Signals {
     pipe: UnixStream,
     quit: Arc<AtomicBool>,
+    told: AtomicBool,
 }
 
 impl Signals {
@@ -32,16 +33,16 @@ impl Signals {
         }
         let quit = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(SIGQUIT, Arc::clone(&quit))?;
-        Ok(Self { pipe: reader, quit })
+        Ok(Self { pipe: reader, quit, told: AtomicBool::new(false) })
     }
 
-    /// Waits for a signal, at most `longest`. True when one came.
+    /// Waits for a signal, at most `longest`. True when one came, now or at any time before: who was told to end stays told.
     #[must_use]
     pub fn wait(&self, longest: Duration) -> bool {
         let until = Instant::now() + longest;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            if self.arrived() {
+            if self.arrived() || self.told.load(Ordering::Relaxed) {
                 return true;
             }
             if left.is_zero() {
@@ -52,10 +53,14 @@ impl Signals {
         }
     }
 
-    /// Whether one came.
+    /// Whether one came that was not looked at before.
     #[must_use]
     pub fn arrived(&self) -> bool {
-        matches!((&self.pipe).read(&mut [0]), Ok(1..))
+        let came = matches!((&self.pipe).read(&mut [0]), Ok(1..));
+        if came {
+            self.told.store(true, Ordering::Relaxed);
+        }
+        came
     }
 
     /// Whether it was SIGQUIT: PostgreSQL's immediate shutdown, with no time for a clean end.

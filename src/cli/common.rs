@@ -1,10 +1,9 @@
-//! The flags that every program has.
+//! The flags that every program has. Their help comes from the table of settings.
 
-#![expect(clippy::doc_markdown, reason = "doc comments are the help, where a backtick would be shown")]
-
+use super::described::choice;
 use crate::data_directory::DataDirectory;
 use crate::log::{Format, Level};
-use crate::settings::CommonFlags;
+use crate::settings::{CommonFlags, table};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -12,29 +11,21 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub(crate) struct CommonArguments {
-    /// Settings file [WAL_GUARD_CONFIG; /etc/pgbackrest-guard.toml]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long)]
     config: Option<PathBuf>,
-    /// Data directory [PGDATA; the working directory]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long)]
     pgdata: Option<PathBuf>,
-    /// pgBackRest's stanza [PGBACKREST_STANZA; main]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long)]
     stanza: Option<String>,
-    /// pgBackRest's configuration [PGBACKREST_CONFIG; its own search]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long)]
     pgbackrest_config: Option<PathBuf>,
-    /// pgBackRest itself [WAL_GUARD_PGBACKREST; pgbackrest]
-    #[arg(long, value_name = "PROGRAM")]
+    #[arg(long)]
     pgbackrest: Option<PathBuf>,
-    /// Where the ledger lies [WAL_GUARD_STATE_DIR; PGDATA/.pgbackrest_guard]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long)]
     state_dir: Option<PathBuf>,
-    /// error, warn, info or debug [WAL_GUARD_LOG; info]
-    #[arg(long, value_name = "LEVEL", hide_short_help = true)]
+    #[arg(long, value_parser = choice(&table::WAL_GUARD_LOG), hide_short_help = true)]
     log_level: Option<Level>,
-    /// text or json [WAL_GUARD_LOG_FORMAT; text]
-    #[arg(long, value_name = "FORMAT", hide_short_help = true)]
+    #[arg(long, value_parser = choice(&table::WAL_GUARD_LOG_FORMAT), hide_short_help = true)]
     log_format: Option<Format>,
 }
 

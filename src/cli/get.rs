@@ -3,10 +3,12 @@
 #![expect(clippy::doc_markdown, reason = "doc comments are the help, where a backtick would be shown")]
 
 use super::common::CommonArguments;
+use super::described::{self, described};
 use crate::data_directory::{DataDirectory, Recovery};
 use crate::exit::{self, Exit};
 use crate::get::{Context, Request, get};
 use crate::log;
+use crate::settings::table::Program;
 use crate::settings::{self, CommonSettings, Environment, GetFlags, GetSettings, RepositoryNumber, Seconds};
 use crate::signals::Signals;
 use crate::wal::WalFile;
@@ -32,16 +34,12 @@ struct Arguments {
     /// Where it shall be, %p
     #[arg(value_name = "PATH")]
     target: PathBuf,
-    /// Seconds for which a recovery keeps asking [WAL_GET_RETRY_SECONDS; 300]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long)]
     retry: Option<Seconds>,
-    /// Seconds that one attempt may take [WAL_GET_TIMEOUT_SECONDS; 120]
-    #[arg(long, value_name = "SECONDS", value_parser = Seconds::limit)]
+    #[arg(long, value_parser = Seconds::limit)]
     timeout: Option<Seconds>,
-    /// Ask this repository alone: its word is enough [PGBACKREST_REPO; all of them]
-    #[arg(long, value_name = "N")]
+    #[arg(long)]
     repo: Option<RepositoryNumber>,
-    /// Always start pgBackRest, even for what it has fetched ahead [WAL_GUARD_FAST_PATH=0]
     #[arg(long)]
     no_fast_path: bool,
     #[command(flatten)]
@@ -51,7 +49,7 @@ struct Arguments {
 /// The command line, for the manual and the shells' completions.
 #[must_use]
 pub fn command() -> Command {
-    Arguments::command()
+    described(Arguments::command(), Program::Get)
 }
 
 /// Runs the program: arguments, settings, get, exit code.
@@ -59,7 +57,7 @@ pub fn command() -> Command {
 pub fn main() -> ExitCode {
     exit::on_panic(PROGRAM, wrong);
     let signals = Signals::take();
-    let exit = match Arguments::try_parse() {
+    let exit = match described::parse::<Arguments>(command()) {
         Ok(arguments) => run(arguments, signals).unwrap_or_else(|what| {
             super::wrong(PROGRAM, &what);
             wrong()

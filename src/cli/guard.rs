@@ -1,14 +1,15 @@
 //! The command line of `pgbackrest-guard`: one subcommand a task.
 
+use super::GUARD as PROGRAM;
+use super::described::{self, described};
 use super::run::RunArguments;
 use super::setup::SetupArguments;
 use super::status::StatusArguments;
 use super::watch::WatchArguments;
 use crate::exit::{self, Exit};
+use crate::settings::table::Program;
 use clap::{Command, CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
-
-pub(super) const PROGRAM: &str = "pgbackrest-guard";
 
 /// Watches over WAL archiving with pgBackRest
 #[derive(Debug, Parser)]
@@ -30,14 +31,17 @@ enum Task {
 /// The command line, for the manual and the shells' completions.
 #[must_use]
 pub fn command() -> Command {
-    Arguments::command()
+    Arguments::command().mut_subcommands(|task| match Program::named(task.get_name()) {
+        Some(program) => described(task, program),
+        None => task,
+    })
 }
 
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
     exit::on_panic(PROGRAM, || Exit::Failed);
-    let exit = match Arguments::try_parse() {
+    let exit = match described::parse(command()) {
         Ok(Arguments { task: Task::Run(arguments) }) => super::run::run(arguments),
         Ok(Arguments { task: Task::Setup(arguments) }) => super::setup::run(arguments),
         Ok(Arguments { task: Task::Status(arguments) }) => super::status::run(arguments),

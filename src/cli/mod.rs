@@ -1,6 +1,8 @@
-//! The command lines: what was typed, then what it means. The doc comments of the fields are the help.
+//! The command lines: what was typed, then what it means. The help of what is a setting comes from
+//! the table of settings, other help from the doc comments of the fields.
 
 mod common;
+mod described;
 mod forms;
 pub mod get;
 pub mod guard;
@@ -13,6 +15,9 @@ mod watch;
 
 use clap::error::ErrorKind;
 use std::io::Write as _;
+
+/// The program that has tasks; each of them speaks by this name.
+const GUARD: &str = "pgbackrest-guard";
 
 /// Prints clap's answer: help and version as they are (true), a wrong argument as one line of the program's own.
 pub(crate) fn answer(program: &str, error: &clap::Error) -> bool {

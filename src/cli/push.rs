@@ -3,11 +3,13 @@
 #![expect(clippy::doc_markdown, reason = "doc comments are the help, where a backtick would be shown")]
 
 use super::common::CommonArguments;
+use super::described::{self, choice, described};
 use crate::data_directory::DataDirectory;
 use crate::exit::{self, Exit};
 use crate::log;
 use crate::pgbackrest::failure::codes::InstantDropCodes;
 use crate::push::{Context, Request, push};
+use crate::settings::table::{self, Program};
 use crate::settings::{self, CommonSettings, DropMeasure, Environment, Mebibytes, PushFlags, PushSettings, Seconds};
 use crate::signals::Signals;
 use crate::wal::{NotAWalFile, WalFile};
@@ -28,28 +30,20 @@ struct Arguments {
     /// The WAL file, %p
     #[arg(value_name = "WAL_PATH")]
     path: PathBuf,
-    /// Waiting WAL, in MiB, at which it is given up [WAL_DROP_THRESHOLD_MB; by the volume]
-    #[arg(long, value_name = "MIB")]
+    #[arg(long)]
     drop_threshold: Option<Mebibytes>,
-    /// Seconds for which pushes must have failed before that [WAL_DROP_AFTER_SECONDS; 60]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long)]
     drop_after: Option<Seconds>,
-    /// What counts: backlog or pg_wal [WAL_DROP_MEASURE; backlog]
-    #[arg(long, value_name = "WHAT")]
+    #[arg(long, value_parser = choice(&table::WAL_DROP_MEASURE))]
     drop_measure: Option<DropMeasure>,
-    /// Space, in MiB, to keep free [WAL_FREE_RESERVE_MB; by the volume]
-    #[arg(long, value_name = "MIB")]
+    #[arg(long)]
     free_reserve: Option<Mebibytes>,
-    /// Seconds that pgBackRest may take [WAL_PUSH_TIMEOUT_SECONDS; 120]
-    #[arg(long, value_name = "SECONDS", value_parser = Seconds::limit)]
+    #[arg(long, value_parser = Seconds::limit)]
     timeout: Option<Seconds>,
-    /// S3 codes that give up at once, or none [WAL_INSTANT_DROP_CODES; InvalidAccessKeyId,NoSuchBucket]
-    #[arg(long, value_name = "CODES")]
+    #[arg(long)]
     instant_drop: Option<InstantDropCodes>,
-    /// Seconds for which they must have lasted [WAL_INSTANT_DROP_AFTER_SECONDS; 0]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long)]
     instant_drop_after: Option<Seconds>,
-    /// Always start pgBackRest, even for what its spool shows as stored [WAL_GUARD_FAST_PATH=0]
     #[arg(long)]
     no_fast_path: bool,
     #[command(flatten)]
@@ -59,7 +53,7 @@ struct Arguments {
 /// The command line, for the manual and the shells' completions.
 #[must_use]
 pub fn command() -> Command {
-    Arguments::command()
+    described(Arguments::command(), Program::Push)
 }
 
 /// Runs the program: arguments, settings, push, exit code.
@@ -67,7 +61,7 @@ pub fn command() -> Command {
 pub fn main() -> ExitCode {
     exit::on_panic(PROGRAM, || Exit::Unknown);
     let signals = Signals::take();
-    let exit = match Arguments::try_parse() {
+    let exit = match described::parse::<Arguments>(command()) {
         Ok(arguments) => run(arguments, signals).unwrap_or_else(|what| {
             super::wrong(PROGRAM, &what);
             Exit::Usage

@@ -1,7 +1,7 @@
 //! The command line of `pgbackrest-guard run`.
 
+use super::GUARD as PROGRAM;
 use super::common::CommonArguments;
-use super::guard::PROGRAM;
 use crate::exit::Exit;
 use crate::log;
 use crate::settings::{self, CommonSettings, Environment, SetupSettings};

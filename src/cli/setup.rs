@@ -2,8 +2,8 @@
 
 #![expect(clippy::doc_markdown, reason = "doc comments are the help, where a backtick would be shown")]
 
+use super::GUARD as PROGRAM;
 use super::common::CommonArguments;
-use super::guard::PROGRAM;
 use crate::exit::Exit;
 use crate::log;
 use crate::settings::{self, CommonSettings, Environment, SetupSettings};

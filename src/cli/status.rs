@@ -1,8 +1,8 @@
 //! The command line of `pgbackrest-guard status`.
 
+use super::GUARD as PROGRAM;
 use super::common::CommonArguments;
 use super::forms::{self, Form, FormArguments, Output, Task};
-use super::guard::PROGRAM;
 use crate::exit::Exit;
 use crate::log;
 use crate::settings::{self, CommonSettings, Environment, WatchSettings};

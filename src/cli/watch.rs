@@ -1,7 +1,7 @@
 //! The command line of `pgbackrest-guard watch`.
 
+use super::GUARD as PROGRAM;
 use super::common::CommonArguments;
-use super::guard::PROGRAM;
 use crate::data_directory::DataDirectory;
 use crate::exit::Exit;
 use crate::log;

@@ -25,8 +25,9 @@ const QUICK_PAUSE: Duration = Duration::from_millis(200);
 const QUICK_LIMIT: Duration = Duration::from_secs(5);
 /// A recovery's later attempts may take what is left of the patience, but at least this.
 const LAST_LIMIT: Duration = Duration::from_secs(10);
-/// What a call may take while a promotion waits for it.
-pub const PROMOTION_LIMIT: Duration = Duration::from_secs(2);
+/// When a call that a promotion waits for is ended. It is over within 2 s: the clock is looked at every 0.1 s, and a
+/// pgBackRest that does not heed SIGTERM has 0.3 s.
+pub const PROMOTION_LIMIT: Duration = Duration::from_millis(1500);
 /// The same, where the repository has been silent before: a promotion makes four such calls (PostgreSQL 15).
 const SILENT_PROMOTION_LIMIT: Duration = Duration::from_millis(500);
 /// For how long the parent's history is asked for where `pg_wal` has no copy of it.
@@ -35,6 +36,9 @@ const HISTORY_PATIENCE: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(10);
 /// The same, where it has been silent before.
 pub const SILENCE_AGAIN: Duration = Duration::from_secs(2);
+/// The same, where a promotion is possible, or now and then where it has long been silent: a repository that is slow to
+/// begin, such as one behind a login, gets that far.
+const SILENCE_BETWEEN: Duration = Duration::from_secs(5);
 
 /// How pgBackRest ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,10 +121,10 @@ fn code(code: i32) -> Exit {
 pub enum Asker {
     /// A standby (`standby.signal`): it streams meanwhile and asks again by itself.
     Standby {
-        /// Whether a promotion waits for this call, or may.
-        promotion: bool,
+        /// Whether a promotion waits for this call.
+        promotion: Promotion,
         /// Whether the repository was silent the last time that this standby asked.
-        silent_before: bool,
+        silent_before: Before,
     },
     /// A one-shot recovery (`recovery.signal`): what is not there ends it, and a start after 254 goes on with it.
     Recovery,
@@ -129,10 +133,34 @@ pub enum Asker {
         /// Whether the asked-for history lies in `pg_wal`, which PostgreSQL falls back on.
         kept: bool,
         /// Whether the repository was silent the last time that this server asked.
-        silent_before: bool,
+        silent_before: Before,
     },
     /// Anybody else without a signal file, who asks for a segment: `pg_rewind -c`.
     Rewind,
+}
+
+/// Whether a promotion waits for a standby's call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promotion {
+    /// Nothing speaks for one.
+    Unlikely,
+    /// The data directory's entries have changed a moment ago, in a way that has another reason.
+    Possible,
+    /// It was asked for, or the request seems to have been removed a moment ago.
+    Waits,
+}
+
+/// What is noted of the repository's earlier silence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// Nothing.
+    Heard,
+    /// A moment ago it was silent for as long as a promotion would wait, which says little of a repository.
+    Briefly,
+    /// It was silent for long.
+    Silent,
+    /// The same, and it has not been given more time for minutes.
+    LongSilent,
 }
 
 /// How long an attempt may take.
@@ -149,17 +177,27 @@ pub struct Limits {
 #[must_use]
 pub fn limits(asker: Asker, attempt: u32, timeout: Duration, left: Duration) -> Limits {
     let (whole, silence) = match asker {
-        Asker::Standby { promotion: true, silent_before } | Asker::NewTimeline { kept: true, silent_before } => {
-            (if silent_before { SILENT_PROMOTION_LIMIT } else { PROMOTION_LIMIT }, Duration::MAX)
+        Asker::Standby { promotion: Promotion::Waits, silent_before }
+        | Asker::NewTimeline { kept: true, silent_before } => {
+            let heard = silent_before == Before::Heard;
+            (if heard { PROMOTION_LIMIT } else { SILENT_PROMOTION_LIMIT }, Duration::MAX)
         }
         Asker::Standby { .. } if attempt > 1 => (QUICK_LIMIT, SILENCE_AGAIN),
-        Asker::Standby { promotion: false, silent_before: true } => (Duration::MAX, SILENCE_AGAIN),
-        Asker::Standby { promotion: false, silent_before: false } => (Duration::MAX, SILENCE),
+        Asker::Standby { promotion, silent_before } => (Duration::MAX, silence(promotion, silent_before)),
         Asker::NewTimeline { kept: false, .. } => (left, Duration::MAX),
         Asker::Recovery | Asker::Rewind if attempt > 1 => (left.max(LAST_LIMIT), Duration::MAX),
         Asker::Recovery | Asker::Rewind => (Duration::MAX, Duration::MAX),
     };
     Limits { whole: timeout.min(whole), silence }
+}
+
+/// For how long the repository may be silent while a standby waits that no promotion is known to be asked of.
+fn silence(promotion: Promotion, before: Before) -> Duration {
+    match (before, promotion) {
+        (Before::Silent, _) | (Before::Briefly | Before::LongSilent, Promotion::Possible) => SILENCE_AGAIN,
+        (Before::LongSilent, _) | (Before::Heard, Promotion::Possible) => SILENCE_BETWEEN,
+        (Before::Heard | Before::Briefly, _) => SILENCE,
+    }
 }
 
 /// For how long the asker is kept waiting, all attempts together. `retry` is `WAL_GET_RETRY_SECONDS`.
@@ -204,7 +242,9 @@ pub fn decide(
     };
     match asker {
         // A second attempt costs a standby little where the first was quick.
-        Asker::Standby { promotion: false, .. } if attempts == 1 && waited < SILENCE_AGAIN => {
+        Asker::Standby { promotion: Promotion::Unlikely | Promotion::Possible, .. }
+            if attempts == 1 && waited < SILENCE_AGAIN =>
+        {
             Decision::RetryAfter(QUICK_PAUSE)
         }
         Asker::Standby { .. } => Decision::End(exit),

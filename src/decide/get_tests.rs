@@ -5,17 +5,25 @@ use proptest::prelude::*;
 
 const PATIENCE: Duration = Duration::from_mins(5);
 const TIMEOUT: Duration = Duration::from_mins(2);
-const STREAMING: Asker = Asker::Standby { promotion: false, silent_before: false };
-const KEPT: Asker = Asker::NewTimeline { kept: true, silent_before: false };
-const NOT_KEPT: Asker = Asker::NewTimeline { kept: false, silent_before: false };
-const PROMOTED: Asker = Asker::Standby { promotion: true, silent_before: false };
+const STREAMING: Asker = Asker::Standby { promotion: Promotion::Unlikely, silent_before: Before::Heard };
+const KEPT: Asker = Asker::NewTimeline { kept: true, silent_before: Before::Heard };
+const NOT_KEPT: Asker = Asker::NewTimeline { kept: false, silent_before: Before::Heard };
+const PROMOTED: Asker = Asker::Standby { promotion: Promotion::Waits, silent_before: Before::Heard };
 
 fn askers() -> impl Strategy<Value = Asker> {
-    let standby = (any::<bool>(), any::<bool>())
-        .prop_map(|(promotion, silent_before)| Asker::Standby { promotion, silent_before });
+    let standby =
+        (promotions(), befores()).prop_map(|(promotion, silent_before)| Asker::Standby { promotion, silent_before });
     let new_timeline =
-        (any::<bool>(), any::<bool>()).prop_map(|(kept, silent_before)| Asker::NewTimeline { kept, silent_before });
+        (any::<bool>(), befores()).prop_map(|(kept, silent_before)| Asker::NewTimeline { kept, silent_before });
     prop_oneof![standby, new_timeline, Just(Asker::Recovery), Just(Asker::Rewind)]
+}
+
+fn promotions() -> impl Strategy<Value = Promotion> {
+    prop_oneof![Just(Promotion::Unlikely), Just(Promotion::Possible), Just(Promotion::Waits)]
+}
+
+fn befores() -> impl Strategy<Value = Before> {
+    prop_oneof![Just(Before::Heard), Just(Before::Briefly), Just(Before::Silent), Just(Before::LongSilent)]
 }
 
 fn words() -> impl Strategy<Value = Words> {
@@ -69,14 +77,33 @@ fn who_waits_for_how_long() {
 #[test]
 fn a_call_that_a_promotion_waits_for_is_short() {
     let whole = |asker| limits(asker, 1, TIMEOUT, PATIENCE).whole;
-    assert_eq!(whole(PROMOTED), Duration::from_secs(2));
-    assert_eq!(whole(Asker::Standby { promotion: true, silent_before: true }), Duration::from_millis(500));
-    assert_eq!(whole(KEPT), Duration::from_secs(2));
+    assert_eq!(whole(PROMOTED), PROMOTION_LIMIT);
+    for silent_before in [Before::Briefly, Before::Silent, Before::LongSilent] {
+        let asker = Asker::Standby { promotion: Promotion::Waits, silent_before };
+        assert_eq!(whole(asker), Duration::from_millis(500));
+    }
+    assert_eq!(whole(KEPT), PROMOTION_LIMIT);
     assert_eq!(limits(NOT_KEPT, 2, TIMEOUT, FIRST_PAUSE).whole, FIRST_PAUSE);
     assert_eq!(whole(STREAMING), TIMEOUT);
     assert_eq!(whole(Asker::Recovery), TIMEOUT);
-    let silence = |silent_before| limits(Asker::Standby { promotion: false, silent_before }, 1, TIMEOUT, PATIENCE);
-    assert_eq!((silence(false).silence, silence(true).silence), (SILENCE, SILENCE_AGAIN));
+}
+
+#[test]
+fn how_long_a_repository_may_be_silent_while_a_standby_waits() {
+    let table = [
+        (Promotion::Unlikely, Before::Heard, SILENCE),
+        (Promotion::Unlikely, Before::Briefly, SILENCE),
+        (Promotion::Unlikely, Before::Silent, SILENCE_AGAIN),
+        (Promotion::Unlikely, Before::LongSilent, SILENCE_BETWEEN),
+        (Promotion::Possible, Before::Heard, SILENCE_BETWEEN),
+        (Promotion::Possible, Before::Briefly, SILENCE_AGAIN),
+        (Promotion::Possible, Before::Silent, SILENCE_AGAIN),
+        (Promotion::Possible, Before::LongSilent, SILENCE_AGAIN),
+    ];
+    for (promotion, silent_before, expected) in table {
+        let limits = limits(Asker::Standby { promotion, silent_before }, 1, TIMEOUT, PATIENCE);
+        assert_eq!((limits.whole, limits.silence), (TIMEOUT, expected), "{promotion:?} {silent_before:?}");
+    }
 }
 
 proptest! {
@@ -104,8 +131,8 @@ proptest! {
     }
 
     #[test]
-    fn a_promotion_is_never_kept_waiting(attempt in 1..9_u32, silent_before: bool, waited in 0..600_u64) {
-        let asker = Asker::Standby { promotion: true, silent_before };
+    fn a_promotion_is_never_kept_waiting(attempt in 1..9_u32, silent_before in befores(), waited in 0..600_u64) {
+        let asker = Asker::Standby { promotion: Promotion::Waits, silent_before };
         prop_assert!(limits(asker, attempt, TIMEOUT, PATIENCE).whole <= Duration::from_secs(2));
         let failed = outcome(Ended::TimeLimit, Words::Nothing, Found::Nothing);
         let decision = decide(asker, failed, attempt, Duration::from_secs(waited), PATIENCE, 7);

@@ -3,7 +3,7 @@
 //! PostgreSQL has its segments archived in order, so on a timeline every segment from a backup's first to the newest that
 //! it counts as archived must be listed. `pgbackrest info` shows only the first and the last.
 
-use crate::wal::{Lsn, SegmentName, SegmentSize, Timeline, WalFile};
+use crate::wal::{Lsn, SegmentName, SegmentSize, Timeline, WalFile, listed};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most names that one walk takes in.
@@ -19,9 +19,7 @@ impl Listing {
     pub fn parse(text: &str, size: SegmentSize) -> Self {
         let mut listing: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
         for line in text.lines().take(MOST_NAMES) {
-            let name = line.rsplit('/').next().unwrap_or(line);
-            let segment = name.split_once('-').and_then(|(segment, _)| segment.parse::<SegmentName>().ok());
-            if let Some(segment) = segment {
+            if let Some(WalFile::Segment(segment)) = listed(line) {
                 listing.entry(segment.timeline().0).or_default().insert(segment.number(size));
             }
         }

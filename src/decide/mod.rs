@@ -2,13 +2,16 @@
 
 pub mod at;
 pub mod get;
+pub mod heal;
 pub mod holes;
+pub mod marker;
 pub mod pressure;
 pub mod push;
 pub mod repository_path;
 pub mod setup;
 pub mod status;
 pub mod supervisor;
+pub mod walk;
 pub mod watch;
 pub mod wedge;
 pub mod windows;

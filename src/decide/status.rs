@@ -70,7 +70,7 @@ pub struct Facts {
     pub server: ServerFacts,
     /// Whether it is recovering: then archiving and backups are another server's duty.
     pub standby: bool,
-    /// The ledger.
+    /// The ledger; of one that is unchecked only what is this node's own.
     pub ledger: LedgerFacts,
     /// Whether the ledger came from another node, or was made after a promotion, and has not been held against the
     /// archive's listing on this one.
@@ -107,7 +107,9 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<String>) {
         archiving(facts, &mut reasons);
         if facts.unchecked {
             unchecked(facts, &mut reasons);
-        } else {
+        }
+        // What a primary has lost since its promotion it knows by itself.
+        if !(facts.unchecked && facts.standby) {
             losses(facts, &mut reasons);
         }
         if facts.standby {
@@ -172,7 +174,7 @@ fn losses(facts: &Facts, reasons: &mut Reasons) {
                     counted(*open_gaps, "open gap", "open gaps"),
                 );
                 reasons.push((Verdict::Critical, text));
-            } else if facts.gap_marker && *acknowledged_gaps == 0 {
+            } else if facts.gap_marker && *acknowledged_gaps == 0 && !facts.unchecked {
                 reasons.push((Verdict::Critical, marker()));
             }
             if *acknowledged_gaps > 0 {
@@ -321,7 +323,9 @@ mod tests {
             (Facts { standby: true, late_by: Some(60), ..fresh() }, Verdict::Ok, 1),
             (Facts { standby: true, ledger: read(1, 0), ..fresh() }, Verdict::Critical, 2),
             (Facts { standby: true, unchecked: true, ledger: read(1, 3), ..fresh() }, Verdict::Ok, 2),
-            (Facts { unchecked: true, ledger: read(1, 3), ..well() }, Verdict::Unknown, 1),
+            (Facts { unchecked: true, gap_marker: true, ..well() }, Verdict::Unknown, 1),
+            (Facts { unchecked: true, ledger: read(0, 3), ..well() }, Verdict::Warning, 2),
+            (Facts { unchecked: true, ledger: read(1, 0), ..well() }, Verdict::Critical, 2),
             (Facts { ledger: acknowledged(), gap_marker: true, ..well() }, Verdict::Ok, 1),
             (Facts { catalog: inconclusive(7_200, 3_600), ..well() }, Verdict::Ok, 1),
             (Facts { catalog: inconclusive(7_201, 3_600), ..well() }, Verdict::Warning, 1),

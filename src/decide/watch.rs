@@ -4,7 +4,7 @@
 //! what lies behind one can't be restored; then the calendar. Times are seconds since 1970; one in the future comes from
 //! a clock that was set back, and counts as unset.
 
-use crate::pgbackrest::info::{Catalog, Doubt, Newest};
+use crate::pgbackrest::info::{CatalogAnswer, Doubt, Newest};
 
 /// So often it is tried to show that nothing is missing before a backup makes it needless.
 pub const PROOFS: u32 = 3;
@@ -41,10 +41,10 @@ pub struct Memory {
     pub backup_failed_at: Option<i64>,
     /// When the catalog last gave no conclusive answer, or a stanza could not be created.
     pub inconclusive_at: Option<i64>,
-    /// When a repair last failed.
-    pub repair_failed_at: Option<i64>,
+    /// When a file could last not be pushed again.
+    pub heal_failed_at: Option<i64>,
     /// Whether the catalog's last answer came from no repository that can be read.
-    pub dark: bool,
+    pub unreadable: bool,
     /// When it last could not be shown that nothing is missing.
     pub unproven_at: Option<i64>,
     /// How often in a row that could not be shown.
@@ -59,20 +59,22 @@ pub struct Memory {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact by itself")]
 pub struct Observation {
-    /// Now.
+    /// The time of this poll, in seconds since 1970.
     pub now: i64,
     /// Whether the ledger has not been held against the archive from this node, in these repositories.
     pub unchecked: bool,
     /// Whether something is lost that is neither healed, sealed nor acknowledged.
     pub gap: bool,
     /// Whether files wait to be pushed again: deferred, in overflow, or lost but still whole in `pg_wal`.
-    pub repairable: bool,
+    pub pushable: bool,
     /// Whether some of them are lost ones: a gap that may yet be healed is not sealed.
     pub healable: bool,
     /// When archiving last failed, by PostgreSQL's count or push's.
     pub last_failure_at: Option<i64>,
     /// Whether a backup runs.
     pub backup_runs: bool,
+    /// Whether another process holds pgBackRest's backup lock.
+    pub backup_locked: bool,
     /// Whether pgBackRest refuses to back this server up, because of `archive_mode=always`.
     pub backup_refused: bool,
     /// Whether pushes have failed since it was last shown that nothing is missing, and have succeeded since.
@@ -143,7 +145,9 @@ pub enum Action {
     /// Show by the repository's listing that nothing is missing.
     ProveContinuity,
     /// Push again what can be.
-    Repair,
+    Heal,
+    /// Before a backup is taken for a gap: close what the archive has or a backup in the catalog seals.
+    LookUp,
     /// Take a backup.
     Backup(Kind, Reason),
 }
@@ -155,10 +159,9 @@ pub fn decide(seen: &Observation, memory: &Memory, schedule: &Schedule) -> Vec<A
     if schedule.heartbeat {
         actions.push(Action::Heartbeat);
     }
-    let past = |at: Option<i64>| at.filter(|at| *at <= seen.now);
-    let waited = |at: Option<i64>, seconds: u64| past(at).is_none_or(|at| age(seen.now, at) >= seconds);
+    let waited = |at: Option<i64>, seconds: u64| waited(seen.now, at, seconds);
     let backoff = backoff(memory, schedule);
-    let has_full = past(memory.last_full_at).is_some();
+    let has_full = past(seen.now, memory.last_full_at).is_some();
     let verify_due = schedule.verify > 0 && waited(memory.last_verify_at, schedule.verify);
     // Without a full, asking ends in a backup: one that has just failed is waited out first.
     let first_due = !has_full && !seen.backup_runs && waited(memory.backup_failed_at, backoff);
@@ -169,23 +172,24 @@ pub fn decide(seen: &Observation, memory: &Memory, schedule: &Schedule) -> Vec<A
     } else if has_full && seen.unproven && quiet && waited(memory.unproven_at, backoff) {
         actions.push(Action::ProveContinuity);
     }
-    if seen.repairable && quiet && waited(memory.repair_failed_at, backoff) {
-        actions.push(Action::Repair);
+    if seen.pushable && quiet && waited(memory.heal_failed_at, backoff) {
+        actions.push(Action::Heal);
     }
-    // Where no repository can be read, none can be written.
-    if has_full && !memory.dark && !seen.backup_runs && !seen.backup_refused && waited(memory.backup_failed_at, backoff)
-    {
-        actions.extend(backup(seen, memory, schedule, quiet));
+    if has_full && may_begin_backup(seen, memory, schedule) {
+        match backup(seen, memory, schedule, quiet) {
+            Some(action @ Action::Backup(_, Reason::Gap)) => actions.extend([Action::LookUp, action]),
+            other => actions.extend(other),
+        }
     }
     actions
 }
 
 /// The backup that is wanted now, with a full one on record.
 fn backup(seen: &Observation, memory: &Memory, schedule: &Schedule, quiet: bool) -> Option<Action> {
-    let past = |at: Option<i64>| at.filter(|at| *at <= seen.now);
+    let past = |at: Option<i64>| past(seen.now, at);
     let due = |at: Option<i64>, interval: u64| interval > 0 && past(at).is_some_and(|at| age(seen.now, at) >= interval);
     let kind = if schedule.gap_diff { Kind::Diff } else { Kind::Full };
-    let of_use = past(memory.unsealed_at).is_none_or(|at| age(seen.now, at) >= backoff(memory, schedule));
+    let of_use = waited(seen.now, memory.unsealed_at, backoff(memory, schedule));
     if seen.gap && quiet && !seen.healable && of_use {
         Some(Action::Backup(kind, Reason::Gap))
     } else if seen.unproven && quiet && memory.unproven_count >= PROOFS {
@@ -199,10 +203,79 @@ fn backup(seen: &Observation, memory: &Memory, schedule: &Schedule, quiet: bool)
     }
 }
 
+/// Whether nothing stands against a backup, whatever it is for. Where no repository can be read, none can be written.
+fn may_begin_backup(seen: &Observation, memory: &Memory, schedule: &Schedule) -> bool {
+    let failure_is_over = waited(seen.now, memory.backup_failed_at, backoff(memory, schedule));
+    !seen.backup_runs && !seen.backup_refused && !memory.unreadable && failure_is_over
+}
+
+/// Why a backup that was decided on is not begun after all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// What was done meanwhile in this poll has made it needless, or impossible for now.
+    Overtaken,
+    /// Another process holds pgBackRest's backup lock.
+    Locked,
+}
+
+/// Decides again right before a backup begins, by what is to be seen then: a look-up may have closed the gap, and a walk
+/// of the listing may have shown that nothing is missing.
+#[must_use]
+pub fn obstacle(reason: Reason, seen: &Observation, memory: &Memory, schedule: &Schedule) -> Option<Obstacle> {
+    let is_wanted = match reason {
+        Reason::Gap => seen.gap,
+        Reason::Unproven => seen.unproven,
+        Reason::NoFull | Reason::Due => true,
+    };
+    if !is_wanted || !may_begin_backup(seen, memory, schedule) {
+        Some(Obstacle::Overtaken)
+    } else {
+        seen.backup_locked.then_some(Obstacle::Locked)
+    }
+}
+
+/// Whether a backup was taken for a gap in vain: it left a gap that was on record before it, or the marker. The next one
+/// would not do better at once.
+#[must_use]
+pub fn was_in_vain(reason: Reason, gap_before: bool, sealed: usize, marker_left: bool) -> bool {
+    reason == Reason::Gap && (gap_before && sealed == 0 || marker_left)
+}
+
+/// What a walk of the listing has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Walk {
+    /// Every repository's listing, up to what PostgreSQL counts as archived; what is missing is on record.
+    Whole,
+    /// Not all of them; another time perhaps.
+    Broken,
+    /// A listing is too long, now and later.
+    TooLong,
+}
+
+/// How many of the [`PROOFS`] tries a walk has used up that shows nothing; `None` when it shows that nothing is missing.
+#[must_use]
+pub fn tries_used(walk: Walk) -> Option<u32> {
+    match walk {
+        Walk::Whole => None,
+        Walk::Broken => Some(1),
+        Walk::TooLong => Some(PROOFS),
+    }
+}
+
 /// How long a failure is waited out, in seconds.
 #[must_use]
 pub fn backoff(memory: &Memory, schedule: &Schedule) -> u64 {
     schedule.backoff.unwrap_or(if memory.last_full_at.is_some() { 600 } else { 30 })
+}
+
+/// A time that is not in the future.
+fn past(now: i64, at: Option<i64>) -> Option<i64> {
+    at.filter(|at| *at <= now)
+}
+
+/// Whether so many seconds have passed since, if it ever was.
+fn waited(now: i64, at: Option<i64>, seconds: u64) -> bool {
+    past(now, at).is_none_or(|at| age(now, at) >= seconds)
 }
 
 fn age(now: i64, at: i64) -> u64 {
@@ -229,15 +302,15 @@ pub enum AfterCatalog {
 }
 
 /// Decides what follows from the catalog's answer. Nothing conclusive follows from one that is not.
-pub fn after_catalog(catalog: &Catalog, has_full: bool, archive_lock_held: bool) -> AfterCatalog {
+pub fn after_catalog(catalog: &CatalogAnswer, has_full: bool, archive_lock_held: bool) -> AfterCatalog {
     match catalog {
-        Catalog::Present(_) if has_full => AfterCatalog::Confirmed,
-        Catalog::Present(newest) => AfterCatalog::Adopt(*newest),
-        Catalog::Absent => AfterCatalog::TakeFull { cleared: has_full },
-        Catalog::Inconclusive { doubt: Doubt::StanzaMissing, .. } if !has_full && !archive_lock_held => {
+        CatalogAnswer::Present(_) if has_full => AfterCatalog::Confirmed,
+        CatalogAnswer::Present(newest) => AfterCatalog::Adopt(*newest),
+        CatalogAnswer::Absent => AfterCatalog::TakeFull { cleared: has_full },
+        CatalogAnswer::Inconclusive { doubt: Doubt::StanzaMissing, .. } if !has_full && !archive_lock_held => {
             AfterCatalog::CreateStanza
         }
-        Catalog::Inconclusive { .. } => AfterCatalog::BackOff,
+        CatalogAnswer::Inconclusive { .. } => AfterCatalog::BackOff,
     }
 }
 

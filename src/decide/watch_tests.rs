@@ -59,15 +59,15 @@ fn the_catalog_is_asked_every_hour_and_never_with_an_interval_of_nothing() {
 #[test]
 fn a_gap_is_healed_where_that_is_possible_else_sealed_once_failures_are_quiet() {
     let gap = Observation { gap: true, ..seen() };
-    assert_eq!(actions(gap, well()), [Action::Backup(Kind::Full, Reason::Gap)]);
-    assert_eq!(actions(Observation { repairable: true, healable: true, ..gap }, well()), [Action::Repair]);
-    let beside = Observation { repairable: true, ..gap };
-    assert_eq!(actions(beside, well()), [Action::Repair, Action::Backup(Kind::Full, Reason::Gap)]);
+    assert_eq!(actions(gap, well()), [Action::LookUp, Action::Backup(Kind::Full, Reason::Gap)]);
+    assert_eq!(actions(Observation { pushable: true, healable: true, ..gap }, well()), [Action::Heal]);
+    let beside = Observation { pushable: true, ..gap };
+    assert_eq!(actions(beside, well()), [Action::Heal, Action::LookUp, Action::Backup(Kind::Full, Reason::Gap)]);
     assert_eq!(actions(Observation { last_failure_at: Some(NOW - 299), ..gap }, well()), []);
     assert_eq!(actions(Observation { backup_runs: true, ..gap }, well()), []);
     assert_eq!(actions(gap, Memory { backup_failed_at: Some(NOW - 599), ..well() }), []);
     let diff = Schedule { gap_diff: true, ..SCHEDULE };
-    assert_eq!(decide(&gap, &well(), &diff), [Action::Backup(Kind::Diff, Reason::Gap)]);
+    assert_eq!(decide(&gap, &well(), &diff), [Action::LookUp, Action::Backup(Kind::Diff, Reason::Gap)]);
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_gap_that_a_backup_did_not_seal_waits_for_the_next_one() {
     let gap = Observation { gap: true, ..seen() };
     assert_eq!(actions(gap, Memory { unsealed_at: Some(NOW - 599), ..well() }), []);
     let waited = Memory { unsealed_at: Some(NOW - 600), ..well() };
-    assert_eq!(actions(gap, waited), [Action::Backup(Kind::Full, Reason::Gap)]);
+    assert_eq!(actions(gap, waited), [Action::LookUp, Action::Backup(Kind::Full, Reason::Gap)]);
 }
 
 #[test]
@@ -83,8 +83,35 @@ fn no_backup_is_begun_where_no_repository_can_be_read() {
     let aged = Memory { last_full_at: Some(NOW - 604_800), ..well() };
     assert_eq!(actions(seen(), aged), [Action::Backup(Kind::Full, Reason::Due)]);
     for gap in [false, true] {
-        assert_eq!(actions(Observation { gap, ..seen() }, Memory { dark: true, ..aged }), []);
+        assert_eq!(actions(Observation { gap, ..seen() }, Memory { unreadable: true, ..aged }), []);
     }
+}
+
+#[test]
+fn right_before_a_backup_it_is_decided_again() {
+    let gap = Observation { gap: true, ..seen() };
+    let at = |reason, seen: Observation, memory: Memory| obstacle(reason, &seen, &memory, &SCHEDULE);
+    assert_eq!(at(Reason::Gap, gap, well()), None);
+    assert_eq!(at(Reason::Gap, seen(), well()), Some(Obstacle::Overtaken), "the look-up has closed it");
+    assert_eq!(at(Reason::Unproven, gap, well()), Some(Obstacle::Overtaken), "it was shown meanwhile");
+    assert_eq!(at(Reason::Due, seen(), well()), None);
+    assert_eq!(at(Reason::Due, Observation { backup_locked: true, ..seen() }, well()), Some(Obstacle::Locked));
+    let first = Memory { backup_failed_at: Some(NOW - 29), ..Memory::default() };
+    assert_eq!(at(Reason::NoFull, seen(), first), Some(Obstacle::Overtaken));
+    assert_eq!(at(Reason::NoFull, seen(), Memory { backup_failed_at: Some(NOW - 30), ..first }), None);
+    for memory in [Memory { unreadable: true, ..well() }, Memory { backup_failed_at: Some(NOW), ..well() }] {
+        assert_eq!(at(Reason::Gap, gap, memory), Some(Obstacle::Overtaken));
+    }
+    for seen in [Observation { backup_runs: true, ..gap }, Observation { backup_refused: true, ..gap }] {
+        assert_eq!(at(Reason::Gap, seen, well()), Some(Obstacle::Overtaken));
+    }
+}
+
+#[test]
+fn a_backup_for_a_gap_that_leaves_it_was_in_vain() {
+    assert!(was_in_vain(Reason::Gap, true, 0, false) && was_in_vain(Reason::Gap, false, 0, true));
+    assert!(!was_in_vain(Reason::Gap, true, 1, false) && !was_in_vain(Reason::Due, true, 0, true));
+    assert_eq!([Walk::Whole, Walk::Broken, Walk::TooLong].map(tries_used), [None, Some(1), Some(PROOFS)]);
 }
 
 #[test]
@@ -144,13 +171,13 @@ fn the_calendar_wants_a_full_before_a_diff() {
 #[test]
 fn only_absent_clears_the_record_and_only_without_one_is_a_stanza_created() {
     let newest = Newest { full: 1, any: 2 };
-    let missing = Catalog::Inconclusive { why: String::new(), doubt: Doubt::StanzaMissing };
-    let dark = Catalog::Inconclusive { why: String::new(), doubt: Doubt::Dark };
-    assert_eq!(after_catalog(&Catalog::Present(newest), true, false), AfterCatalog::Confirmed);
-    assert_eq!(after_catalog(&Catalog::Present(newest), false, false), AfterCatalog::Adopt(newest));
-    assert_eq!(after_catalog(&Catalog::Absent, true, false), AfterCatalog::TakeFull { cleared: true });
+    let missing = CatalogAnswer::Inconclusive { why: String::new(), doubt: Doubt::StanzaMissing };
+    let unreadable = CatalogAnswer::Inconclusive { why: String::new(), doubt: Doubt::Unreadable };
+    assert_eq!(after_catalog(&CatalogAnswer::Present(newest), true, false), AfterCatalog::Confirmed);
+    assert_eq!(after_catalog(&CatalogAnswer::Present(newest), false, false), AfterCatalog::Adopt(newest));
+    assert_eq!(after_catalog(&CatalogAnswer::Absent, true, false), AfterCatalog::TakeFull { cleared: true });
     assert_eq!(after_catalog(&missing, false, false), AfterCatalog::CreateStanza);
-    for (catalog, has_full, lock) in [(&missing, true, false), (&missing, false, true), (&dark, false, false)] {
+    for (catalog, has_full, lock) in [(&missing, true, false), (&missing, false, true), (&unreadable, false, false)] {
         assert_eq!(after_catalog(catalog, has_full, lock), AfterCatalog::BackOff);
     }
 }
@@ -158,11 +185,11 @@ fn only_absent_clears_the_record_and_only_without_one_is_a_stanza_created() {
 proptest! {
     #[test]
     fn never_more_than_one_backup_and_none_while_one_runs(
-        gap: bool, repairable: bool, healable: bool, backup_runs: bool, unproven: bool, dark: bool, count in 0..5_u32, full in -5_000_000..10_i64, diff in -5_000_000..10_i64,
+        gap: bool, pushable: bool, healable: bool, backup_runs: bool, unproven: bool, unreadable: bool, count in 0..5_u32, full in -5_000_000..10_i64, diff in -5_000_000..10_i64,
     ) {
-        let memory = Memory { last_full_at: Some(NOW + full), last_diff_at: Some(NOW + diff), dark, unproven_count: count, ..well() };
-        let actions = actions(Observation { gap, repairable, healable, backup_runs, unproven, ..seen() }, memory);
+        let memory = Memory { last_full_at: Some(NOW + full), last_diff_at: Some(NOW + diff), unreadable, unproven_count: count, ..well() };
+        let actions = actions(Observation { gap, pushable, healable, backup_runs, unproven, ..seen() }, memory);
         let backups = actions.iter().filter(|action| matches!(action, Action::Backup(..))).count();
-        prop_assert!(backups <= usize::from(!backup_runs && !dark));
+        prop_assert!(backups <= usize::from(!backup_runs && !unreadable));
     }
 }

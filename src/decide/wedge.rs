@@ -31,7 +31,7 @@ pub struct Seen {
 pub enum Remedy {
     /// SIGTERM.
     Terminate(Worker),
-    /// SIGKILL: it was told, and has not ended.
+    /// SIGKILL: it was sent SIGTERM, and has not ended.
     Kill(Worker),
 }
 
@@ -39,7 +39,7 @@ pub enum Remedy {
 #[derive(Debug, Clone, Default)]
 pub struct Wedge {
     seen: Option<(Seen, Duration)>,
-    told: Option<(Worker, Duration)>,
+    terminated: Option<(Worker, Duration)>,
 }
 
 impl Wedge {
@@ -50,17 +50,17 @@ impl Wedge {
         let still = seen.wal_waits && seen.moved.is_some() && now.saturating_sub(since) >= patience;
         let worker = seen.worker.clone();
         self.seen = Some((seen, since));
-        self.told.take_if(|(told, _)| Some(&*told) != worker.as_ref());
+        self.terminated.take_if(|(sent_to, _)| Some(&*sent_to) != worker.as_ref());
         let worker = worker?;
-        match self.told {
+        match self.terminated {
             Some((_, at)) if now.saturating_sub(at) >= GRACE => {
-                self.told = None;
-                // With SIGKILL unheeded too, it would be told again only after the whole time.
+                self.terminated = None;
+                // With SIGKILL unheeded too, it would be sent SIGTERM again only after the whole time.
                 self.seen = None;
                 Some(Remedy::Kill(worker))
             }
             None if still => {
-                self.told = Some((worker.clone(), now));
+                self.terminated = Some((worker.clone(), now));
                 Some(Remedy::Terminate(worker))
             }
             _ => None,

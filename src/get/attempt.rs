@@ -1,9 +1,9 @@
 //! One run of `pgbackrest archive-get`, and what it left beside the target.
 
-use super::listener::Listener;
+use super::listener::{Caller, Listener};
 use super::silence::Silence;
-use crate::data_directory::{DataDirectory, Recovery};
-use crate::decide::get::{self as decide, Asker, Found, Limits, Outcome, Words};
+use crate::data_directory::{Change, DataDirectory, Recovery};
+use crate::decide::get::{self as decide, Asker, Before, Found, Limits, Outcome, Promotion, Words};
 use crate::pgbackrest::config::Config;
 use crate::pgbackrest::failure::redact::Redacted;
 use crate::pgbackrest::prefetch::Prefetch;
@@ -11,8 +11,8 @@ use crate::pgbackrest::{Class, Client, End, Failure, Fetch, Fetched, Interruptio
 use crate::settings::{CommonSettings, Environment, GetSettings};
 use crate::signals::Signals;
 use crate::wal::{LongPageHeader, SegmentSize, WalFile};
+use std::cell::Cell;
 use std::fs::{self, File};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -82,13 +82,15 @@ impl Context {
 
     /// Who asks for a file, as the data directory says now.
     pub(super) fn asker(&self, file: &WalFile) -> Asker {
-        let Some(directory) = &self.request.data_directory else { return Asker::Rewind };
-        let silent_before = self.silence.is_noted();
+        let Some(directory) = &self.request.data_directory else {
+            // A history may be the new timeline's of a server that nobody can look at: never 254.
+            let is_history = matches!(file, WalFile::History(_));
+            let new_timeline = Asker::NewTimeline { kept: false, silent_before: Before::Heard };
+            return if is_history { new_timeline } else { Asker::Rewind };
+        };
+        let silent_before = self.silence.before();
         match (directory.recovery(), file) {
-            (Recovery::Standby, _) => Asker::Standby {
-                promotion: directory.promotion_is_asked_for() || directory.promotion_may_be_under_way(),
-                silent_before,
-            },
+            (Recovery::Standby, _) => Asker::Standby { promotion: promotion(directory), silent_before },
             (Recovery::OneShot, _) => Asker::Recovery,
             (Recovery::NoSignal, WalFile::History(_)) => {
                 Asker::NewTimeline { kept: directory.pg_wal().join(file.to_string()).is_file(), silent_before }
@@ -103,7 +105,7 @@ impl Context {
         if !self.request.get.fast_path.value {
             return false;
         }
-        let prefetch = self.client.config().and_then(|config| Prefetch::of(config, &self.request.common.stanza.value));
+        let prefetch = self.prefetch();
         let control = self.request.data_directory.as_ref().and_then(DataDirectory::control);
         let size = control.and_then(|control| control.segment_size);
         match (prefetch, control, size) {
@@ -114,14 +116,22 @@ impl Context {
         }
     }
 
+    /// The folder of what an async process fetches, where that is on.
+    fn prefetch(&self) -> Option<Prefetch> {
+        self.client.config().and_then(|config| Prefetch::of(config, &self.request.common.stanza.value))
+    }
+
     /// Asks pgBackRest once; of what its async process calls absent, twice.
     ///
     /// Where a repository's folder of WAL can't be listed and the others lack the segment, the async process says nothing of
     /// the failure (2.45, 2.55.1, 2.60.0); a synchronous call does.
     pub(super) fn attempt(&self, file: &WalFile, asker: Asker, limits: Limits) -> Attempt {
-        let first = self.ask(file, asker, limits, false);
+        let began = Instant::now();
+        let first = self.ask(file, asker, limits, began, false);
         if first.outcome == Outcome::Absent && matches!(file, WalFile::Segment(_)) && self.is_vague() {
-            return self.ask(file, asker, limits, true);
+            // A recovery has the time for both; who is waited for has one for both.
+            let alone = matches!(asker, Asker::Recovery | Asker::Rewind);
+            return self.ask(file, asker, limits, if alone { Instant::now() } else { began }, true);
         }
         first
     }
@@ -132,7 +142,7 @@ impl Context {
         self.request.get.repository.is_none() && self.client.config().is_some_and(several)
     }
 
-    fn ask(&self, file: &WalFile, asker: Asker, limits: Limits, synchronous: bool) -> Attempt {
+    fn ask(&self, file: &WalFile, asker: Asker, limits: Limits, began: Instant, synchronous: bool) -> Attempt {
         let to = self.beside();
         let data_directory = self.foreign_data_directory();
         let fetch = Fetch {
@@ -143,7 +153,10 @@ impl Context {
             synchronous,
             verbose: self.request.common.log_level.value == crate::log::Level::Debug,
         };
-        let listener = Listener::new(limits, asker, self.request.data_directory.as_ref());
+        let heard = Cell::new(false);
+        let prefetch = if synchronous { None } else { self.prefetch() };
+        let caller = Caller { asker, directory: self.request.data_directory.as_ref(), prefetch, began };
+        let listener = Listener::new(limits, caller, &heard);
         let started = Instant::now();
         let Spoken { printed, answer } = self.client.fetch(&fetch, self.watch(listener));
         let took = started.elapsed();
@@ -158,7 +171,7 @@ impl Context {
         if attempt.outcome != Outcome::Restored {
             self.remove_own();
         }
-        self.note_silence(asker, &attempt, took);
+        self.note_silence(asker, &attempt, took, heard.get());
         attempt
     }
 
@@ -190,15 +203,25 @@ impl Context {
     }
 
     /// A standby remembers that the repository was silent, until a call succeeds; also where pgBackRest itself lost patience.
-    fn note_silence(&self, asker: Asker, attempt: &Attempt, took: Duration) {
-        let silent = |failure: &Failure| failure.class() == Class::Unavailable && !failure.is_ours_to_end();
+    /// What did come in slowly, and what was given no time but a promotion's, is no silent repository.
+    fn note_silence(&self, asker: Asker, attempt: &Attempt, took: Duration, heard: bool) {
         if attempt.is_answered() {
-            self.silence.forget();
-        } else if matches!(asker, Asker::Standby { .. })
-            && took >= decide::SILENCE_AGAIN
-            && attempt.failure.as_ref().is_some_and(silent)
-        {
-            self.silence.note();
+            return self.silence.forget();
+        }
+        let Asker::Standby { promotion, .. } = asker else { return };
+        let silent = match attempt.failure.as_ref() {
+            Some(failure) => match failure.end() {
+                End::Interrupted(Interruption::Silence) => true,
+                End::Interrupted(Interruption::Promotion | Interruption::TimeLimit) => !heard,
+                End::Interrupted(_) => false,
+                _ => !heard && took >= decide::SILENCE_AGAIN && failure.class() == Class::Unavailable,
+            },
+            None => false,
+        };
+        if silent {
+            let interrupted =
+                attempt.failure.as_ref().map(Failure::end) == Some(End::Interrupted(Interruption::Promotion));
+            self.silence.note(interrupted || promotion != Promotion::Unlikely);
         }
     }
 
@@ -279,12 +302,20 @@ impl Context {
     /// The size that a segment must have: the cluster's, else what its first page says, else any legal one.
     fn segment_size(&self, path: &Path, length: u64) -> Option<SegmentSize> {
         let control = self.request.data_directory.as_ref().and_then(DataDirectory::control);
-        let by_page = || {
-            let mut first = [0; LongPageHeader::BYTES];
-            File::open(path).and_then(|mut file| file.read_exact(&mut first)).ok()?;
-            LongPageHeader::parse(&first).ok().map(|header| header.segment_size)
-        };
+        let by_page = || Some(LongPageHeader::of_file(&File::open(path).ok()?)?.segment_size);
         control.and_then(|control| control.segment_size).or_else(by_page).or_else(|| length.try_into().ok())
+    }
+}
+
+/// Whether a promotion waits, as the data directory says now.
+fn promotion(directory: &DataDirectory) -> Promotion {
+    if directory.promotion_is_asked_for() {
+        return Promotion::Waits;
+    }
+    match directory.change() {
+        Change::Nothing => Promotion::Unlikely,
+        Change::Made => Promotion::Possible,
+        Change::Removed => Promotion::Waits,
     }
 }
 

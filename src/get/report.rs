@@ -2,7 +2,7 @@
 
 use super::attempt::{Attempt, Context};
 use super::probe;
-use crate::decide::get::{Asker, Outcome};
+use crate::decide::get::{Asker, Outcome, Promotion};
 use crate::exit::Exit;
 use crate::log;
 use crate::pgbackrest::config::Config;
@@ -43,6 +43,9 @@ impl<'f> Report<'f> {
         log::copy(&attempt.printed);
         let Some(mut failure) = attempt.failure.clone() else { return };
         probe::ask(context, &mut failure);
+        if context.must_end(Duration::ZERO) {
+            return;
+        }
         let then = match asker {
             Asker::NewTimeline { .. } => "then the server goes on without it",
             _ => "then the server is stopped",
@@ -57,8 +60,8 @@ impl<'f> Report<'f> {
         );
     }
 
-    /// The last attempt, and with what the program ends.
-    pub(super) fn end(&self, context: &Context, attempt: Attempt, exit: Exit, waited: Duration) {
+    /// The last attempt, and with what the program ends: `exit`, unless we are told to end meanwhile.
+    pub(super) fn end(&self, context: &Context, attempt: Attempt, exit: Exit, waited: Duration) -> Exit {
         let file = self.file;
         let asker = context.asker(file);
         log::copy(&attempt.printed);
@@ -78,21 +81,33 @@ impl<'f> Report<'f> {
             (Outcome::Shutdown, _) => self.shutdown(waited),
             (Outcome::Inconclusive(_), _) => {
                 if let Some(failure) = attempt.failure {
-                    self.inconclusive(context, failure, asker, exit, waited);
+                    return self.inconclusive(context, failure, asker, exit, waited);
                 }
             }
         }
+        exit
     }
 
-    fn inconclusive(&self, context: &Context, mut failure: Failure, asker: Asker, exit: Exit, waited: Duration) {
+    fn inconclusive(
+        &self,
+        context: &Context,
+        mut failure: Failure,
+        asker: Asker,
+        exit: Exit,
+        waited: Duration,
+    ) -> Exit {
         let (file, code) = (self.file, exit.code());
         // A promotion does not wait for a better reason.
         if exit == Exit::StopRecovery {
             probe::ask(context, &mut failure);
+            if context.must_end(Duration::ZERO) {
+                self.shutdown(waited);
+                return Exit::Shutdown;
+            }
         }
         let why = why(&failure);
         match asker {
-            Asker::Standby { promotion: true, .. } => tracing::warn!(
+            Asker::Standby { promotion: Promotion::Waits, .. } => tracing::warn!(
                 "{file} could not be asked for: {why}; exit {code}, a promotion does not wait for the archive"
             ),
             Asker::Standby { .. } => tracing::warn!(
@@ -117,6 +132,7 @@ impl<'f> Report<'f> {
                 other_repositories(context, &failure)
             ),
         }
+        exit
     }
 
     /// We were asked to end.

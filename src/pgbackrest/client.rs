@@ -12,8 +12,8 @@ use super::failure::diagnosis::{self, Diagnosis};
 use super::failure::redact::{Redacted, Redactor};
 use super::failure::{Class, End, Failure, Listing, unspoken};
 use super::identity::{self, RepositoryIdentity};
-use super::info::{Catalog, Doubt, Stanza};
-use super::output::{self, Skipped};
+use super::info::{CatalogAnswer, Doubt, Stanza};
+use super::output::{self, MadeBackup, Skipped};
 use super::run::{self, Ended, Ending};
 use super::spool::Spool;
 use super::version::Version;
@@ -97,15 +97,6 @@ pub enum Fetched {
         /// Whether one repository failed while another answered.
         repository_failed: bool,
     },
-}
-
-/// A backup that was made, as pgBackRest's own lines tell.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MadeBackup {
-    /// Its label, which says its kind: `…F`, `…D` or `…I`.
-    pub label: String,
-    /// The timeline and the position in the WAL at which it begins.
-    pub start: (crate::wal::Timeline, crate::wal::Lsn),
 }
 
 /// Why there is no listing.
@@ -235,18 +226,18 @@ impl Client {
 
     /// What the catalog says of a cluster's full backups, and what that was concluded from.
     #[must_use]
-    pub fn catalog(&self, system_id: u64, watch: Watch<'_>) -> (Catalog, Option<Stanza>) {
-        let dark = |why: String| Catalog::Inconclusive { why, doubt: Doubt::Dark };
+    pub fn catalog(&self, system_id: u64, watch: Watch<'_>) -> (CatalogAnswer, Option<Stanza>) {
+        let unreadable = |why: String| CatalogAnswer::Inconclusive { why, doubt: Doubt::Unreadable };
         match (self.info(None, watch), &self.config) {
             (Ok(stanza), Some(config)) => match stanza.catalog(system_id, &config.repositories()) {
-                Catalog::Inconclusive { why, doubt } => {
+                CatalogAnswer::Inconclusive { why, doubt } => {
                     let why = self.redactor.redact(why.as_bytes()).one_line(WORDS);
-                    (Catalog::Inconclusive { why, doubt }, Some(stanza))
+                    (CatalogAnswer::Inconclusive { why, doubt }, Some(stanza))
                 }
                 conclusive => (conclusive, Some(stanza)),
             },
-            (Ok(_), None) => (dark("pgBackRest's configuration can't be read".to_owned()), None),
-            (Err(failure), _) => (dark(format!("pgbackrest info failed: {}", failure.shown(WORDS))), None),
+            (Ok(_), None) => (unreadable("pgBackRest's configuration can't be read".to_owned()), None),
+            (Err(failure), _) => (unreadable(format!("pgbackrest info failed: {}", failure.shown(WORDS))), None),
         }
     }
 

@@ -148,7 +148,7 @@ pub struct WalRange {
 
 /// What the catalog says of this cluster's full backups.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Catalog {
+pub enum CatalogAnswer {
     /// There is one, without error.
     Present(Newest),
     /// Every repository was asked, and none holds a backup.
@@ -170,7 +170,7 @@ pub enum Doubt {
     /// A repository can be read, and holds no full backup of this cluster without error.
     NoneGood,
     /// No repository could be read.
-    Dark,
+    Unreadable,
 }
 
 /// The newest backups of this cluster: when they ended, in seconds since 1970.
@@ -182,7 +182,7 @@ pub struct Newest {
     pub any: i64,
 }
 
-impl fmt::Display for Catalog {
+impl fmt::Display for CatalogAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Present(_) => f.write_str("present"),
@@ -219,28 +219,28 @@ impl Stanza {
 
     /// What it says of the full backups of the cluster `system_id`, given the repositories that are configured.
     #[must_use]
-    pub fn catalog(&self, system_id: u64, expected: &[u32]) -> Catalog {
+    pub fn catalog(&self, system_id: u64, expected: &[u32]) -> CatalogAnswer {
         let newest = |full: bool| {
             let of_kind = self.good_backups(system_id).filter(|backup| !full || backup.kind == "full");
             of_kind.map(|backup| backup.timestamp.stop).max()
         };
         if let (Some(full), Some(any)) = (newest(true), newest(false)) {
-            return Catalog::Present(Newest { full, any });
+            return CatalogAnswer::Present(Newest { full, any });
         }
         let code = |key: &u32| self.repo.iter().find(|repo| repo.key == *key).map(|repo| repo.status.code);
         let all = |codes: &[u32]| expected.iter().all(|key| code(key).is_some_and(|code| codes.contains(&code)));
         let asked = !self.repo.is_empty() && !expected.is_empty();
         if asked && all(&[NO_VALID_BACKUPS]) && self.repo.iter().all(|repo| repo.status.code == NO_VALID_BACKUPS) {
-            return Catalog::Absent;
+            return CatalogAnswer::Absent;
         }
         let doubt = if asked && all(&[MISSING_STANZA_PATH, NO_VALID_BACKUPS]) {
             Doubt::StanzaMissing
         } else if self.repo.iter().any(|repo| self.is_readable(repo.key)) {
             Doubt::NoneGood
         } else {
-            Doubt::Dark
+            Doubt::Unreadable
         };
-        Catalog::Inconclusive { why: self.why(), doubt }
+        CatalogAnswer::Inconclusive { why: self.why(), doubt }
     }
 
     /// Each repository's words.
@@ -357,7 +357,7 @@ mod tests {
     #[test]
     fn a_full_of_this_cluster_without_error_in_a_readable_repository_is_present() {
         let present =
-            |repo: &str, backup: &str| matches!(answer(repo, backup).catalog(OURS, &[1]), Catalog::Present(_));
+            |repo: &str, backup: &str| matches!(answer(repo, backup).catalog(OURS, &[1]), CatalogAnswer::Present(_));
         assert!(present(&repo(1, 0), &backup("full", 1, "false")));
         assert!(present(&repo(1, 0), &backup("full", 1, "null")));
         assert!(!present(&repo(1, 0), &backup("full", 1, "true")));
@@ -369,15 +369,18 @@ mod tests {
     #[test]
     fn only_code_two_everywhere_is_absent() {
         let both = |one, two| answer(&format!("{},{}", repo(1, one), repo(2, two)), "").catalog(OURS, &[1, 2]);
-        assert_eq!(both(2, 2), Catalog::Absent);
+        assert_eq!(both(2, 2), CatalogAnswer::Absent);
         for other in [0, 1, 3, 4, 5, 6, 99] {
-            assert!(matches!(both(2, other), Catalog::Inconclusive { .. }), "{other}");
+            assert!(matches!(both(2, other), CatalogAnswer::Inconclusive { .. }), "{other}");
         }
-        assert!(matches!(both(1, 2), Catalog::Inconclusive { doubt: Doubt::StanzaMissing, .. }));
-        assert!(matches!(both(1, 99), Catalog::Inconclusive { doubt: Doubt::Dark, .. }));
-        assert!(matches!(both(2, 99), Catalog::Inconclusive { doubt: Doubt::NoneGood, .. }));
-        assert!(matches!(answer(&repo(1, 2), "").catalog(OURS, &[1, 2]), Catalog::Inconclusive { .. }));
-        assert!(matches!(answer("", "").catalog(OURS, &[]), Catalog::Inconclusive { doubt: Doubt::Dark, .. }));
+        assert!(matches!(both(1, 2), CatalogAnswer::Inconclusive { doubt: Doubt::StanzaMissing, .. }));
+        assert!(matches!(both(1, 99), CatalogAnswer::Inconclusive { doubt: Doubt::Unreadable, .. }));
+        assert!(matches!(both(2, 99), CatalogAnswer::Inconclusive { doubt: Doubt::NoneGood, .. }));
+        assert!(matches!(answer(&repo(1, 2), "").catalog(OURS, &[1, 2]), CatalogAnswer::Inconclusive { .. }));
+        assert!(matches!(
+            answer("", "").catalog(OURS, &[]),
+            CatalogAnswer::Inconclusive { doubt: Doubt::Unreadable, .. }
+        ));
     }
 
     #[test]

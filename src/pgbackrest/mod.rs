@@ -25,7 +25,7 @@ mod spool;
 pub mod version;
 pub mod watch;
 
-pub use client::{Client, Fetch, Fetched, MadeBackup, NoListing, PushMode, Pushed, Spoken};
+pub use client::{Client, Fetch, Fetched, NoListing, PushMode, Pushed, Spoken};
 pub use failure::{Class, End, Failure};
-pub use output::{SkipReason, Skipped};
+pub use output::{MadeBackup, SkipReason, Skipped};
 pub use watch::{Interruption, Watch};

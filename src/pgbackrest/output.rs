@@ -4,8 +4,7 @@
 //! `2026-11-22 10:58:13.119 P00   WARN: text`; the code only with ERROR and ASSERT. Further lines of a message are
 //! indented. Text may hold any bytes; a message is cut at 8 KiB (`ERROR_MESSAGE_BUFFER_SIZE`).
 
-use super::client::MadeBackup;
-use crate::wal::{Lsn, SegmentName};
+use crate::wal::{Lsn, SegmentName, Timeline};
 
 /// The level of a line that matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +128,15 @@ pub(super) fn without_info(output: &str) -> String {
         shown
     });
     lines.collect()
+}
+
+/// A backup that was made, as pgBackRest's own lines tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeBackup {
+    /// Its label, which says its kind: `…F`, `…D` or `…I`.
+    pub label: String,
+    /// The timeline and the position in the WAL at which it begins.
+    pub start: (Timeline, Lsn),
 }
 
 /// The label and the start of a backup, from `backup`'s own lines at level info (src/command/backup/backup.c, 2.45 to 2.60:

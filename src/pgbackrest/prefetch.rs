@@ -7,10 +7,10 @@
 
 use super::config::Config;
 use super::locks;
-use crate::wal::{LongPageHeader, SegmentName, SegmentSize};
+use crate::wal::{PageTimeline, SegmentName, SegmentSize, whole_segment};
 use std::fs::{self, File};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// `archive-get-queue-max` where it is not set: 128 MiB.
 const DEFAULT_QUEUE: u64 = 128 << 20;
@@ -52,6 +52,15 @@ impl Prefetch {
             && fs::rename(&path, target).is_ok()
     }
 
+    /// How much lies in the folder, and since when. It changes while an async process downloads into it: that one is in a
+    /// session of its own, and the foreground, which waits for it, moves nothing.
+    #[must_use]
+    pub fn footprint(&self) -> (u64, Option<SystemTime>) {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let files = entries.filter_map(|entry| entry.metadata().ok());
+        files.fold((0, None), |(bytes, newest), file| (bytes + file.len(), newest.max(file.modified().ok())))
+    }
+
     fn is_stopped(&self) -> bool {
         ["all", &self.stanza].iter().any(|name| self.lock_path.join(format!("{name}.stop")).exists())
     }
@@ -70,20 +79,10 @@ impl Prefetch {
     }
 }
 
-/// Whether a file is the segment that its name says: right length, right first page.
+/// Whether a file is the segment that its name says. What pgBackRest hands out itself may begin on an older timeline.
 fn is_whole(path: &Path, segment: SegmentName, system_id: u64, size: SegmentSize) -> bool {
-    let mut first = [0; LongPageHeader::BYTES];
-    let Ok(mut file) = File::open(path) else { return false };
-    let long_enough = file.metadata().is_ok_and(|file| file.is_file() && file.len() == size.bytes());
-    if !long_enough || file.read_exact(&mut first).is_err() {
-        return false;
-    }
-    LongPageHeader::parse(&first).is_ok_and(|header| {
-        header.segment_size == size
-            && header.system_id == system_id
-            && header.timeline == segment.timeline()
-            && Some(header.page_address) == segment.number(size).checked_mul(size.bytes())
-    })
+    let found = File::open(path).ok().and_then(|file| whole_segment(&file, segment, system_id, PageTimeline::Named));
+    found == Some(size)
 }
 
 /// A size as pgBackRest writes it: a number, alone or with B, KB, MB, GB, TB, PB (or KiB …), in steps of 1024.

@@ -18,18 +18,19 @@ pub fn bytes_moved(group: u32) -> Option<u64> {
 /// The same by process.
 #[must_use]
 pub fn bytes_moved_by_each(group: u32) -> Option<BTreeMap<u32, u64>> {
-    counted_by_each(group, "wchar: ")
+    counted_by_each(group, &["wchar: "])
 }
 
-/// The bytes that the processes of a group have read so far, sockets included; `None` when there is none that can be
-/// looked at. A download shows there at once, while what is written of it comes in pieces of `buffer-size`. Name
-/// resolution and TLS handshakes read a few KiB, so less than [`NOISE`] says nothing.
+/// The bytes that the processes of a group have read and written so far; `None` when there is none that can be looked at.
+/// Most downloads show at once in what is read, sockets included. What comes by recv(2), as libssh2's does for SFTP, is
+/// not counted there and shows in what is written of it, in pieces of `buffer-size`. Name resolution and TLS handshakes
+/// move a few KiB, so less than [`NOISE`] says nothing.
 #[must_use]
-pub fn bytes_read(group: u32) -> Option<u64> {
-    counted_by_each(group, "rchar: ").map(|read| read.into_values().sum())
+pub fn bytes_of_both_ways(group: u32) -> Option<u64> {
+    counted_by_each(group, &["rchar: ", "wchar: "]).map(|counted| counted.into_values().sum())
 }
 
-/// What a process may read without getting anything of a file: /etc/hosts, /etc/resolv.conf, a certificate chain.
+/// What a process may move without getting anything of a file: /etc/hosts, /etc/resolv.conf, a certificate chain.
 pub const NOISE: u64 = 16 << 10;
 
 /// Bytes that processes have moved, sockets and pipes included.
@@ -47,8 +48,8 @@ pub fn moved(of: u32) -> Moved {
     let mut sum = Moved::default();
     for pid in processes().into_iter().filter(|pid| group(*pid) == Some(of)) {
         let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
-        sum.read += counted(&io, "rchar: ").unwrap_or(0);
-        sum.written += counted(&io, "wchar: ").unwrap_or(0);
+        sum.read += counted(&io, &["rchar: "]).unwrap_or(0);
+        sum.written += counted(&io, &["wchar: "]).unwrap_or(0);
     }
     sum
 }
@@ -59,7 +60,7 @@ pub(super) fn processes() -> Vec<u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-fn counted_by_each(group: u32, field: &str) -> Option<BTreeMap<u32, u64>> {
+fn counted_by_each(group: u32, fields: &[&str]) -> Option<BTreeMap<u32, u64>> {
     let mut moved = BTreeMap::new();
     for entry in fs::read_dir("/proc").ok()?.flatten() {
         let path = entry.path();
@@ -67,7 +68,7 @@ fn counted_by_each(group: u32, field: &str) -> Option<BTreeMap<u32, u64>> {
         let Some(pid) = pid else { continue };
         if group_of(&fs::read_to_string(path.join("stat")).unwrap_or_default()) == Some(group) {
             let io = fs::read_to_string(path.join("io")).unwrap_or_default();
-            if let Some(counted) = counted(&io, field) {
+            if let Some(counted) = counted(&io, fields) {
                 moved.insert(pid, counted);
             }
         }
@@ -88,11 +89,11 @@ fn group_of(stat: &str) -> Option<u32> {
 }
 
 /// Another user's process can't be looked at: that is not the same as one that stands still.
-fn counted(io: &str, field: &str) -> Option<u64> {
+fn counted(io: &str, names: &[&str]) -> Option<u64> {
     if io.is_empty() {
         return None;
     }
-    let fields = io.lines().filter_map(|line| line.strip_prefix(field));
+    let fields = io.lines().filter_map(|line| names.iter().find_map(|name| line.strip_prefix(name)));
     Some(fields.filter_map(|count| count.trim().parse::<u64>().ok()).sum())
 }
 
@@ -104,7 +105,7 @@ mod tests {
     fn our_own_group_moves_bytes() {
         let group = rustix::process::getpgrp().as_raw_nonzero().get().cast_unsigned();
         assert!(bytes_moved(group).is_some_and(|bytes| bytes > 0));
-        assert!(bytes_read(group).is_some_and(|bytes| bytes > 0));
+        assert!(bytes_of_both_ways(group).is_some_and(|bytes| bytes > 0));
         assert_eq!(bytes_moved(u32::MAX), None);
     }
 

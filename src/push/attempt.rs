@@ -1,8 +1,9 @@
 //! One run of `pgbackrest archive-push`, and for what it is ended.
 
-use super::context::{Context, seconds};
+use super::context::Context;
 use super::progress::Progress;
 use crate::decide::pressure::{Running, Stop, reason_to_end};
+use crate::epoch;
 use crate::exit::{ArchiverCode, Exit};
 use crate::log;
 use crate::pgbackrest::{End, Failure, Interruption, PushMode, Pushed, Watch};
@@ -47,7 +48,7 @@ fn running(context: &Context, still: Duration, limit: Duration) -> Running {
         .request
         .data_directory
         .stopping_since()
-        .map(|since| Stop { since: since.elapsed().ok(), again: context.state.held_up_stop == Some(seconds(since)) });
+        .map(|since| Stop { since: since.elapsed().ok(), again: context.state.held_up_stop == epoch::seconds(since) });
     Running { elapsed: context.started.elapsed(), still, limit, stop, space: context.space() }
 }
 

@@ -3,6 +3,7 @@
 use crate::data_directory::DataDirectory;
 use crate::decide::pressure::Space;
 use crate::decide::push::{Facts, is_under_reserve, space_left};
+use crate::epoch;
 use crate::ledger::moment::Moment;
 use crate::ledger::state::{Identity, Place, State};
 use crate::ledger::{Event, Ledger, LedgerError};
@@ -14,9 +15,8 @@ use crate::signals::Signals;
 use crate::space::{self, Backlog, Limits, Volume};
 use crate::wal::{LongPageHeader, SegmentSize, WalFile};
 use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 /// What a push is asked for, and under which settings.
 #[derive(Debug)]
@@ -153,9 +153,7 @@ impl Context {
 
     /// The cluster's segment size: what the file's first page says, else its length, else what was seen before.
     pub(super) fn segment_size(&self, path: &Path) -> Option<SegmentSize> {
-        let mut first = [0; LongPageHeader::BYTES];
-        let by_page = File::open(path).and_then(|mut file| file.read_exact(&mut first)).ok();
-        let by_page = by_page.and_then(|()| LongPageHeader::parse(&first).ok()).map(|header| header.segment_size);
+        let by_page = File::open(path).ok().and_then(|file| Some(LongPageHeader::of_file(&file)?.segment_size));
         let by_length = || path.metadata().ok().and_then(|file| SegmentSize::try_from(file.len()).ok());
         by_page.or(self.state.segment_size).or_else(by_length)
     }
@@ -163,17 +161,13 @@ impl Context {
     /// Seconds since 1970.
     #[expect(clippy::unused_self, reason = "the clock belongs to the context")]
     pub(super) fn now(&self) -> i64 {
-        seconds(SystemTime::now())
+        epoch::now()
     }
 }
 
 /// For how many seconds something has lasted that began at `from`.
 fn lasted(from: Option<&Moment>, now: &Moment) -> u64 {
     from.map_or(0, |from| from.age(now))
-}
-
-pub(super) fn seconds(time: SystemTime) -> i64 {
-    time.duration_since(UNIX_EPOCH).ok().and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or(0)
 }
 
 fn open_or_do_without(request: &Request) -> (Option<Ledger>, State) {
@@ -203,7 +197,7 @@ fn open_ledger_with_state(
     let place = Place { control_inode: control.map(|control| control.inode), repositories: None };
     let beside = data_directory.path().join(".pgbackrest_guard");
     let folder = common.state_dir.as_ref().map_or(beside, |folder| folder.value.clone());
-    let (ledger, state, events) = Ledger::open(&folder, identity, place, seconds(SystemTime::now()))?;
+    let (ledger, state, events) = Ledger::open(&folder, identity, place, epoch::now())?;
     for event in &events {
         tell(event, data_directory);
     }

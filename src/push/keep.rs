@@ -4,12 +4,13 @@
 //! `.backup` file is never lost: without a timeline's history no restore can follow it. It is a few hundred bytes, so
 //! it is copied beside the ledger, for the watcher to push.
 
-use super::context::{Context, seconds};
+use super::context::Context;
 use super::fate::Fate;
 use super::report;
 use crate::checkpoint;
 use crate::decide::push::{Facts, is_under_reserve};
 use crate::durable;
+use crate::epoch;
 use crate::ledger::DEFERRED;
 use crate::ledger::gaps::{Cause, Loss};
 use crate::ledger::moment::Moment;
@@ -50,7 +51,7 @@ fn holds(state: &State, file: &WalFile) -> bool {
 
 /// Notes a failure after which PostgreSQL tries again. Slowness is none, and a stop remembers that it was held up.
 pub(super) fn retry(context: &mut Context, counted: LastFailure, facts: &Facts) -> Fate {
-    let stop = context.request.data_directory.stopping_since().map(seconds);
+    let stop = context.request.data_directory.stopping_since().and_then(epoch::seconds);
     if !facts.slow || context.state.held_up_stop != stop {
         context.update(|state| {
             if !facts.slow {

@@ -77,7 +77,7 @@ fn values(table: toml::Table, path: &Path) -> (BTreeMap<String, OsString>, Vec<W
                 continue;
             }
         };
-        if super::sources::is_variable(&name) && key == name.to_ascii_lowercase() {
+        if super::table::may_stand_in_file(&name) && key == name.to_ascii_lowercase() {
             values.insert(name, OsString::from(text));
         } else {
             let what = format!("there is no setting {key}: it is ignored");

@@ -1,18 +1,14 @@
 //! The settings of `pgbackrest-guard-get`.
 
-use super::value::{self, RepositoryNumber, Seconds};
-use super::{Setting, Sources};
+use super::{RepositoryNumber, Seconds, Setting, Sources, table};
 
 /// What was typed for get.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(missing_docs, reason = "each is the flag of its name")]
 pub struct GetFlags {
-    /// `--retry`
     pub retry: Option<Seconds>,
-    /// `--timeout`
     pub timeout: Option<Seconds>,
-    /// `--no-fast-path`
     pub no_fast_path: bool,
-    /// `--repo`
     pub repository: Option<RepositoryNumber>,
 }
 
@@ -33,11 +29,10 @@ impl GetSettings {
     /// Resolves them.
     pub fn resolve(flags: GetFlags, sources: &mut Sources) -> Self {
         Self {
-            retry: sources.value("WAL_GET_RETRY_SECONDS", flags.retry, value::parsed, || Seconds::new(300)),
-            timeout: sources.value("WAL_GET_TIMEOUT_SECONDS", flags.timeout, value::time_limit, || Seconds::new(120)),
-            repository: sources.optional("PGBACKREST_REPO", flags.repository, value::parsed),
-            fast_path: sources
-                .value("WAL_GUARD_FAST_PATH", flags.no_fast_path.then_some(false), value::switch, || true),
+            retry: sources.value(&table::WAL_GET_RETRY_SECONDS, flags.retry),
+            timeout: sources.value(&table::WAL_GET_TIMEOUT_SECONDS, flags.timeout),
+            repository: sources.optional(&table::PGBACKREST_REPO, flags.repository),
+            fast_path: sources.value(&table::WAL_GUARD_FAST_PATH, flags.no_fast_path.then_some(false)),
         }
     }
 }

@@ -8,48 +8,41 @@
 
 mod backup;
 mod client;
+mod declaration;
 mod file;
 mod get;
 mod push;
 mod setup;
 mod sources;
+pub mod table;
 mod value;
 mod watch;
 
 pub use backup::BackupIntervals;
 pub use get::{GetFlags, GetSettings};
-pub use push::{DropMeasure, Overflow, PushFlags, PushSettings};
+pub use push::{Overflow, PushFlags, PushSettings};
 pub use setup::{ProcessOverrides, SetupSettings};
 pub use sources::{Environment, Origin, Setting, Sources, Warning};
-pub use value::{BadValue, Mebibytes, RepositoryNumber, Seconds};
-pub use watch::{Connection, GapBackup, WatchSettings};
+pub use value::{DropMeasure, GapBackup, Mebibytes, RepositoryNumber, Seconds};
+pub use watch::{Connection, WatchSettings};
 
+use crate::bad_value::BadValue;
 use crate::data_directory::DataDirectory;
 use crate::log::{Format, Level};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Where the settings file is looked for when nothing names one.
-const DEFAULT_FILE: &str = "/etc/pgbackrest-guard.toml";
-
 /// What was typed for the settings that every program has.
 #[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "each is the flag of its name")]
 pub struct CommonFlags {
-    /// `--config`
     pub config: Option<PathBuf>,
-    /// `--pgdata`
     pub pgdata: Option<PathBuf>,
-    /// `--stanza`
     pub stanza: Option<String>,
-    /// `--pgbackrest-config`
     pub pgbackrest_config: Option<PathBuf>,
-    /// `--pgbackrest`
     pub pgbackrest: Option<PathBuf>,
-    /// `--state-dir`
     pub state_dir: Option<PathBuf>,
-    /// `--log-level`
     pub log_level: Option<Level>,
-    /// `--log-format`
     pub log_format: Option<Format>,
 }
 
@@ -83,7 +76,7 @@ impl CommonSettings {
 
     /// Resolves them with the data directory that is named, be it empty, missing or unreadable, as it is before initdb.
     pub fn resolve_as_named(flags: CommonFlags, working_directory: Option<PathBuf>, sources: &mut Sources) -> Self {
-        let named = sources.optional("PGDATA", flags.pgdata.clone(), value::absolute_path);
+        let named = sources.optional(&table::PGDATA, flags.pgdata.clone());
         let pgdata = named.or_else(|| {
             let here = working_directory.filter(|path| DataDirectory::is_one(path))?;
             Some(Setting::default_of(here))
@@ -92,17 +85,16 @@ impl CommonSettings {
     }
 
     fn resolve_beside(pgdata: Option<Setting<PathBuf>>, flags: CommonFlags, sources: &mut Sources) -> Self {
-        let state_dir = sources.optional("WAL_GUARD_STATE_DIR", flags.state_dir, value::absolute_path);
+        let state_dir = sources.optional(&table::WAL_GUARD_STATE_DIR, flags.state_dir);
         let beside = pgdata.as_ref().map(|pgdata| pgdata.derived(|path| state_dir_beside(path)));
         Self {
-            stanza: sources.value("PGBACKREST_STANZA", flags.stanza, value::stanza, || "main".to_owned()),
-            pgbackrest_config: sources.optional("PGBACKREST_CONFIG", flags.pgbackrest_config, value::path),
-            pgbackrest: sources
-                .value("WAL_GUARD_PGBACKREST", flags.pgbackrest, value::path, || PathBuf::from("pgbackrest")),
+            stanza: sources.value(&table::PGBACKREST_STANZA, flags.stanza),
+            pgbackrest_config: sources.optional(&table::PGBACKREST_CONFIG, flags.pgbackrest_config),
+            pgbackrest: sources.value(&table::WAL_GUARD_PGBACKREST, flags.pgbackrest),
             state_dir: state_dir.or(beside),
-            log_level: sources.value("WAL_GUARD_LOG", flags.log_level, value::parsed, || Level::Info),
-            log_format: sources.value("WAL_GUARD_LOG_FORMAT", flags.log_format, value::parsed, || Format::Text),
-            archiving_off: sources.is_set_to_nothing("WAL_ARCHIVE_BUCKET"),
+            log_level: sources.value(&table::WAL_GUARD_LOG, flags.log_level),
+            log_format: sources.value(&table::WAL_GUARD_LOG_FORMAT, flags.log_format),
+            archiving_off: sources.is_set_to_nothing(&table::WAL_ARCHIVE_BUCKET),
             pgdata,
         }
     }
@@ -147,16 +139,17 @@ fn state_dir_beside(pgdata: &Path) -> PathBuf {
 /// # Errors
 /// When no stanza can have that name.
 pub fn check_stanza(name: &str) -> Result<(), BadValue> {
-    value::stanza(&OsString::from(name)).map(drop)
+    table::PGBACKREST_STANZA.parse(&OsString::from(name)).map(drop)
 }
 
 /// Reads the sources: the environment as given, and the file that the flag, `WAL_GUARD_CONFIG` or the default names.
 #[must_use]
 pub fn sources(config_flag: Option<&Path>, environment: Environment) -> Sources {
-    let named = config_flag.map(Path::to_owned).or_else(|| environment.path("WAL_GUARD_CONFIG"));
+    let named =
+        config_flag.map(Path::to_owned).or_else(|| environment.path(table::WAL_GUARD_CONFIG.declaration.variable));
     let (table, warnings) = match &named {
         Some(path) => file::read(path, file::Missing::IsWorthAWarning),
-        None => file::read(Path::new(DEFAULT_FILE), file::Missing::IsUsual),
+        None => file::read(&table::WAL_GUARD_CONFIG.constant(), file::Missing::IsUsual),
     };
     Sources::new(environment, table, warnings, named)
 }
@@ -166,15 +159,10 @@ fn resolve_pgdata(
     working_directory: Option<PathBuf>,
     sources: &mut Sources,
 ) -> Option<Setting<PathBuf>> {
-    let checked = |text: &OsString| {
-        let path = value::absolute_path(text)?;
-        if DataDirectory::is_one(&path) {
-            Ok(path)
-        } else {
-            Err(BadValue("is no data directory: it holds no PG_VERSION"))
-        }
-    };
-    let named = sources.optional("PGDATA", flag, checked);
+    let named = sources.checked(&table::PGDATA, flag, |path| {
+        let is_one = DataDirectory::is_one(path);
+        is_one.then_some(()).ok_or(BadValue("is no data directory: it holds no PG_VERSION"))
+    });
     named.or_else(|| {
         let here = working_directory.filter(|path| DataDirectory::is_one(path))?;
         Some(Setting::default_of(here))

@@ -1,99 +1,10 @@
 //! Where values come from, and the one rule by which they are chosen.
 
-use super::value::BadValue;
+use super::declaration::{Declaration, Declared};
+use crate::bad_value::BadValue;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-
-/// Every variable that the file may set, by its name. Those of programs to come are added with them.
-const VARIABLES: &[&str] = &[
-    "PGDATA",
-    "PGBACKREST_STANZA",
-    "PGBACKREST_CONFIG",
-    "PGBACKREST_REPO",
-    "WAL_GUARD_PGBACKREST",
-    "WAL_GUARD_STATE_DIR",
-    "WAL_GUARD_LOG",
-    "WAL_GUARD_LOG_FORMAT",
-    "WAL_DROP_THRESHOLD_MB",
-    "WAL_DROP_AFTER_SECONDS",
-    "WAL_DROP_MEASURE",
-    "WAL_FREE_RESERVE_MB",
-    "WAL_PUSH_TIMEOUT_SECONDS",
-    "WAL_INSTANT_DROP_CODES",
-    "WAL_INSTANT_DROP_AFTER_SECONDS",
-    "WAL_GUARD_FAST_PATH",
-    "WAL_OVERFLOW_DIR",
-    "WAL_OVERFLOW_MAX_MB",
-    "WAL_GET_RETRY_SECONDS",
-    "WAL_GET_TIMEOUT_SECONDS",
-    "WAL_BACKUP_POLL_INTERVAL_SECONDS",
-    "WAL_BACKUP_INITIAL_POLL_SECONDS",
-    "WAL_BACKUP_GAP_RESOLVED_GRACE_SECONDS",
-    "WAL_BACKUP_GAP_TYPE",
-    "WAL_BACKUP_FULL_INTERVAL_HOURS",
-    "WAL_BACKUP_FULL_INTERVAL_SECONDS",
-    "WAL_BACKUP_DIFF_INTERVAL_HOURS",
-    "WAL_BACKUP_DIFF_INTERVAL_SECONDS",
-    "WAL_BACKUP_CATALOG_VERIFY_INTERVAL_SECONDS",
-    "WAL_BACKUP_RETRY_BACKOFF_SECONDS",
-    "WAL_BACKUP_STALL_SECONDS",
-    "WAL_HEARTBEAT_DISABLED",
-    "WAL_GUARD_METRICS_FILE",
-    "PGHOST",
-    "PGPORT",
-    "PGUSER",
-    "PGDATABASE",
-    "WAL_ARCHIVE_BUCKET",
-    "WAL_ARCHIVE_ENDPOINT",
-    "WAL_ARCHIVE_REGION",
-    "WAL_ARCHIVE_KEY",
-    "WAL_ARCHIVE_SECRET",
-    "WAL_ARCHIVE_PATH",
-    "WAL_ARCHIVE_S3_URI_STYLE",
-    "WAL_ARCHIVE_BUCKET_ALLOW_UUID",
-    "POSTGRES_ARCHIVE_TIMEOUT",
-    "WAL_BACKUP_RETENTION_FULL",
-    "WAL_BACKUP_RETENTION_DIFF",
-    "PGBACKREST_ARCHIVE_PUSH_PROCESS_MAX",
-    "PGBACKREST_ARCHIVE_GET_PROCESS_MAX",
-    "PGBACKREST_BACKUP_PROCESS_MAX",
-    "PGBACKREST_RESTORE_PROCESS_MAX",
-];
-
-/// A variable's default in words, behind a message.
-fn default_of(name: &str) -> String {
-    let default = match name {
-        "PGDATA" => "the working directory, if it holds PG_VERSION",
-        "PGBACKREST_STANZA" => "main",
-        "PGBACKREST_REPO" => "all of them",
-        "WAL_GUARD_STATE_DIR" => "PGDATA/.pgbackrest_guard",
-        "WAL_GUARD_LOG" => "info",
-        "WAL_GUARD_LOG_FORMAT" => "text",
-        "WAL_DROP_THRESHOLD_MB" => "500, or 10 % of a smaller volume, at least 64 and four segments",
-        "WAL_DROP_MEASURE" => "backlog",
-        "WAL_FREE_RESERVE_MB" => "1024, or 5 % of a smaller volume",
-        "WAL_PUSH_TIMEOUT_SECONDS" | "WAL_GET_TIMEOUT_SECONDS" => "120",
-        "WAL_INSTANT_DROP_CODES" => "InvalidAccessKeyId,NoSuchBucket",
-        "WAL_INSTANT_DROP_AFTER_SECONDS" | "WAL_ARCHIVE_BUCKET_ALLOW_UUID" => "0",
-        "WAL_GUARD_FAST_PATH" => "1",
-        "WAL_OVERFLOW_DIR" => "none",
-        "WAL_OVERFLOW_MAX_MB" => "1024",
-        "WAL_GET_RETRY_SECONDS" => "300",
-        "WAL_ARCHIVE_PATH" => "/pgbackrest",
-        "WAL_ARCHIVE_S3_URI_STYLE" => "path",
-        "POSTGRES_ARCHIVE_TIMEOUT" | "WAL_DROP_AFTER_SECONDS" => "60",
-        "WAL_BACKUP_RETENTION_FULL" => "4",
-        "WAL_BACKUP_RETENTION_DIFF" => "14",
-        _ => return String::new(),
-    };
-    format!(": {default}")
-}
-
-/// Whether the file may set a variable of this name.
-pub(super) fn is_variable(name: &str) -> bool {
-    VARIABLES.contains(&name)
-}
 
 /// Where a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,44 +122,45 @@ impl Sources {
         &self.warnings
     }
 
-    /// The value of a setting that has a default.
-    pub fn value<T>(
-        &mut self,
-        name: &'static str,
-        flag: Option<T>,
-        parse: impl FnOnce(&OsString) -> Result<T, BadValue>,
-        default: impl FnOnce() -> T,
-    ) -> Setting<T> {
-        self.optional(name, flag, parse).unwrap_or_else(|| Setting::default_of(default()))
+    /// The value of a setting whose default is a constant.
+    pub(super) fn value<T>(&mut self, declared: &Declared<T>, flag: Option<T>) -> Setting<T> {
+        self.optional(declared, flag).unwrap_or_else(|| Setting::default_of(declared.constant()))
     }
 
     /// The value of a setting that can be unset.
-    pub fn optional<T>(
+    pub(super) fn optional<T>(&mut self, declared: &Declared<T>, flag: Option<T>) -> Option<Setting<T>> {
+        self.checked(declared, flag, |_| Ok(()))
+    }
+
+    /// The same, where a value is good only if `check` agrees. A flag has been checked before.
+    pub(super) fn checked<T>(
         &mut self,
-        name: &'static str,
+        declared: &Declared<T>,
         flag: Option<T>,
-        parse: impl FnOnce(&OsString) -> Result<T, BadValue>,
+        check: impl FnOnce(&T) -> Result<(), BadValue>,
     ) -> Option<Setting<T>> {
         if let Some(value) = flag {
             return Some(Setting { value, origin: Origin::Flag });
         }
-        let (text, origin) = self.text(name)?;
-        match parse(text) {
+        let (text, origin) = self.text(declared.declaration.variable)?;
+        match declared.parse(text).and_then(|value| check(&value).map(|()| value)) {
             Ok(value) => Some(Setting { value, origin }),
             Err(bad) => {
-                let shown = text.to_string_lossy().escape_debug().to_string();
-                let place = if origin == Origin::File { " in the settings file" } else { "" };
-                let default = default_of(name);
-                self.warnings
-                    .push(Warning(format!("{name}='{shown}'{place}: {bad}; the default is used instead{default}")));
+                let warning = replaced(&declared.declaration, text, origin, bad);
+                self.warnings.push(warning);
                 None
             }
         }
     }
 
+    /// The text of a setting that is set, whatever it means.
+    pub(super) fn raw<T>(&self, declared: &Declared<T>) -> Option<OsString> {
+        self.text(declared.declaration.variable).map(|(text, _)| text.clone())
+    }
+
     /// Whether a variable is there and empty, in the environment or, where it has none, in the file.
-    #[must_use]
-    pub fn is_set_to_nothing(&self, name: &str) -> bool {
+    pub(super) fn is_set_to_nothing<T>(&self, declared: &Declared<T>) -> bool {
+        let name = declared.declaration.variable;
         let variable = self.environment.0.get(OsStr::new(name));
         variable.or_else(|| self.file.get(name)).is_some_and(|text| text.is_empty())
     }
@@ -260,4 +172,13 @@ impl Sources {
             Some((text, Origin::File))
         })
     }
+}
+
+/// A bad value, and what is used instead of it.
+fn replaced(setting: &Declaration, text: &OsStr, origin: Origin, bad: BadValue) -> Warning {
+    let name = setting.variable;
+    let shown = if setting.secret { "…".to_owned() } else { text.to_string_lossy().escape_debug().to_string() };
+    let place = if origin == Origin::File { " in the settings file" } else { "" };
+    let default = setting.default.words();
+    Warning(format!("{name}='{shown}'{place}: {bad}; the default is used instead: {default}"))
 }

@@ -3,6 +3,7 @@
 use super::push::PushFlags;
 use super::sources::Origin;
 use super::*;
+use std::collections::BTreeMap;
 
 #[expect(clippy::disallowed_methods, reason = "a test's own files")]
 fn resolve(variables: &[(&str, &str)], file: &str, flags: PushFlags) -> (PushSettings, CommonSettings, Vec<Warning>) {
@@ -66,4 +67,25 @@ fn an_empty_bucket_switches_archiving_off_and_an_unset_one_does_not() {
     assert!(off(&[], "wal_archive_bucket = ''"));
     assert!(!off(&[], ""));
     assert!(!off(&[("WAL_ARCHIVE_BUCKET", "b")], "wal_archive_bucket = ''"));
+}
+
+#[test]
+fn a_declared_setting_that_is_set_changes_what_some_program_goes_by() {
+    let resolved = |variables: &[(&str, &str)]| {
+        let mut sources = Sources::new(variables.iter().copied().collect(), BTreeMap::new(), Vec::new(), None);
+        let common = CommonSettings::resolve_as_named(CommonFlags::default(), None, &mut sources);
+        let push = PushSettings::resolve(PushFlags::default(), &mut sources);
+        let get = GetSettings::resolve(GetFlags::default(), &mut sources);
+        let (watch, setup) = (WatchSettings::resolve(&mut sources), SetupSettings::resolve(&mut sources));
+        format!("{common:?} {push:?} {get:?} {watch:?} {setup:?} {:?}", sources.warnings())
+    };
+    // What an overflow folder may hold means something only where there is one.
+    let folder = ("WAL_OVERFLOW_DIR", "/overflow");
+    let unset = resolved(&[folder]);
+    for setting in table::all().filter(|setting| setting.in_file) {
+        let value = if setting.example.is_empty() { "x" } else { setting.example };
+        let set = resolved(&[folder, (setting.variable, value)]);
+        assert_ne!(set, unset, "nobody reads {}", setting.variable);
+        assert!(set.ends_with(" []"), "{set}");
+    }
 }

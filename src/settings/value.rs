@@ -1,5 +1,11 @@
 //! One value out of its text.
 
+pub(super) mod typed;
+mod words;
+
+pub use words::{DropMeasure, GapBackup};
+
+use crate::bad_value::BadValue;
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -8,11 +14,6 @@ use std::time::Duration;
 
 /// The largest number that a setting takes: as MiB it still is a number of bytes.
 const LARGEST: u64 = 1 << 43;
-
-/// What is wrong with a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct BadValue(pub &'static str);
 
 /// A size, given in MiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +90,6 @@ impl FromStr for Seconds {
     }
 }
 
-/// Reads a whole number: digits alone, without a leading zero, at most 2^43.
 /// A repository's number, as in `repo1-path`: 1 to 256 (`CFGOPTGRP_REPO`, src/config/define, 2.45 to 2.60).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RepositoryNumber(u16);
@@ -114,6 +114,7 @@ impl FromStr for RepositoryNumber {
     }
 }
 
+/// Reads a whole number: digits alone, without a leading zero, at most 2^43.
 fn number(text: &str) -> Result<u64, BadValue> {
     const WRONG: BadValue = BadValue("not a whole number of at most 2^43 (no sign, unit, fraction or leading zero)");
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -141,6 +142,16 @@ pub(super) fn time_limit(text: &OsString) -> Result<Seconds, BadValue> {
 pub(super) fn number_in(text: &OsString, range: RangeInclusive<u64>) -> Result<u64, BadValue> {
     let number = number(text.to_str().ok_or(BadValue("not UTF-8"))?)?;
     if range.contains(&number) { Ok(number) } else { Err(BadValue("out of range")) }
+}
+
+/// Reads a time that is given in hours.
+pub(super) fn hours(text: &OsString) -> Result<Seconds, BadValue> {
+    parsed::<Seconds>(text).map(|hours| hours.times(3600))
+}
+
+/// Reads a port.
+pub(super) fn port(text: &OsString) -> Result<u16, BadValue> {
+    text.to_str().and_then(|text| text.parse().ok()).ok_or(BadValue("not a port"))
 }
 
 /// Reads a switch: `0`, `1`, `true` or `false`.
@@ -172,6 +183,27 @@ pub(super) fn stanza(text: &OsString) -> Result<String, BadValue> {
         return Err(BadValue("not a stanza's name"));
     }
     Ok(name.to_owned())
+}
+
+/// Reads a path in the repository, as pgBackRest takes it (src/config/parse.c, 2.45: it begins with `/` and has no `//`).
+pub(super) fn repository_folder(text: &OsString) -> Result<String, BadValue> {
+    let path = text.to_str().ok_or(BadValue("not UTF-8"))?;
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let parts_are_names = path.split('/').skip(1).all(|part| !matches!(part, "" | "." | ".."));
+    if (path.is_empty() || path.starts_with('/')) && parts_are_names {
+        Ok(path.to_owned())
+    } else {
+        Err(BadValue("not an absolute path without //, . and .."))
+    }
+}
+
+/// Reads where the bucket stands in a request: whether in the host's name.
+pub(super) fn is_host_style(text: &OsString) -> Result<bool, BadValue> {
+    match text.to_str() {
+        Some("host") => Ok(true),
+        Some("path") => Ok(false),
+        _ => Err(BadValue("not path or host")),
+    }
 }
 
 impl From<crate::pgbackrest::failure::codes::NotCodes> for BadValue {

@@ -1,30 +1,7 @@
 //! The settings of `pgbackrest-guard watch`, and of the connection to the server.
 
-use super::value::{self, BadValue, Mebibytes, Seconds};
-use super::{BackupIntervals, DropMeasure, Sources};
+use super::{BackupIntervals, DropMeasure, GapBackup, Mebibytes, Seconds, Sources, table};
 use std::path::PathBuf;
-use std::str::FromStr;
-
-/// The kind of backup that seals a gap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GapBackup {
-    /// A full one.
-    Full,
-    /// A differential one.
-    Diff,
-}
-
-impl FromStr for GapBackup {
-    type Err = BadValue;
-
-    fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text {
-            "full" => Ok(Self::Full),
-            "diff" => Ok(Self::Diff),
-            _ => Err(BadValue("not full or diff")),
-        }
-    }
-}
 
 /// How to reach the server; what is `None` is found out.
 #[derive(Debug, Clone, Default)]
@@ -42,14 +19,11 @@ pub struct Connection {
 impl Connection {
     /// Resolves it out of libpq's variables.
     pub fn resolve(sources: &mut Sources) -> Self {
-        let text = |text: &std::ffi::OsString| Ok(text.to_string_lossy().into_owned());
-        let port =
-            |text: &std::ffi::OsString| text.to_str().and_then(|text| text.parse().ok()).ok_or(BadValue("not a port"));
         Self {
-            host: sources.optional("PGHOST", None, value::path).map(|setting| setting.value),
-            port: sources.optional("PGPORT", None, port).map(|setting| setting.value),
-            user: sources.optional("PGUSER", None, text).map(|setting| setting.value),
-            database: sources.optional("PGDATABASE", None, text).map(|setting| setting.value),
+            host: sources.optional(&table::PGHOST, None).map(|setting| setting.value),
+            port: sources.optional(&table::PGPORT, None).map(|setting| setting.value),
+            user: sources.optional(&table::PGUSER, None).map(|setting| setting.value),
+            database: sources.optional(&table::PGDATABASE, None).map(|setting| setting.value),
         }
     }
 }
@@ -92,24 +66,21 @@ pub struct WatchSettings {
 impl WatchSettings {
     /// Resolves them.
     pub fn resolve(sources: &mut Sources) -> Self {
-        let mut seconds = |name, default| sources.value(name, None, value::parsed, || Seconds::new(default)).value;
         Self {
-            poll: seconds("WAL_BACKUP_POLL_INTERVAL_SECONDS", 60),
-            initial_poll: seconds("WAL_BACKUP_INITIAL_POLL_SECONDS", 5),
-            grace: seconds("WAL_BACKUP_GAP_RESOLVED_GRACE_SECONDS", 300),
-            verify: seconds("WAL_BACKUP_CATALOG_VERIFY_INTERVAL_SECONDS", 3600),
-            stall: seconds("WAL_BACKUP_STALL_SECONDS", 1800),
-            gap_backup: sources.value("WAL_BACKUP_GAP_TYPE", None, value::parsed, || GapBackup::Full).value,
+            poll: sources.value(&table::WAL_BACKUP_POLL_INTERVAL_SECONDS, None).value,
+            initial_poll: sources.value(&table::WAL_BACKUP_INITIAL_POLL_SECONDS, None).value,
+            grace: sources.value(&table::WAL_BACKUP_GAP_RESOLVED_GRACE_SECONDS, None).value,
+            verify: sources.value(&table::WAL_BACKUP_CATALOG_VERIFY_INTERVAL_SECONDS, None).value,
+            stall: sources.value(&table::WAL_BACKUP_STALL_SECONDS, None).value,
+            gap_backup: sources.value(&table::WAL_BACKUP_GAP_TYPE, None).value,
             intervals: BackupIntervals::resolve(sources),
-            backoff: sources
-                .optional("WAL_BACKUP_RETRY_BACKOFF_SECONDS", None, value::parsed)
-                .map(|setting| setting.value),
-            heartbeat: !sources.value("WAL_HEARTBEAT_DISABLED", None, value::switch, || false).value,
-            metrics: sources.optional("WAL_GUARD_METRICS_FILE", None, value::absolute_path).map(|set| set.value),
-            overflow: sources.optional("WAL_OVERFLOW_DIR", None, value::absolute_path).map(|set| set.value),
-            drop_threshold: sources.optional("WAL_DROP_THRESHOLD_MB", None, value::parsed).map(|set| set.value),
-            drop_measure: sources.value("WAL_DROP_MEASURE", None, value::parsed, || DropMeasure::Backlog).value,
-            free_reserve: sources.optional("WAL_FREE_RESERVE_MB", None, value::parsed).map(|set| set.value),
+            backoff: sources.optional(&table::WAL_BACKUP_RETRY_BACKOFF_SECONDS, None).map(|set| set.value),
+            heartbeat: !sources.value(&table::WAL_HEARTBEAT_DISABLED, None).value,
+            metrics: sources.optional(&table::WAL_GUARD_METRICS_FILE, None).map(|set| set.value),
+            overflow: sources.optional(&table::WAL_OVERFLOW_DIR, None).map(|set| set.value),
+            drop_threshold: sources.optional(&table::WAL_DROP_THRESHOLD_MB, None).map(|set| set.value),
+            drop_measure: sources.value(&table::WAL_DROP_MEASURE, None).value,
+            free_reserve: sources.optional(&table::WAL_FREE_RESERVE_MB, None).map(|set| set.value),
             connection: Connection::resolve(sources),
         }
     }

@@ -5,6 +5,7 @@ use super::place::{Place, plain};
 use super::render::{self, HEADER, Keys, Machine, Processes, Repository};
 use super::server_config::{self, ServerConfig, quoted};
 use super::{Archiving, Request, SetupError};
+use crate::backup_state;
 use crate::decide::repository_path::{RepositoryPath, repository_path};
 use crate::ledger::Ledger;
 use crate::pgbackrest::Watch;
@@ -62,7 +63,7 @@ pub(super) fn changes(request: &Request, archiving: &Archiving, place: &Place) -
 }
 
 fn switched_off(place: &Place) -> [Change; 2] {
-    [Change::Gone(place.server_conf()), Change::Gone(place.in_data(".pgbackrest_backup_state"))]
+    [Change::Gone(place.server_conf()), Change::Gone(place.in_data(backup_state::FILE_NAME))]
 }
 
 fn switched_on(request: &Request, place: &Place, sentinel: PathBuf) -> Result<Plan, SetupError> {
@@ -82,7 +83,7 @@ fn switched_on(request: &Request, place: &Place, sentinel: PathBuf) -> Result<Pl
     changes.push(Change::Gone(sentinel));
     if !several && is_another_repository(request, place, path.path()) {
         // A person means another bucket: its catalog begins empty, and the stamps of the old one would be waited for.
-        changes.push(Change::Gone(place.in_data(".pgbackrest_backup_state")));
+        changes.push(Change::Gone(place.in_data(backup_state::FILE_NAME)));
     }
     changes.extend(server_conf(request, place)?);
     Ok(Plan { changes, path: Some(path).filter(|path| !several || matches!(path, RepositoryPath::Replaced { .. })) })

@@ -16,7 +16,7 @@ pub(super) const SPOOL: &str = "pgbackrest-spool";
 const MIB: u64 = 1 << 20;
 /// The guard's own files in the data directory. A restored copy must not take them for its own.
 const EXCLUDED: [&str; 5] = [
-    ".pgbackrest_backup_state",
+    crate::backup_state::FILE_NAME,
     ".pgbackrest_gap_pending",
     ".pgbackrest_guard",
     ".pgbackrest_invalid_bucket",

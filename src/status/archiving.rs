@@ -3,12 +3,12 @@
 use super::found::Found;
 use super::report::{Archiving, Estimate, moment};
 use crate::data_directory::DataDirectory;
+use crate::epoch;
 use crate::settings::DropMeasure;
 use crate::space::{self, Limits, Volume};
 use crate::wal::SegmentName;
 use jiff::Timestamp;
 use std::fs;
-use std::time::UNIX_EPOCH;
 
 /// Over how many seconds the rate of WAL is seen.
 const SEEN: i64 = 3600;
@@ -118,8 +118,7 @@ fn completions(directory: &DataDirectory) -> Vec<i64> {
         let name = entry.file_name().into_string().ok()?;
         let (segment, _) = name.split_once('.').filter(|(_, mark)| matches!(*mark, "ready" | "done"))?;
         segment.parse::<SegmentName>().ok()?;
-        let written = entry.metadata().ok()?.modified().ok()?;
-        i64::try_from(written.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()
+        epoch::seconds(entry.metadata().ok()?.modified().ok()?)
     };
     entries.filter_map(at).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::server::{self, Asking};
 use crate::data_directory::DataDirectory;
-use crate::pgbackrest::info::{Catalog, Doubt, Stanza};
+use crate::pgbackrest::info::{CatalogAnswer, Doubt, Stanza};
 use crate::pgbackrest::{Client, Watch};
 use crate::settings::{CommonSettings, Connection};
 use std::time::Duration;
@@ -16,7 +16,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Answer {
     /// What may be concluded from it.
-    pub catalog: Catalog,
+    pub catalog: CatalogAnswer,
     /// What it was concluded from.
     pub stanza: Option<Stanza>,
 }
@@ -39,7 +39,7 @@ fn repository(client: &Client, common: &CommonSettings) -> Answer {
     let control = common.pgdata.as_ref().and_then(|pgdata| DataDirectory::new(pgdata.value.clone()).control());
     let Some(control) = control else {
         let why = "the cluster's system identifier is unknown".to_owned();
-        return Answer { catalog: Catalog::Inconclusive { why, doubt: Doubt::Dark }, stanza: None };
+        return Answer { catalog: CatalogAnswer::Inconclusive { why, doubt: Doubt::Unreadable }, stanza: None };
     };
     let (catalog, stanza) = client.catalog(control.system_id, Watch::within(LIMIT).every(INTERVAL));
     Answer { catalog, stanza }

@@ -1,7 +1,7 @@
 //! The newest commit of a segment that still lies in `pg_wal`.
 
 use crate::wal::commits::{self, End, PAGE};
-use crate::wal::{LongPageHeader, SegmentName, SegmentSize};
+use crate::wal::{LongPageHeader, PageTimeline, SegmentName, SegmentSize};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -13,12 +13,10 @@ const MOST_PAGES: usize = 2048;
 #[must_use]
 pub fn newest_commit(pg_wal: &Path, segment: SegmentName, size: SegmentSize, system_id: u64) -> Option<End> {
     let file = File::open(pg_wal.join(segment.to_string())).ok()?;
-    let mut first = [0; LongPageHeader::BYTES];
-    file.read_exact_at(&mut first, 0).ok()?;
-    let header = LongPageHeader::parse(&first).ok()?;
+    let header = LongPageHeader::of_file(&file)?;
     let start = segment.number(size).checked_mul(size.bytes())?;
     // A recycled file has another segment's content.
-    let is_itself = header.page_address == start && header.system_id == system_id && header.segment_size == size;
+    let is_itself = header.segment_size == size && header.is_of(segment, system_id, PageTimeline::UpToNamed);
     let mut page = |number: u64| {
         let mut page = Box::new([0; PAGE]);
         file.read_exact_at(page.as_mut_slice(), number * PAGE as u64).ok()?;

@@ -1,13 +1,15 @@
 //! The report's facts: out of files, the server's answer, and what the catalog was last seen to hold.
 
 use super::archiving;
-use super::backups::BackupState;
-use super::catalog;
+use super::backups::backups;
+use super::catalog_report;
 use super::found::{Found, Request};
 use super::report::{Backups, Cluster, Extra, GapReport, Push, Report, moment};
 use super::server::{self};
+use crate::backup_state::BackupState;
 use crate::data_directory::{Control, DataDirectory};
 use crate::decide::status::{CatalogFacts, Facts, LedgerFacts, judge};
+use crate::ledger::gaps::Gap;
 use crate::ledger::state::{Identity, State};
 use crate::ledger::{Ledger, LedgerError};
 use crate::log;
@@ -53,18 +55,19 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
     let request = found.request;
     let stamps = backup_state(found);
     let archiving = archiving::archiving(found);
-    let catalog = catalog::look(found);
+    let catalog = catalog_report::look(found);
     let running = backup_runs(request);
-    let backups = stamps.backups(catalog.newest(), request.intervals, running, request.now);
+    let backups = backups(&stamps, catalog.newest(), request.intervals, running, request.now);
     let last_full = backups.last_full_at.map(Timestamp::as_second);
+    let unchecked = found.is_unchecked();
     let facts = Facts {
         data_directory: true,
         switched_off: request.common.archiving_off,
         invalid_bucket: archiving.invalid_bucket.clone(),
         server: found.heard.facts(),
         standby: found.in_recovery == Some(true),
-        ledger,
-        unchecked: found.is_unchecked(),
+        ledger: if unchecked { ledger_facts_here(found).unwrap_or(ledger) } else { ledger },
+        unchecked,
         gap_marker: is_unexplained(&found.directory, found.state.as_ref()),
         backlog: archiving.backlog_bytes,
         threshold: archiving.threshold_bytes.unwrap_or(u64::MAX),
@@ -145,10 +148,21 @@ fn gaps(state: &State) -> Vec<GapReport> {
 }
 
 fn ledger_facts(state: &State) -> LedgerFacts {
-    let unsaid = || state.gaps.open().filter(|gap| gap.acknowledged.is_none());
+    facts_of_gaps(state, |_| true)
+}
+
+/// What of an unchecked ledger is this node's own: the losses on the timeline that it has begun. The older ones are hearsay.
+fn ledger_facts_here(found: &Found<'_>) -> Option<LedgerFacts> {
+    let timeline = found.timeline()?;
+    found.state.as_ref().map(|state| facts_of_gaps(state, |gap| gap.first.timeline().0 == timeline))
+}
+
+fn facts_of_gaps(state: &State, counts: impl Fn(&Gap) -> bool) -> LedgerFacts {
+    let open = || state.gaps.open().filter(|gap| counts(gap));
+    let unsaid = || open().filter(|gap| gap.acknowledged.is_none());
     LedgerFacts::Read {
         open_gaps: unsaid().count() as u64,
-        acknowledged_gaps: state.gaps.open().filter(|gap| gap.acknowledged.is_some()).count() as u64,
+        acknowledged_gaps: open().filter(|gap| gap.acknowledged.is_some()).count() as u64,
         missing_segments: unsaid().map(|gap| gap.segments(state.segment_size())).sum(),
         first_missing: unsaid().map(|gap| gap.first).min().map(|first| first.to_string()),
         consecutive_failures: state.push.consecutive_failures,
@@ -158,8 +172,7 @@ fn ledger_facts(state: &State) -> LedgerFacts {
 
 /// The stamps, unless they are about another cluster.
 fn backup_state(found: &Found<'_>) -> BackupState {
-    let text = fs::read(found.directory.path().join(".pgbackrest_backup_state")).unwrap_or_default();
-    let state = BackupState::parse(&String::from_utf8_lossy(&text));
+    let state = BackupState::read(found.directory.path()).unwrap_or_default();
     let system_id = found.control.map(|control| control.system_id);
     if system_id.is_some_and(|system_id| state.is_about_another(system_id)) { BackupState::default() } else { state }
 }

@@ -4,12 +4,12 @@
 
 use crate::data_directory::DataDirectory;
 use crate::decide::windows::Switch;
+use crate::epoch;
 use crate::ledger::DEFERRED;
 use crate::wal::{WalFile, parse_history};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 /// The longest history that is read; a thousand timelines fit.
 const LONGEST: u64 = 256 << 10;
@@ -27,8 +27,7 @@ pub(super) fn switches(directory: &DataDirectory, state_dir: &Path) -> BTreeMap<
         }
         let text = fs::read(entry.path()).unwrap_or_default();
         // It is written at the switch, or fetched later.
-        let written = file.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        let at = written.and_then(|since| i64::try_from(since.as_secs()).ok());
+        let at = file.modified().ok().and_then(epoch::seconds);
         let own = parse(&String::from_utf8_lossy(&text), timeline.0);
         for (child, (parent, lsn)) in own {
             let known = switches.entry(child).or_insert(Switch { parent, lsn, at: None });

@@ -8,7 +8,7 @@ mod archiving;
 mod ask;
 mod at;
 mod backups;
-mod catalog;
+mod catalog_report;
 mod commits;
 mod found;
 mod gaps;

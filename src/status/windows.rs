@@ -7,13 +7,13 @@
 use super::commits::newest_commit;
 use super::history;
 use super::report;
-use crate::catalog::{Entry, Known, Record};
 use crate::data_directory::DataDirectory;
 use crate::decide::holes::archived_up_to;
 use crate::decide::windows::{Archive, Backup, Commit, Lost, Switch, Window};
 use crate::ledger::gaps::{CLOSED_KEPT, GapState};
 use crate::ledger::state::State;
 use crate::pgbackrest::config::Config;
+use crate::seen_catalog::{Entry, Known, Record};
 use crate::wal::{Lsn, SegmentName, SegmentSize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -139,7 +139,7 @@ impl Sources<'_> {
 
     fn noted_commits(&self) -> Vec<Commit> {
         let noted = self.record.map(|record| record.commits.as_slice()).unwrap_or_default();
-        let commit = |seen: &crate::catalog::SeenCommit| Commit {
+        let commit = |seen: &crate::seen_catalog::SeenCommit| Commit {
             timeline: seen.segment.timeline().0,
             lsn: seen.lsn,
             at: seen.at,

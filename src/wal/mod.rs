@@ -8,10 +8,12 @@
 
 pub mod commits;
 mod history;
+mod listing;
 mod page;
 
 pub use history::parse_history;
-pub use page::{LongPageHeader, PageHeaderError};
+pub use listing::listed;
+pub use page::{LongPageHeader, PageHeaderError, PageTimeline, whole_segment};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

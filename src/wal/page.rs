@@ -5,7 +5,9 @@
 //! size, in the machine's byte order. The layout has not changed since PostgreSQL 11; the magic number changes with
 //! each major version, so it is not checked.
 
-use super::{SegmentSize, Timeline};
+use super::{SegmentName, SegmentSize, Timeline};
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 
 /// `XLP_LONG_HEADER` in the flags of a segment's first page.
 const LONG_HEADER_FLAG: u16 = 0x0002;
@@ -48,6 +50,54 @@ impl LongPageHeader {
             segment_size: segment_size.try_into().map_err(|_| PageHeaderError)?,
         })
     }
+
+    /// Reads the header of a file; `None` where it has none.
+    #[must_use]
+    pub fn of_file(file: &File) -> Option<Self> {
+        let mut first = [0; Self::BYTES];
+        file.read_exact_at(&mut first, 0).ok()?;
+        Self::parse(&first).ok()
+    }
+
+    /// Whether it is the header of this segment of this cluster. A name alone proves nothing: PostgreSQL renames old
+    /// segments to be written anew (xlog.c, `RemoveOldXlogFiles`), and their content stays until then.
+    #[must_use]
+    pub fn is_of(&self, segment: SegmentName, system_id: u64, timeline: PageTimeline) -> bool {
+        let size = self.segment_size;
+        self.system_id == system_id
+            && timeline.allows(self.timeline, segment.timeline())
+            && Some(self.page_address) == segment.number(size).checked_mul(size.bytes())
+    }
+}
+
+/// Which timeline the first page of a segment may name, held against the segment's name.
+///
+/// A promotion copies the segment in which it leaves the old timeline, and names the copy after the new one (xlog.c,
+/// `XLogInitNewTimeline`): where the switch lies behind the first page, that page keeps the old timeline for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageTimeline {
+    /// The name's, or an older one: right wherever whole segments of a cluster are to be known.
+    UpToNamed,
+    /// The name's alone: where a doubtful segment may be left to somebody who checks more.
+    Named,
+}
+
+impl PageTimeline {
+    fn allows(self, page: Timeline, name: Timeline) -> bool {
+        match self {
+            Self::UpToNamed => page <= name,
+            Self::Named => page == name,
+        }
+    }
+}
+
+/// The segment's size, if a file is this segment of this cluster, whole: by its length and its first page.
+#[must_use]
+pub fn whole_segment(file: &File, segment: SegmentName, system_id: u64, timeline: PageTimeline) -> Option<SegmentSize> {
+    let found = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    let header = LongPageHeader::of_file(file)?;
+    let size = header.segment_size;
+    (found.len() == size.bytes() && header.is_of(segment, system_id, timeline)).then_some(size)
 }
 
 fn field<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], PageHeaderError> {
@@ -75,6 +125,26 @@ mod tests {
         assert_eq!(header.page_address, 0x0200_0000);
         assert_eq!(header.system_id, 7_000_000_000_000_000_001);
         assert_eq!(header.segment_size, SegmentSize::DEFAULT);
+    }
+
+    #[test]
+    fn a_file_is_the_segment_that_its_length_and_its_first_page_say() {
+        const SYSTEM: u64 = 7_000_000_000_000_000_001;
+        let mut content = page(0x0006, 1 << 20);
+        content.resize(1 << 20, 0);
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, &content).unwrap();
+        let size = SegmentSize::try_from(1 << 20).unwrap();
+        let is = |timeline, number, system, rule| {
+            let name = SegmentName::from_number(Timeline(timeline), number, size).unwrap();
+            whole_segment(&file, name, system, rule) == Some(size)
+        };
+        assert!(is(3, 32, SYSTEM, PageTimeline::Named) && is(3, 32, SYSTEM, PageTimeline::UpToNamed));
+        assert!(!is(4, 32, SYSTEM, PageTimeline::Named) && is(4, 32, SYSTEM, PageTimeline::UpToNamed));
+        assert!(!is(2, 32, SYSTEM, PageTimeline::UpToNamed), "a newer timeline than the name's");
+        assert!(!is(3, 33, SYSTEM, PageTimeline::Named) && !is(3, 32, SYSTEM + 1, PageTimeline::Named));
+        file.set_len((1 << 20) - 1).unwrap();
+        assert!(!is(3, 32, SYSTEM, PageTimeline::Named), "cut off");
     }
 
     #[test]

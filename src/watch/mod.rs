@@ -1,41 +1,60 @@
 //! `pgbackrest-guard watch`: base backups, a catalog that is checked, gaps healed or sealed.
 //!
-//! A loop of observe, decide ([`crate::decide::watch`]), act. A backup runs beside it on a thread of its own. Only a
-//! primary acts: on every other node the watcher waits, and takes over within one poll after a promotion. It says what
-//! changes, not what it sees on every poll.
+//! Each poll tells the same story, in [`Watcher::poll`]:
+//!
+//! 1. **Ask** the server who it is. Only a primary of this data directory is watched; on every other node the watcher waits,
+//!    and takes over within one poll after a promotion. What is watched is a [`Cluster`]: the primary's facts, the ledger and
+//!    pgBackRest, opened anew each time.
+//! 2. **Observe**: stamps, ledger, marker, what can be pushed again, PostgreSQL's counts, into plain values.
+//! 3. **Decide** ([`crate::decide::watch`]): a list of actions. Every condition is there; no part asks itself whether it is
+//!    its turn.
+//! 4. **Act**: each action is the work of one part, and a part owns what it remembers from poll to poll:
+//!    the [`CatalogKeeper`] asks the catalog and notes for `status` what it saw; the [`Prover`] walks the archive's listing
+//!    and shows what is missing; the [`Healer`] pushes again what still exists; the [`BackupRunner`] has one backup beside
+//!    the loop, and seals gaps by it. [`Stamps`] are what outlives the process.
+//! 5. **Wait**, and take up the backup's end meanwhile. A signal ends the wait, the call or the query that is under way.
+//!
+//! What is said is what changes ([`tools::ChangeLog`]), not what is so on every poll.
 
-mod ask;
-mod backup;
-mod catalog;
-mod holes;
-mod lookup;
+mod act;
+mod backup_runner;
+mod backup_thread;
+mod calls;
+mod candidates;
+mod catalog_keeper;
+mod cluster;
+mod healer;
+mod leftovers;
+mod look_up;
 mod marker;
-mod memory;
 mod metrics;
-mod poll;
-mod proof;
-mod repair;
+mod observe;
+mod prover;
+mod seal;
 mod space;
-mod state_file;
+mod stamps;
+mod tools;
+mod walk;
 mod wedge;
 
 use crate::data_directory::DataDirectory;
-use crate::decide::watch::{Failures, Memory, Schedule};
-use crate::decide::wedge::Wedge;
+use crate::decide::watch::{Action, decide};
 use crate::exit::Exit;
-use crate::ledger::state::Place;
-use crate::ledger::{Ledger, LedgerError};
-use crate::pgbackrest::Client;
-use crate::postgres::Postgres;
-use crate::push;
+use crate::log;
+use crate::postgres::{Postgres, Server};
 use crate::settings::{CommonSettings, Environment, WatchSettings};
 use crate::signals::Signals;
-use crate::wal::SegmentName;
-use backup::Backup;
-use state_file::StateFile;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use backup_runner::BackupRunner;
+use catalog_keeper::CatalogKeeper;
+use cluster::{Cluster, NotWatched};
+use healer::Healer;
+use leftovers::Leftovers;
+use prover::Prover;
+use stamps::Stamps;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use tools::{ChangeLog, Shutdown, Tools};
+use wedge::WorkerWatch;
 
 /// While a backup runs, its end is looked for this often.
 const BACKUP_CHECK: Duration = Duration::from_secs(1);
@@ -59,64 +78,34 @@ pub struct Request {
 
 /// A watcher at work.
 pub struct Watcher {
-    request: Request,
-    signals: Signals,
-    client: Arc<Client>,
+    tools: Rc<Tools>,
     server: Postgres,
-    /// Opened when a primary answers: nothing is made in a data directory before.
-    ledger: Option<Ledger>,
-    memory: Memory,
-    backup: Option<Backup>,
-    /// The cluster that the primary says it is.
-    system_id: Option<u64>,
-    /// PostgreSQL's failures as of this poll.
-    failures: Failures,
-    /// Those of them in spite of which nothing is missing.
-    proven: Failures,
-    /// Whether we were told to end.
-    told: bool,
-    /// The last line on each subject, to say it only when it changes.
-    said: BTreeMap<&'static str, String>,
-    /// Up to which segment the listing has been walked.
-    walked: Option<SegmentName>,
-    /// The segments in which the newest commit was looked for.
-    noted: BTreeSet<SegmentName>,
-    wedge: Wedge,
-    started: Instant,
-    heal_failures: BTreeMap<String, u32>,
-    unhealable: BTreeSet<String>,
-    /// Stamps that could not be written: they count all the same, and are written as soon as that is possible.
-    unwritten: BTreeMap<&'static str, Option<i64>>,
-    /// When leftovers of killed programs were last looked for.
-    swept: Option<Instant>,
+    /// As of the last poll on a primary: a backup that was begun there ends there.
+    cluster: Option<Rc<Cluster>>,
+    stamps: Stamps,
+    catalog: CatalogKeeper,
+    prover: Prover,
+    healer: Healer,
+    backup: BackupRunner,
+    worker: WorkerWatch,
+    leftovers: Leftovers,
 }
 
 impl Watcher {
     /// A watcher that has touched nothing yet.
     #[must_use]
     pub fn new(request: Request, signals: Signals) -> Self {
-        let client = request.common.client(&request.environment, request.data_directory.path());
         Self {
             server: Postgres::of(&request.data_directory, &request.watch.connection),
-            client: Arc::new(client),
-            request,
-            signals,
-            ledger: None,
-            memory: Memory::default(),
-            backup: None,
-            system_id: None,
-            failures: Failures::default(),
-            proven: Failures::default(),
-            told: false,
-            said: BTreeMap::new(),
-            walked: None,
-            noted: BTreeSet::new(),
-            wedge: Wedge::default(),
-            started: Instant::now(),
-            heal_failures: BTreeMap::new(),
-            unhealable: BTreeSet::new(),
-            unwritten: BTreeMap::new(),
-            swept: None,
+            tools: Rc::new(Tools { request, shutdown: Shutdown::by(signals), log: ChangeLog::default() }),
+            cluster: None,
+            stamps: Stamps::default(),
+            catalog: CatalogKeeper::default(),
+            prover: Prover::default(),
+            healer: Healer::default(),
+            backup: BackupRunner::default(),
+            worker: WorkerWatch::new(),
+            leftovers: Leftovers::default(),
         }
     }
 
@@ -125,112 +114,108 @@ impl Watcher {
     pub fn run(mut self) -> Exit {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         loop {
-            self.server.look_again(&self.request.data_directory, &self.request.watch.connection);
             self.poll();
-            if self.request.once && self.backup.is_none() || self.told || self.wait() {
+            if self.tools.request.once && !self.backup.runs() || self.wait() {
                 break;
             }
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-        // A backup that runs ends here, with its workers.
-        self.backup = None;
+        self.backup.end();
         tracing::info!("the watcher ends");
         Exit::Success
     }
 
-    /// Waits for the next poll, and looks after the backup meanwhile. True when told to end.
+    /// Asks, observes, decides and acts, once; then writes the metrics.
+    fn poll(&mut self) {
+        self.take_up_backup();
+        let tools = Rc::clone(&self.tools);
+        self.server.look_again(&tools.request.data_directory, &tools.request.watch.connection);
+        let server = self.server.ask(&mut || tools.shutdown.is_requested());
+        let answers = server.is_ok();
+        match server {
+            Ok(server) => self.watch(server),
+            Err(error) => tools.log.info("iteration", &format!("iteration skipped: {}", log::chain(&error))),
+        }
+        metrics::write(&tools, answers);
+    }
+
+    fn watch(&mut self, server: Server) {
+        let log = &Rc::clone(&self.tools).log;
+        match self.open(server) {
+            Ok(cluster) => {
+                log.info("iteration", "watching a primary");
+                self.act(&cluster);
+            }
+            Err(why) if why.is_trouble() => log.warn("iteration", &format!("iteration skipped: {why}")),
+            Err(why) => log.info("iteration", &format!("iteration skipped: {why}")),
+        }
+    }
+
+    /// Opens what there is of the cluster, and takes over its stamps.
+    fn open(&mut self, server: Server) -> Result<Rc<Cluster>, NotWatched> {
+        let cluster = Rc::new(Cluster::open(&self.tools, server)?);
+        self.cluster = Some(Rc::clone(&cluster));
+        if self.stamps.read(&cluster)? {
+            // They were another cluster's, and so is all that is remembered.
+            (self.catalog, self.prover, self.healer) = Default::default();
+            self.backup.forget();
+        }
+        Ok(cluster)
+    }
+
+    fn act(&mut self, cluster: &Cluster) {
+        if cluster.primary.archives_always {
+            let line = "no backup is taken: archive_mode is always, and pgBackRest refuses to back such a server up (67); \
+                        set archive_mode=on";
+            self.tools.log.warn("archive_mode", line);
+        }
+        space::free(cluster, &self.server);
+        self.leftovers.sweep(cluster);
+        self.worker.look(cluster);
+        // What push has healed by itself costs no backup.
+        marker::clear_explained(cluster);
+        let state = cluster.state().unwrap_or_default();
+        self.catalog.note_commits(cluster, &state);
+        let mut candidates = self.healer.candidates(cluster, &state);
+        let seen = self.observe(cluster, &state, &candidates);
+        for action in decide(&seen, &self.memory(), &self.schedule()) {
+            if cluster.must_end() {
+                return;
+            }
+            match action {
+                Action::Heartbeat => self.heartbeat(),
+                Action::AskCatalog => self.ask_catalog(cluster),
+                Action::ProveContinuity => self.prover.prove(cluster, &mut self.stamps),
+                Action::Heal => self.healer.heal(cluster, std::mem::take(&mut candidates)),
+                Action::LookUp => self.look_up(cluster),
+                Action::Backup(kind, reason) => self.begin_backup(cluster, kind, reason),
+            }
+        }
+        marker::clear_explained(cluster);
+    }
+
+    /// Waits for the next poll, and looks after the backup meanwhile. True when the watcher is to end.
     fn wait(&mut self) -> bool {
-        let interval =
-            if self.memory.last_full_at.is_some() { self.request.watch.poll } else { self.request.watch.initial_poll };
+        let Request { watch, once, .. } = &Rc::clone(&self.tools).request;
+        let interval = if self.stamps.last_full_at.is_some() { watch.poll } else { watch.initial_poll };
         // A poll without a pause would be a busy loop.
         let until = Instant::now() + interval.duration().max(BACKUP_CHECK);
-        let longest = if self.backup.is_some() { BACKUP_CHECK } else { WATCHDOG_CHECK };
+        let longest = if self.backup.runs() { BACKUP_CHECK } else { WATCHDOG_CHECK };
         loop {
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
             let left = until.saturating_duration_since(Instant::now());
-            let slice = if self.request.once { longest } else { longest.min(left) };
-            if self.signals.wait(slice) {
+            let slice = if *once { longest } else { longest.min(left) };
+            if self.tools.shutdown.wait(slice) {
                 return true;
             }
-            let ended = self.backup.is_some() && self.backup_ended();
-            if ended && self.request.once {
-                self.write_metrics(true);
+            let ended = self.take_up_backup();
+            if ended && *once {
+                metrics::write(&self.tools, true);
                 return true;
             }
-            if left <= slice && !self.request.once {
+            if left <= slice && !*once {
                 return false;
             }
         }
-    }
-
-    /// Reads pgBackRest's configuration and opens the ledger anew: both may have become another's since the last poll.
-    ///
-    /// # Errors
-    /// When there is no ledger to be had: without it no gap is known.
-    fn open_files(&mut self) -> Result<(), LedgerError> {
-        let request = &self.request;
-        let client = request.common.client(&request.environment, request.data_directory.path());
-        self.ledger = Some(push::open_ledger(&request.common, &request.data_directory)?);
-        self.client = Arc::new(client);
-        Ok(())
-    }
-
-    /// The node and the repositories that this poll works with.
-    fn place(&self) -> Place {
-        let control = self.request.data_directory.control();
-        Place { control_inode: control.map(|control| control.inode), repositories: self.client.identities() }
-    }
-
-    fn schedule(&self) -> Schedule {
-        let watch = &self.request.watch;
-        Schedule {
-            full: watch.intervals.full.get(),
-            diff: watch.intervals.diff.get(),
-            verify: watch.verify.get(),
-            grace: watch.grace.get(),
-            backoff: watch.backoff.map(crate::settings::Seconds::get),
-            gap_diff: watch.gap_backup == crate::settings::GapBackup::Diff,
-            heartbeat: watch.heartbeat,
-        }
-    }
-
-    /// Says a line when it is another than the last one on its subject.
-    fn say(&mut self, subject: &'static str, line: String) {
-        if let Some(line) = self.news(subject, line) {
-            tracing::info!("{line}");
-        }
-    }
-
-    /// The same for what is not as it should be.
-    fn warn(&mut self, subject: &'static str, line: String) {
-        if let Some(line) = self.news(subject, line) {
-            tracing::warn!("{line}");
-        }
-    }
-
-    /// The line, if it is another than the last one on its subject. systemd shows it too.
-    fn news(&mut self, subject: &'static str, line: String) -> Option<String> {
-        if self.said.get(subject) == Some(&line) {
-            return None;
-        }
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(&line)]);
-        self.said.insert(subject, line.clone());
-        Some(line)
-    }
-
-    /// Whether we were told to end. Looks at our signals.
-    fn is_told(&mut self) -> bool {
-        self.told = self.told || self.signals.wait(Duration::ZERO);
-        self.told
-    }
-
-    fn state_file(&self) -> std::io::Result<StateFile> {
-        StateFile::read(self.request.data_directory.path())
-    }
-
-    #[expect(clippy::unused_self, reason = "the clock belongs to the watcher")]
-    fn now(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_secs()).unwrap_or(0)
     }
 }

@@ -2,25 +2,36 @@
 //!
 //! It is found by its lock file and checked to be a pgBackRest of this stanza; a name alone would hit strangers.
 
-use super::Watcher;
+use super::cluster::Cluster;
 use crate::checkpoint;
-use crate::decide::wedge::{PATIENCE, Remedy, Seen};
+use crate::decide::wedge::{PATIENCE, Remedy, Seen, Wedge};
 use crate::pgbackrest::locks::{self, Worker};
 use crate::pgbackrest::progress;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::time::Instant;
 
-impl Watcher {
+/// Watches the worker from poll to poll.
+pub(super) struct WorkerWatch {
+    wedge: Wedge,
+    /// Since when, by the clock that can't be set.
+    since: Instant,
+}
+
+impl WorkerWatch {
+    pub(super) fn new() -> Self {
+        Self { wedge: Wedge::default(), since: Instant::now() }
+    }
+
     /// Ends a worker that is wedged; sends SIGKILL to one that has not ended since.
-    pub(super) fn look_for_wedge(&mut self) {
-        let stanza = &self.request.common.stanza.value;
-        let worker = self.lock_path().and_then(|path| locks::worker(&path, stanza));
+    pub(super) fn look(&mut self, cluster: &Cluster) {
+        let worker = cluster.lock_path().and_then(|path| locks::worker(&path, cluster.client.stanza()));
         let seen = Seen {
-            wal_waits: self.request.data_directory.wal_waits(),
+            wal_waits: cluster.directory().wal_waits(),
             moved: worker.as_ref().and_then(|worker| progress::bytes_moved(worker.group)),
             worker,
         };
         let patience = checkpoint::patience(PATIENCE);
-        match self.wedge.look(seen, self.started.elapsed(), patience) {
+        match self.wedge.look(seen, self.since.elapsed(), patience) {
             Some(Remedy::Terminate(worker)) => {
                 let (pid, seconds) = (worker.pid, patience.as_secs());
                 tracing::warn!(

@@ -1,14 +1,13 @@
 //! The manual pages: one a program, one a task of `pgbackrest-guard`, and one for the settings file.
 
+use crate::settings;
 use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
+use pgbackrest_guard::settings::table::{self, Declaration, GROUPS, Program};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
-
-/// The commented settings file: its comments are the page about it.
-const SETTINGS: &str = include_str!("../../pgbackrest-guard.toml");
 
 /// What an exit code of each program means, for what `--help` has no room.
 const EXIT_STATUS: &[(&str, &[(&str, &str)])] = &[
@@ -88,6 +87,7 @@ fn name_of(command: &Command) -> String {
 fn write_page(folder: &Path, command: Command, all: &[String]) -> io::Result<()> {
     let name = name_of(&command);
     let has_tasks = command.has_subcommands();
+    let variables = variables(&command);
     let page = Man::new(command).title(name.to_uppercase()).section("1");
     let page = page.source(concat!("pgbackrest-guard ", env!("CARGO_PKG_VERSION"))).manual("pgbackrest-guard");
     let mut file = File::create(folder.join(format!("{name}.1")))?;
@@ -100,7 +100,7 @@ fn write_page(folder: &Path, command: Command, all: &[String]) -> io::Result<()>
         page.render_subcommands_section(&mut file)?;
     }
     exit_status(&name).to_writer(&mut file)?;
-    files(&name, all).to_writer(&mut file)?;
+    files(&name, &variables, all).to_writer(&mut file)?;
     file.flush()
 }
 
@@ -116,10 +116,16 @@ fn exit_status(name: &str) -> Roff {
     roff
 }
 
-fn files(name: &str, all: &[String]) -> Roff {
+fn files(name: &str, variables: &[&Declaration], all: &[String]) -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", ["ENVIRONMENT"]);
-    roff.text([roman("In brackets behind an option: the variable that means the same, and the default.")]);
+    roff.text([roman(
+        "[env: NAME] behind an option is the variable that means the same. A bad value costs a warning.",
+    )]);
+    for setting in variables {
+        roff.control("TP", []).text([bold(setting.variable)]).text([roman(format!("{}.", setting.help))]);
+    }
+    roff.control("PP", []).text([roman("What they mean in full: pgbackrest-guard.toml(5).")]);
     roff.control("SH", ["FILES"]);
     roff.control("TP", []).text([bold("/etc/pgbackrest-guard.toml")]);
     roff.text([roman("The settings, see pgbackrest-guard.toml(5).")]);
@@ -132,7 +138,16 @@ fn files(name: &str, all: &[String]) -> Roff {
     roff
 }
 
-/// The settings file as it is installed, in the page's own words and as it stands.
+/// The settings that a page's program reads and that are no option of its.
+fn variables(command: &Command) -> Vec<&'static Declaration> {
+    let name = name_of(command);
+    let program = name.strip_prefix("pgbackrest-guard-").and_then(Program::named);
+    let is_option = |flag| command.get_arguments().any(|argument| argument.get_long() == Some(flag));
+    let settings = table::all().filter(|setting| program.is_some_and(|program| setting.users.contains(&program)));
+    settings.filter(|setting| !setting.flag.is_some_and(is_option)).collect()
+}
+
+/// Every setting, as the settings file has it.
 fn settings_page() -> Roff {
     let mut roff = Roff::new();
     let source = concat!("pgbackrest-guard ", env!("CARGO_PKG_VERSION"));
@@ -140,12 +155,22 @@ fn settings_page() -> Roff {
     roff.control("SH", ["NAME"]);
     roff.text([roman("pgbackrest-guard.toml - settings of the programs of pgbackrest-guard")]);
     roff.control("SH", ["DESCRIPTION"]);
-    roff.text([roman("/etc/pgbackrest-guard.toml as it is installed: every setting, its default and its meaning.")]);
-    roff.control("PP", []).control("nf", []);
-    for line in SETTINGS.lines() {
-        roff.text([roman(line)]);
+    for paragraph in settings::ABOUT {
+        roff.control("PP", []).text([roman(*paragraph)]);
     }
-    roff.control("fi", []);
+    for group in GROUPS {
+        roff.control("SH", [group.heading.to_uppercase().as_str()]);
+        if !group.note.is_empty() {
+            roff.text([roman(settings::plain(group.note))]);
+        }
+        for setting in group.settings.iter().filter(|setting| setting.in_file) {
+            roff.control("TP", []).text([bold(settings::shown(setting))]);
+            roff.text([roman(settings::explained(setting, group))]);
+        }
+    }
+    roff.control("SH", ["FILES"]);
+    roff.control("TP", []).text([bold("/etc/pgbackrest-guard.toml")]);
+    roff.text([roman("As it is installed, it has these lines, each behind a #.")]);
     roff.control("SH", ["SEE ALSO"]);
     roff.text([roman("pgbackrest-guard-push(1), pgbackrest-guard-get(1), pgbackrest-guard(1)")]);
     roff

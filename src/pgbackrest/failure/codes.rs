@@ -25,9 +25,12 @@ impl InstantDropCodes {
     }
 }
 
+/// The codes after which waiting is of no use, unless somebody lists others.
+pub const USUAL: &str = "InvalidAccessKeyId,NoSuchBucket";
+
 impl Default for InstantDropCodes {
     fn default() -> Self {
-        Self(["InvalidAccessKeyId", "NoSuchBucket"].map(str::to_owned).into())
+        Self(USUAL.split(',').map(str::to_owned).collect())
     }
 }
 

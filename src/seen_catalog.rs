@@ -1,0 +1,352 @@
+//! The catalog as it was last seen: what `watch` notes in the state directory, and `status` reads without the repository.
+//!
+//! Written by rename after each check of the catalog and each backup. It belongs to the ledger's cluster and repository,
+//! and says so: a record of another one counts for nothing. An answer that is inconclusive keeps what the last good one
+//! said of the backups.
+
+use crate::durable;
+use crate::ledger::state::{Identity, Place};
+use crate::pgbackrest::info::{self, Stanza};
+use crate::wal::{Lsn, SegmentName};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// The file's name in the state directory.
+pub const FILE_NAME: &str = "catalog";
+/// Commits that are remembered.
+const COMMITS_KEPT: usize = 500;
+
+/// What a check of the catalog found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Finding {
+    /// A full backup of this cluster.
+    Present,
+    /// No backup, conclusively.
+    Absent,
+    /// It could not be told.
+    Inconclusive,
+}
+
+impl Finding {
+    /// Its name in JSON and text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Absent => "absent",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+}
+
+/// The newest check. Times in seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What it found.
+    #[serde(rename = "found")]
+    pub finding: Finding,
+    /// When.
+    pub at: i64,
+    /// pgBackRest's words, redacted.
+    pub detail: Option<String>,
+    /// Since when no check has been conclusive.
+    pub inconclusive_since: Option<i64>,
+}
+
+/// The catalog, as a conclusive answer showed it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// When it answered, in seconds since 1970.
+    pub at: i64,
+    /// This cluster's backups.
+    pub backups: Vec<Entry>,
+    /// This cluster's WAL in each repository: the oldest and the newest segment.
+    pub archives: Vec<(Option<SegmentName>, Option<SegmentName>)>,
+}
+
+/// One backup. Times in seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its label.
+    pub label: String,
+    /// `full`, `diff` or `incr`.
+    pub kind: String,
+    /// The repository's number.
+    pub repository: u32,
+    /// The first segment that it needs.
+    pub start: Option<SegmentName>,
+    /// The last segment that it needs.
+    pub stop: Option<SegmentName>,
+    /// Where it becomes consistent.
+    pub stop_lsn: Option<Lsn>,
+    /// When it began.
+    pub started_at: i64,
+    /// When it ended.
+    pub ended_at: i64,
+    /// Whether pages of it are damaged.
+    pub damaged: bool,
+    /// The labels of the backups that it needs.
+    pub needs: Vec<String>,
+}
+
+/// A commit that was seen in a segment while it still lay in `pg_wal`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenCommit {
+    /// The segment.
+    pub segment: SegmentName,
+    /// Where the commit's record begins.
+    pub lsn: u64,
+    /// The last whole second before it, since 1970.
+    pub at: i64,
+}
+
+/// The whole record.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    /// The cluster that it is about.
+    pub identity: Identity,
+    /// The node and the repositories that were asked.
+    pub place: Option<Place>,
+    /// The newest check.
+    pub check: Option<Check>,
+    /// What the last conclusive answer showed.
+    pub known: Option<Known>,
+    /// The newest segment that PostgreSQL counted as archived; its own marks go with the segments.
+    pub archived: Option<SegmentName>,
+    /// The newest commits of segments, oldest first.
+    pub commits: Vec<SeenCommit>,
+}
+
+impl Record {
+    /// Whether it tells of this cluster in these repositories, as this node has seen them.
+    #[must_use]
+    pub fn is_about(&self, identity: Identity, place: &Place) -> bool {
+        !self.identity.is_another(identity) && self.place.as_ref().is_some_and(|seen| seen.difference(place).is_none())
+    }
+
+    /// Makes it one about this cluster in these repositories. What it says of other repositories is forgotten; where
+    /// commits lie in the WAL is the cluster's own.
+    #[must_use]
+    pub fn about(self, identity: Identity, place: &Place) -> Self {
+        let kept = if self.identity.is_another(identity) {
+            Self::default()
+        } else if self.is_about(identity, place) {
+            self
+        } else {
+            Self { check: None, known: None, ..self }
+        };
+        Self { identity, place: Some(place.clone()), ..kept }
+    }
+
+    /// Reads the record of a state directory; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it is there and can't be read.
+    pub fn read(folder: &Path) -> io::Result<Option<Self>> {
+        match fs::read(folder.join(FILE_NAME)) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::from),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Replaces the record of a state directory.
+    ///
+    /// # Errors
+    /// What the system says; then the old one stays.
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        let bytes = serde_json::to_vec(self).map_err(io::Error::from)?;
+        durable::copy_into(&mut bytes.as_slice(), folder, FILE_NAME)
+    }
+
+    /// Takes up an answer. `stanza` is what it was read from.
+    pub fn note(&mut self, answer: &info::CatalogAnswer, stanza: Option<&Stanza>, system_id: u64, at: i64) {
+        let check = Check::of(answer, at);
+        if check.finding != Finding::Inconclusive {
+            self.known = stanza.map(|stanza| Known::of(stanza, system_id, at));
+        }
+        let since = self.check.as_ref().and_then(|before| before.inconclusive_since);
+        let inconclusive_since = check.inconclusive_since.map(|now| since.unwrap_or(now));
+        self.check = Some(Check { inconclusive_since, ..check });
+    }
+
+    /// Forgets that there was no backup: one has been made. False when nothing said so.
+    pub fn forget_absence(&mut self) -> bool {
+        let empty = self.known.as_ref().is_some_and(|known| known.backups.is_empty());
+        let absent = self.check.as_ref().is_some_and(|check| check.finding == Finding::Absent);
+        if empty {
+            self.known = None;
+        }
+        if absent {
+            self.check = None;
+        }
+        empty || absent
+    }
+
+    /// Remembers the newest archived segment. False when it is known already.
+    pub fn note_archived(&mut self, segment: SegmentName) -> bool {
+        self.archived.replace(segment) != Some(segment)
+    }
+
+    /// Remembers the newest commit of a segment. False when it is known already.
+    pub fn note_commit(&mut self, commit: SeenCommit) -> bool {
+        if self.knows(commit.segment) {
+            return false;
+        }
+        self.commits.push(commit);
+        let surplus = self.commits.len().saturating_sub(COMMITS_KEPT);
+        self.commits.drain(..surplus);
+        true
+    }
+
+    /// Whether a commit of the segment was seen.
+    #[must_use]
+    pub fn knows(&self, segment: SegmentName) -> bool {
+        self.commits.iter().any(|seen| seen.segment == segment)
+    }
+}
+
+impl Check {
+    /// A check by itself.
+    #[must_use]
+    pub fn of(answer: &info::CatalogAnswer, at: i64) -> Self {
+        let (finding, detail) = match answer {
+            info::CatalogAnswer::Present(_) => (Finding::Present, None),
+            info::CatalogAnswer::Absent => (Finding::Absent, None),
+            info::CatalogAnswer::Inconclusive { why, .. } => (Finding::Inconclusive, Some(why.clone())),
+        };
+        Self { finding, at, detail, inconclusive_since: (finding == Finding::Inconclusive).then_some(at) }
+    }
+}
+
+impl Known {
+    /// What an answer shows of a cluster.
+    #[must_use]
+    pub fn of(stanza: &Stanza, system_id: u64, at: i64) -> Self {
+        let (backups, archives) = stanza.of_cluster(system_id);
+        Self {
+            at,
+            backups: backups.into_iter().map(Entry::of).collect(),
+            archives: archives.into_iter().map(|archive| (archive.min, archive.max)).collect(),
+        }
+    }
+
+    /// The end of the newest backup without error; with `full` of the newest full one.
+    #[must_use]
+    pub fn newest(&self, full: bool) -> Option<i64> {
+        let good = self.backups.iter().filter(|backup| !backup.damaged && (!full || backup.kind == "full"));
+        good.map(|backup| backup.ended_at).max()
+    }
+
+    /// Why nothing can be restored from a backup, if so.
+    #[must_use]
+    pub fn unusable(&self, entry: &Entry) -> Option<&'static str> {
+        let same = |label: &String| {
+            self.backups.iter().find(|other| other.repository == entry.repository && other.label == *label)
+        };
+        let chain: Vec<Option<&Entry>> = entry.needs.iter().map(same).collect();
+        if entry.damaged {
+            Some("pages of it are damaged")
+        } else if chain.iter().any(Option::is_none) {
+            Some("a backup that it needs is not there")
+        } else if chain.into_iter().flatten().any(|needed| needed.damaged) {
+            Some("a backup that it needs is damaged")
+        } else if entry.start.is_none() || entry.stop.is_none() {
+            Some("it names no WAL")
+        } else {
+            None
+        }
+    }
+}
+
+impl Entry {
+    fn of(backup: &info::Backup) -> Self {
+        let mut needs: Vec<String> = backup.reference.iter().flatten().chain(&backup.prior).cloned().collect();
+        needs.sort_unstable();
+        needs.dedup();
+        Self {
+            label: backup.label.clone(),
+            kind: backup.kind.clone(),
+            repository: backup.database.repo_key,
+            start: backup.archive.start,
+            stop: backup.archive.stop,
+            stop_lsn: backup.lsn.stop,
+            started_at: backup.timestamp.start,
+            ended_at: backup.timestamp.stop,
+            damaged: backup.error == Some(true),
+            needs,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(label: &str, needs: &[&str]) -> Entry {
+        let segment = "000000010000000000000002".parse().ok();
+        Entry {
+            label: label.to_owned(),
+            kind: if needs.is_empty() { "full" } else { "diff" }.to_owned(),
+            repository: 1,
+            start: segment,
+            stop: segment,
+            stop_lsn: Some(Lsn(0x0200_0100)),
+            started_at: 10,
+            ended_at: 20,
+            damaged: false,
+            needs: needs.iter().map(|label| (*label).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn a_backup_is_usable_only_with_all_that_it_needs() {
+        let mut known = Known { at: 1, backups: vec![entry("F", &[]), entry("FD", &["F"])], archives: Vec::new() };
+        let unusable = |known: &Known| known.backups.iter().map(|entry| known.unusable(entry)).collect::<Vec<_>>();
+        assert_eq!(unusable(&known), [None, None]);
+        known.backups[0].repository = 2;
+        assert_eq!(unusable(&known), [None, Some("a backup that it needs is not there")], "in another repository");
+        known.backups[0].repository = 1;
+        known.backups[0].damaged = true;
+        assert_eq!(unusable(&known), [Some("pages of it are damaged"), Some("a backup that it needs is damaged")]);
+        known.backups[0] = Entry { stop: None, ..entry("F", &[]) };
+        assert_eq!(unusable(&known)[0], Some("it names no WAL"));
+        assert_eq!((known.newest(true), known.newest(false)), (Some(20), Some(20)));
+    }
+
+    #[test]
+    fn an_inconclusive_answer_keeps_what_is_known_and_since_when() {
+        let inconclusive =
+            info::CatalogAnswer::Inconclusive { why: "no answer".to_owned(), doubt: info::Doubt::Unreadable };
+        let mut record = Record { known: Some(Known::default()), ..Record::default() };
+        record.note(&inconclusive, None, 7, 100);
+        record.note(&inconclusive, None, 7, 200);
+        let check = record.check.clone().unwrap();
+        assert_eq!((check.finding, check.at, check.inconclusive_since), (Finding::Inconclusive, 200, Some(100)));
+        assert_eq!((check.detail.as_deref(), record.known.is_some()), (Some("no answer"), true));
+        record.note(&info::CatalogAnswer::Absent, None, 7, 300);
+        assert_eq!(record.check.as_ref().map(|check| check.inconclusive_since), Some(None));
+        assert!(record.forget_absence() && !record.forget_absence() && record.check.is_none());
+    }
+
+    #[test]
+    fn a_record_is_read_back_and_its_commits_are_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Record::read(folder.path()).unwrap(), None);
+        let mut record = Record::default();
+        for number in 0..600_u64 {
+            let segment = SegmentName::from_number(crate::wal::Timeline(1), number, crate::wal::SegmentSize::DEFAULT);
+            let commit = SeenCommit { segment: segment.unwrap(), lsn: number, at: 1 };
+            assert!(record.note_commit(commit) && !record.note_commit(commit));
+        }
+        assert_eq!(record.commits.len(), COMMITS_KEPT);
+        record.write(folder.path()).unwrap();
+        assert_eq!(Record::read(folder.path()).unwrap(), Some(record));
+        durable::publish(&folder.path().join(FILE_NAME), b"{\"check\":").unwrap();
+        assert!(Record::read(folder.path()).is_err());
+    }
+}

@@ -1,0 +1,35 @@
+//! How to reach the server: libpq's variables (PostgreSQL's documentation, "Environment Variables").
+
+use super::Program::{Status, Watch};
+use super::{Declaration, Declared, Fallback, Group};
+use crate::settings::value::typed::{PATH, PORT, TEXT};
+use std::path::PathBuf;
+
+settings! {
+    name: "server", heading: "The connection to the server", note: "", users: &[Watch, Status];
+
+    PGHOST: PathBuf = PATH, {
+        default: Fallback::Words("what postmaster.pid says"),
+        example: "/run/postgresql",
+        help: "The socket's folder, or a host",
+    }
+
+    PGPORT: u16 = PORT, {
+        default: Fallback::Words("what postmaster.pid says"),
+        example: "5433",
+        help: "The port",
+    }
+
+    PGUSER: String = TEXT, {
+        default: Fallback::Words("postgres"),
+        example: "admin",
+        help: "The role",
+    }
+
+    PGDATABASE: String = TEXT, {
+        default: Fallback::Words("postgres, else template1 for the moment of a query"),
+        example: "app",
+        help: "The database",
+        more: "One that does not exist is passed over.",
+    }
+}

@@ -1,0 +1,140 @@
+//! The runner of backups: one at a time, beside the loop, and what each one proves.
+//!
+//! A backup is a proof only of what was so when it was begun: that is remembered with it, and held against what is so when
+//! it has ended.
+
+use super::backup_thread::{BackupThread, Completed};
+use super::calls::MESSAGE_LENGTH;
+use super::cluster::Cluster;
+use super::marker;
+use super::prover::Prover;
+use super::seal::{seal, with_start};
+use super::stamps::Stamps;
+use crate::backup_state::{LAST_DIFF_AT, LAST_FULL_AT};
+use crate::checkpoint;
+use crate::decide::watch::{Failures, Kind, Reason, was_in_vain};
+use crate::epoch;
+use crate::ledger::gaps::{Gaps, LossesBefore};
+use crate::pgbackrest::Failure;
+use crate::wal::{Lsn, Timeline};
+use std::time::SystemTime;
+
+/// The backup that runs, and how the last ones ended. Times in seconds since 1970.
+#[derive(Debug, Default)]
+pub(super) struct BackupRunner {
+    running: Option<(BackupThread, Begun)>,
+    /// When one last failed.
+    pub(super) failed_at: Option<i64>,
+    /// When one for a gap last ended without sealing any.
+    pub(super) unsealed_at: Option<i64>,
+}
+
+/// What a backup was begun for, and what was so then.
+#[derive(Debug)]
+pub(super) struct Begun {
+    kind: Kind,
+    reason: Reason,
+    /// In seconds since 1970.
+    started_at: i64,
+    gaps: Gaps,
+    marked_at: Option<SystemTime>,
+    failures: Failures,
+    /// Up to where WAL had been written: the backup begins there or later.
+    position: Option<(Timeline, Lsn)>,
+}
+
+impl BackupRunner {
+    /// Whether one runs.
+    pub(super) fn runs(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Begins one.
+    pub(super) fn begin(&mut self, cluster: &Cluster, kind: Kind, reason: Reason) {
+        cluster.tools.log.forget("backup");
+        let line = format!("running pgbackrest backup --type={} ({})", kind.as_str(), words(reason));
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(&line)]);
+        tracing::info!("{line}");
+        let begun = Begun {
+            kind,
+            reason,
+            started_at: epoch::now(),
+            gaps: cluster.state().map(|state| state.gaps).unwrap_or_default(),
+            marked_at: marker::written_at(cluster),
+            failures: cluster.failures(),
+            position: cluster.primary.timeline.zip(cluster.primary.position),
+        };
+        let stall = cluster.request().watch.stall.duration();
+        self.running = Some((BackupThread::start(&cluster.client, kind, stall), begun));
+        checkpoint::reached("backup-begun");
+    }
+
+    /// The one that has ended, once, and how.
+    pub(super) fn take_ended(&mut self) -> Option<(Begun, Result<Completed, Failure>)> {
+        let result = self.running.as_ref().and_then(|(thread, _)| thread.result())?;
+        self.running.take().map(|(_, begun)| (begun, result))
+    }
+
+    /// Ends the one that runs, with its workers.
+    pub(super) fn end(&mut self) {
+        self.running = None;
+    }
+
+    /// Forgets how the last ones ended.
+    pub(super) fn forget(&mut self) {
+        (self.failed_at, self.unsealed_at) = (None, None);
+    }
+
+    /// None is begun for a while: one has failed, or would.
+    pub(super) fn back_off(&mut self) {
+        self.failed_at = Some(epoch::now());
+    }
+
+    /// Says why one failed; the next one waits for so many seconds.
+    pub(super) fn note_failed(&mut self, begun: &Begun, why: &Failure, wait: u64) {
+        self.back_off();
+        let (kind, remedy) = (begun.kind.as_str(), why.remedy());
+        let why = why.shown(MESSAGE_LENGTH);
+        tracing::error!("backup --type={kind} failed: {why}; tried again in {wait} s; to do: {remedy}");
+    }
+
+    /// Takes up one that has succeeded: stamps, proof, sealed gaps, the marker.
+    pub(super) fn note_completed(
+        &mut self,
+        cluster: &Cluster,
+        begun: &Begun,
+        completed: Completed,
+        prover: &mut Prover,
+        stamps: &mut Stamps,
+    ) {
+        checkpoint::reached("backup-made");
+        let completed = with_start(cluster, completed, begun.kind, begun.started_at, begun.position);
+        self.failed_at = None;
+        let (kind, now) = (completed.kind(begun.kind), Some(epoch::now()));
+        let full = (kind == "full").then_some((LAST_FULL_AT, now));
+        stamps.note(cluster, &[(LAST_DIFF_AT, now)].into_iter().chain(full).collect::<Vec<_>>());
+        prover.note_proven(cluster, stamps, begun.failures);
+        checkpoint::reached("backup-noted");
+        tracing::info!("backup --type={kind} completed: {}", completed.label());
+        if let Some(why) = &completed.expire_failed {
+            let why = why.shown(MESSAGE_LENGTH);
+            tracing::warn!(
+                "expire failed, the backup is good: {why}; what should have expired stays until the next backup"
+            );
+        }
+        let losses = LossesBefore::OnRecord(&begun.gaps);
+        let sealed = completed.start.as_ref().map_or(0, |start| seal(cluster, start, losses));
+        marker::clear_if_unchanged(cluster, begun.marked_at);
+        let marker_left = begun.marked_at.is_some() && marker::written_at(cluster).is_some();
+        self.unsealed_at = now.filter(|_| was_in_vain(begun.reason, begun.gaps.any_open(), sealed, marker_left));
+    }
+}
+
+fn words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NoFull => "there is no full backup",
+        Reason::Gap => "a gap can't be healed",
+        Reason::Unproven => "pushes have failed, and it can't be shown that nothing is missing",
+        Reason::Due => "it is due",
+    }
+}

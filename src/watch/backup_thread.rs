@@ -1,0 +1,151 @@
+//! One base backup, on a thread of its own.
+//!
+//! A thread runs `pgbackrest backup --no-expire-auto` and then `pgbackrest expire`, whose failure does not make the
+//! backup one. It is judged by progress, not by the clock: a large backup may take a day, but one that moves no byte for
+//! `WAL_BACKUP_STALL_SECONDS` is ended. What was really made pgBackRest itself says: it makes a full one where no
+//! other kind is possible.
+
+use crate::decide::watch::Kind;
+use crate::ledger::gaps::BackupStart;
+use crate::pgbackrest::{Client, Failure, Interruption, Watch, progress};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How long `expire` may take.
+const EXPIRE_LIMIT: Duration = Duration::from_hours(1);
+
+/// A backup that runs.
+#[derive(Debug)]
+pub(super) struct BackupThread {
+    result: Receiver<Result<Completed, Failure>>,
+    stop: Arc<AtomicBool>,
+    client: Arc<Client>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A backup that has succeeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Completed {
+    /// Its label, and where it begins; `None` where pgBackRest's lines were cut.
+    pub(super) start: Option<BackupStart>,
+    /// What `expire` said, where it failed.
+    pub(super) expire_failed: Option<Failure>,
+}
+
+impl Completed {
+    /// Its kind, which its label ends in; the one that was asked for where there is none.
+    pub(super) fn kind(&self, asked: Kind) -> &'static str {
+        match self.start.as_ref().and_then(|start| start.label.chars().last()) {
+            Some('F') => "full",
+            Some('D') => "diff",
+            Some('I') => "incr",
+            _ => asked.as_str(),
+        }
+    }
+
+    /// Its label, as far as that is known.
+    pub(super) fn label(&self) -> &str {
+        self.start.as_ref().map_or("its label is not known", |start| &start.label)
+    }
+}
+
+impl BackupThread {
+    /// Begins a backup. `stall` of zero: it may stand still for ever.
+    pub(super) fn start(pgbackrest: &Arc<Client>, kind: Kind, stall: Duration) -> Self {
+        let (sender, result) = mpsc::channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let (client, must_end) = (Arc::clone(pgbackrest), Arc::clone(&stop));
+        let thread = thread::spawn(move || {
+            let _ = sender.send(run(&client, kind, stall, &must_end));
+        });
+        let client = Arc::clone(pgbackrest);
+        Self { result, stop, client, thread: Some(thread) }
+    }
+
+    /// Its result, once it has ended.
+    pub(super) fn result(&self) -> Option<Result<Completed, Failure>> {
+        match self.result.try_recv() {
+            Ok(result) => Some(result),
+            Err(mpsc::TryRecvError::Empty) => None,
+            Err(mpsc::TryRecvError::Disconnected) => {
+                Some(Err(self.client.local_failure("its thread ended without a result", 125)))
+            }
+        }
+    }
+}
+
+impl Drop for BackupThread {
+    /// Ends the backup and its workers with the watcher.
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(client: &Client, kind: Kind, stall: Duration, must_end: &AtomicBool) -> Result<Completed, Failure> {
+    let mut progress = Progress { moved: None, since: Instant::now() };
+    let watch = Watch::by(|group| {
+        if must_end.load(Ordering::Relaxed) {
+            return Some(Interruption::Signal);
+        }
+        (!stall.is_zero() && progress.stands_still_for(stall, group)).then_some(Interruption::Stall)
+    });
+    let made = client.backup(kind.as_str(), watch)?;
+    let start = made.map(|made| BackupStart { label: made.label, timeline: made.start.0, lsn: made.start.1.0 });
+    Ok(Completed { start, expire_failed: expire(client, must_end) })
+}
+
+/// Runs `expire`; why it failed, if it did.
+fn expire(client: &Client, must_end: &AtomicBool) -> Option<Failure> {
+    let started = Instant::now();
+    let watch = Watch::by(|_| {
+        let late = (started.elapsed() > EXPIRE_LIMIT).then_some(Interruption::TimeLimit);
+        if must_end.load(Ordering::Relaxed) { Some(Interruption::Signal) } else { late }
+    });
+    client.expire(watch).err()
+}
+
+/// Bytes that each of pgBackRest's processes has moved, and since when none has moved more.
+struct Progress {
+    moved: Option<BTreeMap<u32, u64>>,
+    since: Instant,
+}
+
+impl Progress {
+    fn stands_still_for(&mut self, stall: Duration, group: u32) -> bool {
+        let moved = progress::bytes_moved_by_each(group);
+        // Telemetry that fails is no stall. A process that comes or goes is no progress.
+        let grows = |now: &BTreeMap<u32, u64>| {
+            let before = self.moved.as_ref();
+            now.iter().any(|(pid, bytes)| before.and_then(|before| before.get(pid)).is_some_and(|known| bytes > known))
+        };
+        if self.moved.is_none() || moved.as_ref().is_none_or(grows) {
+            self.since = Instant::now();
+        }
+        self.moved = moved;
+        self.since.elapsed() >= stall
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wal::Timeline;
+
+    #[test]
+    fn a_backup_is_of_the_kind_that_its_label_ends_in() {
+        let completed = |label: &str| {
+            let start = BackupStart { label: label.to_owned(), timeline: Timeline(1), lsn: 0 };
+            Completed { start: Some(start), expire_failed: None }
+        };
+        assert_eq!(completed("20261122-100000F_20261122-110000D").kind(Kind::Full), "diff");
+        assert_eq!(completed("20261122-100000F").kind(Kind::Diff), "full");
+        assert_eq!(Completed { start: None, expire_failed: None }.kind(Kind::Full), "full");
+    }
+}

@@ -1,0 +1,144 @@
+//! The cluster that is watched, as of one poll: the primary's facts, the ledger, and pgBackRest for it.
+//!
+//! Ledger and configuration are opened anew at each poll, because either may have become another's meanwhile. What is
+//! not a primary of this data directory is not watched, and nothing is made there.
+
+use super::Request;
+use super::tools::Tools;
+use crate::data_directory::{DataDirectory, Recovery};
+use crate::decide::watch::Failures;
+use crate::ledger::state::{Place, State};
+use crate::ledger::{Ledger, LedgerError};
+use crate::log;
+use crate::pgbackrest::{Client, locks};
+use crate::postgres::{Primary, Server};
+use crate::push;
+use crate::wal::WalFile;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A cluster on a primary that answers.
+pub(super) struct Cluster {
+    pub(super) tools: Rc<Tools>,
+    pub(super) client: Arc<Client>,
+    pub(super) ledger: Ledger,
+    pub(super) primary: Primary,
+}
+
+/// Why nothing is watched in this poll.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotWatched {
+    /// Only a primary is.
+    #[error("this server is a standby")]
+    Standby,
+    /// Another server answers in the standby's place.
+    #[error("this data directory is a standby's, though a primary answers")]
+    StandbysDirectory,
+    /// Another cluster's server answers.
+    #[error("the server that answers is not that of {}; see PGHOST and PGPORT", .0.display())]
+    AnothersServer(PathBuf),
+    /// The bucket's settings were refused.
+    #[error("archiving is switched off ({0})")]
+    ArchivingOff(String),
+    /// Without the ledger no gap is known.
+    #[error("{}", log::chain(.0))]
+    Ledger(#[from] LedgerError),
+    /// Writing it anew would lose what it says.
+    #[error(".pgbackrest_backup_state can't be read: {0}")]
+    BackupState(std::io::Error),
+}
+
+impl NotWatched {
+    /// Whether somebody has to look at it.
+    pub(super) fn is_trouble(&self) -> bool {
+        match self {
+            Self::Standby | Self::StandbysDirectory | Self::ArchivingOff(_) => false,
+            Self::AnothersServer(_) | Self::Ledger(_) | Self::BackupState(_) => true,
+        }
+    }
+}
+
+impl Cluster {
+    /// Opens the ledger, if a primary of this data directory has answered.
+    pub(super) fn open(tools: &Rc<Tools>, server: Server) -> Result<Self, NotWatched> {
+        let Server::Primary(primary) = server else { return Err(NotWatched::Standby) };
+        let Request { common, data_directory, environment, .. } = &tools.request;
+        if data_directory.recovery() == Recovery::Standby {
+            return Err(NotWatched::StandbysDirectory);
+        }
+        if data_directory.control().is_some_and(|control| control.system_id != primary.system_id) {
+            return Err(NotWatched::AnothersServer(data_directory.path().to_owned()));
+        }
+        if let Some(why) = data_directory.invalid_bucket() {
+            return Err(NotWatched::ArchivingOff(why));
+        }
+        let client = Arc::new(common.client(environment, data_directory.path()));
+        let ledger = push::open_ledger(common, data_directory)?;
+        Ok(Self { tools: Rc::clone(tools), client, ledger, primary })
+    }
+
+    /// What the watcher is asked for.
+    pub(super) fn request(&self) -> &Request {
+        &self.tools.request
+    }
+
+    /// The data directory.
+    pub(super) fn directory(&self) -> &DataDirectory {
+        &self.tools.request.data_directory
+    }
+
+    /// Whether the watcher is to end.
+    pub(super) fn must_end(&self) -> bool {
+        self.tools.shutdown.is_requested()
+    }
+
+    /// The ledger's newest state: a push may have changed it a moment ago.
+    pub(super) fn state(&self) -> Option<State> {
+        Ledger::peek(self.ledger.folder()).ok().flatten()
+    }
+
+    /// Whether a file is in an open gap.
+    pub(super) fn is_lost(&self, file: &WalFile) -> bool {
+        self.state().is_some_and(|state| is_lost(&state, file))
+    }
+
+    /// PostgreSQL's failures as of this poll.
+    pub(super) fn failures(&self) -> Failures {
+        let count = i64::try_from(self.primary.failed_count).unwrap_or(i64::MAX);
+        Failures { count, since: self.primary.stats_reset }
+    }
+
+    /// The node and the repositories.
+    pub(super) fn place(&self) -> Place {
+        let control = self.directory().control();
+        Place { control_inode: control.map(|control| control.inode), repositories: self.client.identities() }
+    }
+
+    /// Whether a push holds pgBackRest's lock, or its async process lives.
+    pub(super) fn archive_is_locked(&self) -> bool {
+        let stanza = self.client.stanza();
+        self.lock_path()
+            .is_some_and(|path| locks::worker(&path, stanza).is_some() || locks::is_held(&path, stanza, "archive"))
+    }
+
+    /// Whether a backup or an expiry holds it.
+    pub(super) fn backup_is_locked(&self) -> bool {
+        let stanza = self.client.stanza();
+        self.lock_path().is_some_and(|path| {
+            let held = |command| locks::held_since(&path, stanza, "backup", command).is_some();
+            held("backup") || held("expire") || locks::is_held(&path, stanza, "backup")
+        })
+    }
+
+    /// Where pgBackRest's locks lie.
+    pub(super) fn lock_path(&self) -> Option<PathBuf> {
+        self.client.config().map(|config| config.lock_path("archive-push"))
+    }
+}
+
+/// Whether a file is in an open gap of a state.
+pub(super) fn is_lost(state: &State, file: &WalFile) -> bool {
+    let lost = |(segment, partial)| state.gaps.open_gap_of(segment, partial, state.segment_size()).is_some();
+    file.losable().is_some_and(lost)
+}

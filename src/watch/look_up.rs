@@ -1,0 +1,177 @@
+//! The ledger held against the archive: what a repository lists is not lost, whoever wrote down that it was.
+//!
+//! A ledger can be wrong about the archive in one direction only. A push that was killed after the upload, a ledger that came
+//! from another node with a copied data directory, a repository that was named wrongly for a while: each leaves a loss on
+//! record of a segment that is there. So open gaps are looked up before anything is pushed again or a backup is taken, and
+//! what *every* repository lists is closed as healed. The histories of this server's line are looked up too: one that was
+//! deferred on a node that has been rewound is still in `pg_wal` here, and no restore can follow the timeline without it.
+
+use super::calls::{Archive, words};
+use super::cluster::{Cluster, is_lost};
+use crate::epoch;
+use crate::ledger::gaps::Gap;
+use crate::ledger::state::State;
+use crate::log;
+use crate::pgbackrest::NoListing;
+use crate::pgbackrest::info::Stanza;
+use crate::wal::{self, SegmentName, SegmentSize, Timeline, WalFile, parse_history};
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// How long one look may take; the next one goes on with what is still open.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Closes what every repository lists, and pushes histories that they lack. False when not all could be looked up.
+pub(super) fn look_up(cluster: &Cluster, stanza: &Stanza) -> bool {
+    let Some(archives) = cluster.archives(stanza) else { return false };
+    let looked = look_up_gaps(cluster, &archives).and_then(|whole| {
+        look_up_histories(cluster, &archives)?;
+        Ok(whole)
+    });
+    looked.unwrap_or_else(|why| {
+        cluster.tools.log.warn("look-up", &format!("open gaps can't be looked up: {}", words(&why)));
+        false
+    })
+}
+
+/// Heals the lost files that every repository lists. False when the time was over before the last folder.
+fn look_up_gaps(cluster: &Cluster, archives: &[Archive]) -> Result<bool, NoListing> {
+    let Some(state) = cluster.state() else { return Ok(false) };
+    let started = Instant::now();
+    let mut listed = BTreeSet::new();
+    let mut whole = true;
+    for folder in folders(state.gaps.open(), state.segment_size()) {
+        if cluster.must_end() || started.elapsed() > LIMIT {
+            whole = false;
+            break;
+        }
+        let names = listed_by_all(cluster, archives, Some(&folder))?;
+        listed.extend(names.into_iter().filter(|file| is_lost(&state, file)));
+    }
+    close(cluster, &listed);
+    Ok(whole)
+}
+
+/// The WAL files that every repository lists in a folder of this cluster's archive; `None`: right in it.
+fn listed_by_all(
+    cluster: &Cluster,
+    archives: &[Archive],
+    folder: Option<&str>,
+) -> Result<BTreeSet<WalFile>, NoListing> {
+    let stanza = cluster.client.stanza();
+    let mut all: Option<BTreeSet<WalFile>> = None;
+    for archive in archives {
+        let path = folder.map_or_else(|| archive.path(stanza), |folder| archive.folder(stanza, folder));
+        let text = cluster.list(archive.repository, &path)?;
+        let names: BTreeSet<WalFile> = text.lines().filter_map(wal::listed).collect();
+        all = Some(all.map_or_else(|| names.clone(), |all| all.intersection(&names).copied().collect()));
+    }
+    Ok(all.unwrap_or_default())
+}
+
+fn close(cluster: &Cluster, listed: &BTreeSet<WalFile>) {
+    if listed.is_empty() {
+        return;
+    }
+    let (mut closed, now) = (0, epoch::now());
+    let change = |state: &mut State| {
+        let size = state.segment_size();
+        closed = listed.iter().filter(|file| state.gaps.heal(file, now, size)).count();
+    };
+    match cluster.ledger.update(change) {
+        Ok(_) if closed > 0 => {
+            let (files, are) = if closed == 1 { ("WAL file", "is") } else { ("WAL files", "are") };
+            tracing::info!("{closed} {files} on record as lost {are} in the archive: healed without a push");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::error!("{}; what the archive has stays on record as lost", log::chain(&error)),
+    }
+}
+
+/// Pushes the histories of this server's line that are in `pg_wal`, not waiting for the archiver, and not in the archive.
+fn look_up_histories(cluster: &Cluster, archives: &[Archive]) -> Result<(), NoListing> {
+    let Some(timeline) = cluster.primary.timeline.filter(|timeline| timeline.0 > 1) else { return Ok(()) };
+    let directory = cluster.directory();
+    let (pg_wal, status) = (directory.pg_wal(), directory.archive_status());
+    let text = fs::read_to_string(pg_wal.join(WalFile::History(timeline).to_string())).unwrap_or_default();
+    let line = parse_history(&text).into_iter().map(|(parent, _)| parent).chain([timeline]);
+    let line: BTreeSet<Timeline> = line.filter(|timeline| timeline.0 > 1).collect();
+    let listed = listed_by_all(cluster, archives, None)?;
+    let is_owed = |file: &WalFile| {
+        let waits = status.join(format!("{file}.ready")).exists();
+        !listed.contains(file) && !waits && pg_wal.join(file.to_string()).is_file()
+    };
+    for file in line.into_iter().map(WalFile::History).filter(is_owed) {
+        match cluster.push_again(&file, &pg_wal.join(file.to_string()), archives) {
+            Ok(()) => tracing::info!("{file} is stored: no repository had it, and it lay in pg_wal"),
+            Err(why) => {
+                let line = format!("no repository has {file}, and it can't be pushed: {why}");
+                cluster.tools.log.warn("look-up", &line);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Notes that the ledger holds for this node and these repositories.
+pub(super) fn note_checked(cluster: &Cluster) {
+    let (state, place) = (cluster.state(), cluster.place());
+    let checked = state.and_then(|state| state.checked);
+    if checked.as_ref() == Some(&place) {
+        return;
+    }
+    let changed = checked.and_then(|checked| checked.difference(&place));
+    match cluster.ledger.update(|state| state.checked = Some(place)) {
+        Ok(_) => {
+            if let Some(what) = changed {
+                tracing::info!("the ledger holds here too: {what} has changed, and the archive was looked through");
+            }
+        }
+        Err(error) => tracing::error!("{}; the archive is looked through again", log::chain(&error)),
+    }
+}
+
+/// Notes that a backup was made in these repositories: a ledger that was made on this node knows them from now on.
+pub(super) fn note_repositories(cluster: &Cluster) {
+    let place = cluster.place();
+    let is_known = |state: State| {
+        state.checked.is_none_or(|checked| checked.repositories.is_some() || checked.is_another_node(&place))
+    };
+    if cluster.state().is_none_or(is_known) {
+        return;
+    }
+    if let Err(error) = cluster.ledger.update(|state| state.checked = Some(place)) {
+        tracing::error!("{}; the archive is looked through once more", log::chain(&error));
+    }
+}
+
+/// Whether the ledger has not been held against the archive from this node, in these repositories. One that was made
+/// here claims nothing, unless the cluster has a past on another timeline.
+pub(super) fn is_unchecked(cluster: &Cluster, state: &State) -> bool {
+    let has_past = cluster.primary.timeline.is_some_and(|timeline| timeline.0 > 1);
+    state.checked.as_ref().is_none_or(|checked| {
+        checked.difference(&cluster.place()).is_some() || checked.repositories.is_none() && has_past
+    })
+}
+
+/// The folders of the archive in which the gaps' files would lie.
+fn folders<'g>(gaps: impl Iterator<Item = &'g Gap>, size: SegmentSize) -> BTreeSet<String> {
+    let mut folders = BTreeSet::new();
+    for gap in gaps {
+        let mut number = gap.first.number(size);
+        while number <= gap.last.number(size) {
+            let Some(segment) = SegmentName::from_number(gap.first.timeline(), number, size) else { break };
+            folders.insert(log_folder(segment));
+            // On to the next log file of 4 GiB.
+            let each = (1_u64 << 32) / size.bytes();
+            number = (number / each + 1) * each;
+        }
+    }
+    folders
+}
+
+/// The folder of a segment in the archive: its name's first 16 digits.
+pub(super) fn log_folder(segment: SegmentName) -> String {
+    segment.to_string().chars().take(16).collect()
+}

@@ -1,0 +1,30 @@
+//! Live: everything is real, and nothing stands in for anything: PostgreSQL, pgBackRest, an S3 server over TLS.
+//!
+//! There are three scenes. `scene.rs`: a cluster that archives by push, and the one question that counts. `get.rs`:
+//! recoveries out of an archive, for all `get_*`. `watch.rs`: a cluster with its watcher, for all `watch_*` and
+//! `status.rs`. nextest runs three at a time (`.config/nextest.toml`), and with them what is named `live_*` elsewhere.
+
+mod docs;
+mod get;
+mod get_ends;
+mod get_handover;
+mod get_others;
+mod get_outage;
+mod gone;
+mod handover;
+mod handover_record;
+mod healthy;
+mod kept;
+mod outage;
+mod promotion;
+mod queue;
+mod repositories;
+mod run;
+mod scene;
+mod setup;
+mod status;
+mod stop;
+mod watch;
+mod watch_dark;
+mod watch_repairs;
+mod watch_story;

@@ -1,0 +1,132 @@
+//! Live: the server, or the program itself, ends in the middle of a push. Nothing is given up because of it, and
+//! nothing is unaccounted for afterwards.
+
+use super::scene::{KEY, Live, Mode};
+use pgbackrest_guard_lab::{Fault, FaultKind, Lab, Signal, StopMode};
+use std::time::Duration;
+
+const PROGRAM: &str = "bin/pgbackrest-guard-push";
+
+/// A server whose pushes hang, and would do so for a minute if nobody ended them.
+fn hanging(mode: Mode) -> (Live, Vec<String>) {
+    let live = Live::of(mode).option("io-timeout", "60").option("archive-timeout", "70").start();
+    live.write_acknowledged(1);
+    live.s3.inject(Fault::new(FaultKind::Hang));
+    live.s3.forget_requests();
+    let names = live.write(3);
+    live.wait("a request hangs", || !live.s3.requests().is_empty());
+    (live, names)
+}
+
+/// The server is up again and the store is well: everything arrives.
+fn goes_on(live: &Live, names: &[String]) {
+    live.s3.clear_faults();
+    live.write_acknowledged(1);
+    live.assert_archived(names);
+    assert_eq!(live.gaps(), []);
+    live.every_acknowledged_segment_is_accounted_for();
+}
+
+fn fast_shutdown(mode: Mode) {
+    let (live, names) = hanging(mode);
+    // A threshold that the backlog exceeds: a shutdown is no reason to give anything up all the same.
+    live.reconfigure(&[("WAL_DROP_THRESHOLD_MB", "1")]);
+    let took = live.postgres.stop(StopMode::Fast);
+    eprintln!("the stop took {took:?}");
+    // Container engines send SIGKILL ten seconds after SIGTERM.
+    assert!(took < Duration::from_secs(9), "took {took:?}\n{}", live.postgres.log());
+    live.assert_kept(&names);
+    live.s3.clear_faults();
+    live.postgres.start().unwrap();
+    goes_on(&live, &names);
+}
+
+#[test]
+fn a_fast_shutdown_is_not_held_up_by_a_hanging_push_sync() {
+    fast_shutdown(Mode::Sync);
+}
+
+#[test]
+fn a_fast_shutdown_is_not_held_up_by_a_hanging_push_async() {
+    fast_shutdown(Mode::Async);
+}
+
+fn immediate_shutdown(mode: Mode) {
+    let (live, names) = hanging(mode);
+    live.postgres.stop(StopMode::Immediate);
+    live.assert_kept(&names);
+    live.s3.clear_faults();
+    live.postgres.start().unwrap();
+    goes_on(&live, &names);
+}
+
+#[test]
+fn an_immediate_shutdown_during_a_hanging_push_sync() {
+    immediate_shutdown(Mode::Sync);
+}
+
+#[test]
+fn an_immediate_shutdown_during_a_hanging_push_async() {
+    immediate_shutdown(Mode::Async);
+}
+
+/// PostgreSQL takes that for a signal to its archiver, and starts a new one within ten seconds.
+fn killed_while_it_hangs(mode: Mode) {
+    let (live, names) = hanging(mode);
+    kill_a_push(&live);
+    goes_on(&live, &names);
+}
+
+/// Kills the push that runs, and waits for the next archiver: one starts ten seconds after the last one did, and only
+/// when something wakes the postmaster, such as the connection that looks for it (postmaster.c, `ServerLoop`).
+fn kill_a_push(live: &Live) {
+    let archiver = || live.postgres.sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'archiver'");
+    let before = archiver();
+    live.wait("a push runs", || {
+        let running = live.pids(PROGRAM);
+        for pid in &running {
+            Lab::signal(*pid, Signal::KILL);
+        }
+        !running.is_empty()
+    });
+    live.wait("a new archiver", || ![String::new(), before.clone()].contains(&archiver()));
+}
+
+#[test]
+fn a_killed_push_is_repeated_sync() {
+    killed_while_it_hangs(Mode::Sync);
+}
+
+#[test]
+fn a_killed_push_is_repeated_async() {
+    killed_while_it_hangs(Mode::Async);
+}
+
+/// The kill may strike before the record, between record and exit, or between exit and PostgreSQL's note of it.
+#[test]
+fn a_push_that_is_killed_while_it_gives_up_leaves_nothing_unaccounted_for() {
+    let live = Live::of(Mode::Sync).start();
+    live.s3.revoke_key(KEY);
+    live.write(30);
+    live.wait("one is given up", || live.postgres.ready().len() < 30);
+    kill_a_push(&live);
+    live.every_acknowledged_segment_is_accounted_for();
+    live.wait_for_no_backlog();
+    live.every_acknowledged_segment_is_accounted_for();
+    assert_eq!(live.state().push.dropped_count, 30);
+}
+
+/// The same by a crash of the whole server, which leaves `pg_wal` as it is and asks for some files again.
+#[test]
+fn a_server_that_is_killed_while_wal_is_given_up_leaves_nothing_unaccounted_for() {
+    let live = Live::of(Mode::Sync).start();
+    live.s3.revoke_key(KEY);
+    live.write(30);
+    live.wait("some are given up", || live.postgres.ready().len() < 25);
+    live.postgres.kill();
+    live.every_acknowledged_segment_is_accounted_for();
+    live.wait("the archiver has ended", || live.pids(PROGRAM).is_empty() && live.pids("postgres: ").is_empty());
+    live.postgres.start().unwrap();
+    live.wait_for_no_backlog();
+    live.every_acknowledged_segment_is_accounted_for();
+}

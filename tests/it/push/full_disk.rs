@@ -1,0 +1,129 @@
+//! A disk without a byte left: what is recorded then, and what is given up (contract, sections 4.7 and 6).
+//!
+//! The data directory lies on a small tmpfs. Mounting one needs root and `CAP_SYS_ADMIN`; without, the tests say so
+//! and end.
+
+use super::standin::{Case, SEGMENT};
+use pgbackrest_guard::ledger::slots::FILE_BYTES;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const REFUSED: &str = "ERROR: [049]: unable to connect to 'h:443': [111] Connection refused\n";
+const MIB: u64 = 1 << 20;
+
+/// A mounted tmpfs, unmounted again whatever happens.
+pub(crate) struct Disk(PathBuf);
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: a file that is still open must not keep the mount.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+impl Disk {
+    /// Mounts a tmpfs of so many MiB; `None`, and a line, without the right to.
+    pub(crate) fn mount(folder: &Path, mebibytes: u64) -> Option<Self> {
+        let options = format!("size={mebibytes}m,mode=0700");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder).stderr(Stdio::null());
+        if mount.status().is_ok_and(|status| status.success()) {
+            return Some(Self(folder.to_owned()));
+        }
+        eprintln!("skipped: a tmpfs can't be mounted here (root and CAP_SYS_ADMIN are needed)");
+        None
+    }
+
+    /// Writes until there is no room for another byte.
+    pub(crate) fn fill(&self) {
+        let mut filler = File::create(self.0.join("filler")).unwrap();
+        for size in [1 << 20, 4096, 1] {
+            let block = vec![b'x'; size];
+            while filler.write_all(&block).is_ok() {}
+        }
+        assert!(fs::write(self.0.join("probe"), "x").is_err(), "the disk must be full");
+        let _ = fs::remove_file(self.0.join("probe"));
+    }
+
+    /// Takes away what [`Disk::fill`] wrote.
+    pub(crate) fn empty(&self) {
+        fs::remove_file(self.0.join("filler")).unwrap();
+    }
+}
+
+/// A failing push whose data directory lies on a tmpfs of 8 MiB.
+fn on_a_small_disk(name: &str) -> Option<(Case, Disk)> {
+    let case = Case::new(name).says(REFUSED).exits(49);
+    let data = case.data();
+    let disk = Disk::mount(&data, 8)?;
+    fs::create_dir_all(data.join("pg_wal/archive_status")).unwrap();
+    fs::write(data.join("PG_VERSION"), "15\n").unwrap();
+    // Sparse: it is as long as a segment and takes no room.
+    Some((case.pushes(SEGMENT).env("WAL_DROP_THRESHOLD_MB", "2"), disk))
+}
+
+#[test]
+fn a_loss_is_recorded_on_a_full_disk() {
+    let Some((case, disk)) = on_a_small_disk("a ledger from before") else { return };
+    let first = case.status(49).ledger("made", |state| state.push.failed_count == 1);
+    let ledger = fs::metadata(disk.0.join(".pgbackrest_guard/ledger")).unwrap();
+    assert_eq!(ledger.len(), FILE_BYTES);
+    disk.fill();
+    let lost = first.again().env("WAL_DROP_THRESHOLD_MB", "1").status(0).lost("unavailable", "drop-threshold");
+    let mut again = lost.again();
+    for number in 6..=20 {
+        // More records than the file has slots; each is written over an older one.
+        let name = format!("0000000100000000000000{number:02X}");
+        again = again.argument(format!("pg_wal/{name}")).status(0).marker(true).stderr_has("recorded as lost").again();
+    }
+    let outcome = again.argument(format!("pg_wal/{SEGMENT}")).status(0);
+    outcome.ledger("all in one gap", |state| {
+        state.push.dropped_count == 16 && state.gaps.open().count() == 1 && state.push.failed_count == 18
+    });
+}
+
+#[test]
+fn a_history_file_that_can_not_be_copied_is_kept() {
+    let Some((case, disk)) = on_a_small_disk("a .history") else { return };
+    let name = "00000002.history";
+    let case = case.status(49).again().pushes(name).write(&format!("pg_wal/{name}"), "1\t0/5000000\tx\n");
+    disk.fill();
+    let outcome = case.env("WAL_DROP_THRESHOLD_MB", "0").status(49).stderr_has("is not given up").marker(false);
+    outcome.check(!disk.0.join(".pgbackrest_guard/deferred").join(name).exists(), "no half copy");
+    let names = fs::read_dir(disk.0.join(".pgbackrest_guard/deferred")).into_iter().flatten().count();
+    outcome.check(names == 0, "no litter");
+}
+
+#[test]
+fn without_a_ledger_nothing_is_given_up_above_the_reserve() {
+    let Some((case, disk)) = on_a_small_disk("fresh") else { return };
+    disk.fill();
+    let case = case.env("WAL_DROP_THRESHOLD_MB", "1");
+    let kept = case.status(49).marker(false).stderr_has("nothing can be recorded").stderr_has("is not given up");
+    let ledger = disk.0.join(".pgbackrest_guard/ledger");
+    kept.check(!ledger.exists() && !disk.0.join(".pgbackrest_guard/ledger.new").exists(), "no half ledger");
+
+    let under = kept.again().env("WAL_FREE_RESERVE_MB", "4");
+    let given_up = under.status(0).stderr_has(&format!("dropping {SEGMENT}")).stderr_has("could NOT be recorded");
+    given_up.stderr_has("take a full backup").lines_with("could NOT be recorded", 1);
+}
+
+#[test]
+fn a_disk_that_has_room_again_gets_its_ledger() {
+    let Some((case, disk)) = on_a_small_disk("room again") else { return };
+    disk.fill();
+    let full = case.env("WAL_DROP_THRESHOLD_MB", "1").status(49);
+    disk.empty();
+    full.again().status(0).lost("unavailable", "drop-threshold");
+}
+
+#[test]
+fn the_default_limits_follow_the_volume() {
+    let Some((case, _disk)) = on_a_small_disk("small volume") else { return };
+    let name = "0000000100000000000000AA";
+    let case = case.unset("WAL_DROP_THRESHOLD_MB").unset("WAL_FREE_RESERVE_MB").wal(name, 62 * MIB).waiting(name);
+    let kept = case.status(49).stderr_has("backlog 63 MiB, threshold 64 MiB");
+    kept.again().wal(name, 63 * MIB).status(0).lost("unavailable", "drop-threshold");
+}
