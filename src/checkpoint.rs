@@ -16,6 +16,10 @@ pub const NAMES: &[&str] = &[
     "marker-written",
 ];
 
+/// The checkpoints of an exchange of ledgers, and of a file that makes room for another cluster's.
+pub const OF_EXCHANGE: &[&str] =
+    &["own-files-noted", "ledger-set-aside", "deferred-given-back", "ledger-prepared", "foreign-file-moved"];
+
 /// The checkpoints of the watcher, in the order in which it passes them.
 pub const OF_WATCH: &[&str] = &[
     "repair-copied",
@@ -34,7 +38,7 @@ pub const OF_SETUP: &[&str] = &["replacement-written", "setup-change-made"];
 /// Dies here by SIGKILL when a test asked for it.
 #[cfg(debug_assertions)]
 pub fn reached(name: &str) {
-    debug_assert!([NAMES, OF_WATCH, OF_SETUP].concat().contains(&name), "{name} is not listed");
+    debug_assert!([NAMES, OF_EXCHANGE, OF_WATCH, OF_SETUP].concat().contains(&name), "{name} is not listed");
     #[expect(clippy::disallowed_methods, reason = "a test's switch, no setting")]
     let asked = std::env::var_os("WAL_GUARD_TEST_KILL_AT");
     if asked.is_some_and(|asked| asked == name) {

@@ -11,7 +11,6 @@ pub mod repository_path;
 pub mod setup;
 pub mod status;
 pub mod supervisor;
-pub mod walk;
 pub mod watch;
 pub mod wedge;
 pub mod windows;

@@ -7,6 +7,8 @@
 //! and the old one set aside under a name that says when; when its cluster is back, so is its ledger.
 
 mod aside;
+mod deferred;
+mod exchange;
 pub mod gaps;
 pub mod moment;
 pub mod slots;
@@ -89,6 +91,17 @@ pub enum Event {
     TakenBack {
         /// Where it lay.
         aside: PathBuf,
+    },
+    /// It lay aside and was one too many.
+    Removed {
+        /// Where it lay.
+        aside: PathBuf,
+        /// The cluster's system identifier, where it could be read.
+        system_id: Option<u64>,
+        /// Its open gaps.
+        open: usize,
+        /// Its deferred files, which stay where they are.
+        deferred: usize,
     },
 }
 
@@ -218,7 +231,7 @@ impl Ledger {
         let mut slots = match self.slots(true) {
             Ok(slots) => slots,
             Err(LedgerError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                return self.begin(BTreeSet::new());
+                return self.resume(events);
             }
             Err(error) => return Err(error),
         };
@@ -227,7 +240,7 @@ impl Ledger {
         let Some((record, mut state)) = whole else {
             let aside = aside::set(&self.folder, now).map_err(self.failed("set aside"))?;
             events.push(Event::Unreadable { aside });
-            return self.begin(BTreeSet::new());
+            return self.resume(events);
         };
         if contents.is_damaged() {
             slots.repair(&contents, record).map_err(self.failed("repair"))?;
@@ -240,26 +253,6 @@ impl Ledger {
         slots.write(record.sequence + 1, &payload(&state)).map_err(self.failed("write"))?;
         slots.sync().map_err(self.failed("write"))?;
         Ok(state)
-    }
-
-    /// Sets another cluster's ledger aside, and takes ours back where it had been set aside before, else begins a new one.
-    fn exchange(&self, now: i64, events: &mut Vec<Event>) -> Result<State, LedgerError> {
-        let deferred = aside::deferred(&self.folder);
-        let ours = aside::of(&self.folder, |state| state.identity == self.identity);
-        let aside = aside::set(&self.folder, now).map_err(self.failed("set aside"))?;
-        events.push(Event::Foreign { aside });
-        let Some(ours) = ours else { return self.begin(deferred) };
-        aside::take_back(&self.folder, &ours).map_err(self.failed("take back"))?;
-        let (state, _) = self.read_newest()?;
-        let since = aside::set_at(&ours);
-        events.push(Event::TakenBack { aside: ours });
-        // What was deferred since then is the other cluster's.
-        let foreign = aside::deferred_since(&self.folder, since);
-        if foreign == state.foreign_deferred {
-            Ok(state)
-        } else {
-            self.written(|state| state.foreign_deferred = foreign)
-        }
     }
 
     /// Makes a new file, allocated in full.
@@ -333,3 +326,7 @@ fn payload(state: &State) -> Vec<u8> {
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "exchange_tests.rs"]
+mod exchange_tests;

@@ -20,9 +20,13 @@ pub struct State {
     /// Where it was last held against the archive's listing; at first, where it was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checked: Option<Place>,
-    /// Deferred files that lay there already when the ledger of another cluster was set aside: they are that cluster's.
+    /// Deferred files that are another cluster's, whose ledger lies aside.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub foreign_deferred: BTreeSet<String>,
+    /// Deferred files that were this cluster's when its ledger was last set aside. While it is in use, all are that are not
+    /// another's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_deferred: Option<BTreeSet<String>>,
     /// The cluster's segment size, known from the first lost segment on.
     pub segment_size: Option<SegmentSize>,
     /// What `push` counts.
@@ -38,6 +42,12 @@ impl State {
     #[must_use]
     pub fn segment_size(&self) -> SegmentSize {
         self.segment_size.unwrap_or(SegmentSize::DEFAULT)
+    }
+
+    /// Whether a deferred file was this cluster's when its ledger was set aside.
+    #[must_use]
+    pub fn owns(&self, deferred: &str) -> bool {
+        self.own_deferred.as_ref().is_some_and(|own| own.contains(deferred))
     }
 }
 

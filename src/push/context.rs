@@ -15,6 +15,7 @@ use crate::signals::Signals;
 use crate::space::{self, Backlog, Limits, Volume};
 use crate::wal::{LongPageHeader, SegmentSize, WalFile};
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -83,6 +84,19 @@ impl Context {
         }
     }
 
+    /// Whether there is a ledger to write to.
+    pub(super) fn has_ledger(&self) -> bool {
+        self.ledger.is_some()
+    }
+
+    /// Has another cluster's deferred file make room for ours of the same name.
+    pub(super) fn make_room(&mut self, name: &str) -> io::Result<()> {
+        if let Some(ledger) = self.ledger.as_ref().filter(|_| self.state.foreign_deferred.contains(name)) {
+            self.state = ledger.make_room(name).map_err(|error| io::Error::other(log::chain(&error)))?;
+        }
+        Ok(())
+    }
+
     /// Everything the decision needs, measured now.
     pub(super) fn facts(&self, class: Class, ended_for_shutdown: bool, slow: bool) -> Facts {
         let pg_wal = self.request.data_directory.pg_wal();
@@ -128,7 +142,7 @@ impl Context {
     }
 
     /// The WAL that waits, by the measure that is set.
-    pub(super) fn measure(&self, pg_wal: &Path) -> std::io::Result<Backlog> {
+    pub(super) fn measure(&self, pg_wal: &Path) -> io::Result<Backlog> {
         match self.request.push.drop_measure.value {
             DropMeasure::Backlog => space::backlog(pg_wal),
             DropMeasure::PgWal => space::everything(pg_wal).map(|bytes| Backlog { files: None, bytes }),
@@ -233,5 +247,22 @@ fn tell(event: &Event, data_directory: &DataDirectory) {
         Event::TakenBack { aside } => {
             tracing::warn!("this cluster's own ledger is in use again: it was kept as {}", aside.display());
         }
+        Event::Removed { aside, system_id, open, deferred } => tell_removed(aside, *system_id, *open, *deferred),
+    }
+}
+
+/// Says which ledger of another cluster is no longer kept.
+fn tell_removed(aside: &Path, system_id: Option<u64>, open: usize, deferred: usize) {
+    let whose = system_id.map_or_else(
+        || "a ledger of which nothing could be read".to_owned(),
+        |id| format!("the ledger of cluster {id}"),
+    );
+    let removed = format!("{} was removed, {whose}: three are kept aside at most", aside.display());
+    if open == 0 && deferred == 0 {
+        tracing::warn!("{removed}; it had no open gap");
+    } else {
+        tracing::error!(
+            "{removed}; its {open} open gaps and {deferred} deferred files are forgotten, take a full backup of that cluster"
+        );
     }
 }

@@ -73,11 +73,9 @@ pub(super) fn give_up(
 ) -> Fate {
     let Some((segment, partial)) = file.losable() else {
         let name = file.to_string();
-        let deferred = defer(context, &name, &context.file_path());
-        context.update(|state| {
-            count(state, counted, facts);
-            state.foreign_deferred.remove(&name);
-        });
+        let path = context.file_path();
+        let deferred = defer(context, &name, &path);
+        context.update(|state| count(state, counted, facts));
         return if deferred { Fate::Deferred(cause) } else { Fate::Kept(cause) };
     };
     if !context.client.release(&context.file_path()) {
@@ -179,11 +177,11 @@ fn count(state: &mut State, failure: LastFailure, facts: &Facts) {
 }
 
 /// Copies a small file beside the ledger. False when that could not be done.
-fn defer(context: &Context, name: &str, path: &Path) -> bool {
+fn defer(context: &mut Context, name: &str, path: &Path) -> bool {
     let Some(state_dir) = &context.request.common.state_dir else { return false };
     let folder = state_dir.value.join(DEFERRED);
     let copied = durable::create_private_folder(&folder)
-        .and_then(|()| keep_foreign(context, &folder, name))
+        .and_then(|()| make_room(context, &folder, path, name))
         .and_then(|()| File::open(path))
         .and_then(|mut file| durable::copy_into(&mut file, &folder, name));
     checkpoint::reached("deferred-copied");
@@ -193,12 +191,13 @@ fn defer(context: &Context, name: &str, path: &Path) -> bool {
     copied.is_ok()
 }
 
-/// A file of that name that another cluster deferred gets another one, under which nobody pushes it.
-fn keep_foreign(context: &Context, folder: &Path, name: &str) -> io::Result<()> {
-    if context.state.foreign_deferred.contains(name) && folder.join(name).exists() {
-        fs::rename(folder.join(name), folder.join(format!("{name}.of-another-cluster")))?;
+/// What lies there under that name must not be another cluster's. Without a ledger nobody knows: then it must be the same.
+fn make_room(context: &mut Context, folder: &Path, path: &Path, name: &str) -> io::Result<()> {
+    let there = folder.join(name);
+    if !context.has_ledger() && there.exists() {
+        return same_content(path, &there);
     }
-    Ok(())
+    context.make_room(name)
 }
 
 /// Copies a segment into the overflow folder, if there is one and it has room. Where it lies then.

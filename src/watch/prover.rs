@@ -11,6 +11,7 @@ use super::stamps::Stamps;
 use super::walk::walk;
 use crate::decide::watch::{Failures, tries_used};
 use crate::epoch;
+use crate::ledger::state::Place;
 use crate::pgbackrest::info::Stanza;
 use crate::wal::SegmentName;
 
@@ -18,11 +19,24 @@ use crate::wal::SegmentName;
 #[derive(Debug, Default)]
 pub(super) struct Prover {
     /// Up to which segment every listing has been walked.
-    walked: Option<SegmentName>,
+    walked: WalkedTo,
     /// When it last could not be shown that nothing is missing, in seconds since 1970.
     pub(super) unproven_at: Option<i64>,
     /// How often in a row that could not be shown.
     pub(super) unproven_count: u32,
+}
+
+/// Up to where a walk went, and where: on another node, or in other repositories, it has not been.
+#[derive(Debug, Default)]
+struct WalkedTo {
+    place: Place,
+    segment: Option<SegmentName>,
+}
+
+impl WalkedTo {
+    fn at(&self, place: &Place) -> Option<SegmentName> {
+        self.segment.filter(|_| self.place == *place)
+    }
 }
 
 impl Prover {
@@ -42,7 +56,10 @@ impl Prover {
     /// catalog began after.
     pub(super) fn hold_against_archive(&mut self, cluster: &Cluster, stanza: &Stanza, stamps: &mut Stamps) {
         let looked_up = look_up(cluster, stanza);
-        let tries = tries_used(walk(cluster, stanza, &mut self.walked));
+        let place = cluster.place();
+        let mut walked = self.walked.at(&place);
+        let tries = tries_used(walk(cluster, stanza, &mut walked));
+        self.walked = WalkedTo { place, segment: walked };
         if looked_up && tries.is_none() {
             note_checked(cluster);
         }
@@ -85,4 +102,20 @@ impl Prover {
 /// Whether pushes have failed since it was last shown that nothing is missing, and have succeeded since.
 pub(super) fn is_unproven(cluster: &Cluster, stamps: &Stamps) -> bool {
     cluster.failures().are_newer_than(stamps.proven) && cluster.primary.caught_up
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_in_other_repositories_begins_anew() {
+        let here = Place { control_inode: Some(1), repositories: Some(Vec::new()) };
+        let segment: Option<SegmentName> = "000000010000000000000007".parse().ok();
+        let walked = WalkedTo { place: here.clone(), segment };
+        assert_eq!((walked.at(&here), segment.is_some()), (segment, true));
+        for other in [Place { control_inode: Some(2), ..here.clone() }, Place { repositories: None, ..here.clone() }] {
+            assert_eq!(walked.at(&other), None, "{other:?}");
+        }
+    }
 }

@@ -194,3 +194,28 @@ fn push_talks_to_no_server() {
 fn a_program_is_a_few_lines() {
     none_of(&sources(&["src/bin"]), "a program has at most 8 lines", |source| source.text.lines().count() > 8);
 }
+
+#[test]
+fn the_pages_name_files_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = pages.chain(["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md"].map(|page| root.join(page)));
+    let ours = |name: &&str| {
+        // pgBackRest's and PostgreSQL's sources are C.
+        let is_ours = ["src/", "tests/", "benches/", "packaging/"].iter().any(|folder| name.starts_with(folder));
+        let is_c = Path::new(name).extension().is_some_and(|extension| extension == "c" || extension == "h");
+        is_ours && !is_c && !name.contains([' ', '*', '{', '<'])
+    };
+    let mut named = 0;
+    let mut missing = Vec::new();
+    for page in pages.filter(|page| page.extension().is_some_and(|extension| extension == "md")) {
+        let text = fs::read_to_string(&page).unwrap();
+        for name in text.split('`').filter(ours) {
+            named += 1;
+            if !root.join(name).exists() {
+                missing.push(format!("{}: {name}", page.display()));
+            }
+        }
+    }
+    assert!(named > 20 && missing.is_empty(), "{named} named; missing: {missing:?}");
+}

@@ -8,7 +8,8 @@ use pgbackrest_guard::ledger::{DEFERRED, Ledger};
 use pgbackrest_guard::pgbackrest::Class;
 use pgbackrest_guard_lab::Cluster;
 use serde_json::Value;
-use std::process::Command;
+use std::fs::File;
+use std::process::{Child, Command};
 
 const HISTORY: &str = "00000002.history";
 
@@ -146,4 +147,40 @@ fn a_typo_in_the_configuration_forgets_nothing() {
         ledger_of(live.postgres.pgdata()).unwrap().identity,
         Identity { system_id: Some(live.postgres.system_identifier()) }
     );
+}
+
+/// A process that ends with its test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn what_went_to_another_repository_for_a_while_is_missed_by_the_watcher_that_runs() {
+    let live = Live::of(Mode::Sync).start();
+    live.write_acknowledged(1);
+    live.backrest.backup("full");
+    let log = live.lab.path().join("watcher.log");
+    let mut watcher = guard(&live, &live.postgres, &["watch"]);
+    watcher.env("WAL_BACKUP_POLL_INTERVAL_SECONDS", "1").stderr(File::create(&log).unwrap());
+    let _watcher = Ended(watcher.spawn().unwrap());
+    let said = || std::fs::read_to_string(&log).unwrap_or_default();
+    live.wait("the catalog is asked", || said().contains("it is adopted"));
+    let config = live.backrest.config_file();
+    let right = std::fs::read_to_string(&config).unwrap();
+    let elsewhere = right.replace("repo1-path=/repo", "repo1-path=/elsewhere");
+    assert_ne!(elsewhere, right);
+    std::fs::write(&config, &elsewhere).unwrap();
+    live.backrest.stanza_create();
+    live.backrest.backup("full");
+    let names = live.write_acknowledged(3);
+    live.wait("the ledger is held against the other repository", || said().contains("the archive was looked through"));
+    std::fs::write(&config, &right).unwrap();
+    assert!(!live.archived().contains(&names[0]), "it went to the other repository");
+    live.wait("the files come back from pg_wal", || names.iter().all(|name| live.archived().contains(name)));
+    assert!(said().contains("are missing in repository 1"), "{}", said());
 }

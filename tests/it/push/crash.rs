@@ -1,9 +1,11 @@
 //! Push is killed at every named checkpoint and run again: nothing may be lost without a record, nothing counted
 //! twice, nothing left lying about.
 
+use super::clusters::{NEXT, deferred, losing_first, pushes_history};
 use super::outcome::Outcome;
 use super::standin::{Case, SEGMENT};
-use pgbackrest_guard::checkpoint::NAMES;
+use super::state::{becomes_cluster, ledgers_aside};
+use pgbackrest_guard::checkpoint::{NAMES, OF_EXCHANGE};
 use pgbackrest_guard::ledger::Ledger;
 use pgbackrest_guard::ledger::state::State;
 use std::fs;
@@ -125,4 +127,35 @@ fn a_repository_that_works_again_stores_what_a_killed_push_left() {
         // Killed before the record: stored. After it: recorded, then healed by being stored.
         outcome.ledger("nothing open", |state| state.gaps.open().count() == 0 && state.push.consecutive_failures == 0);
     }
+}
+
+/// Runs a push, after one that is killed at `checkpoint`. Whether it came there.
+fn killed_then_well(case: Case, checkpoint: &str) -> (bool, Outcome) {
+    let (reached, case) = killed(case, checkpoint);
+    (reached, case.status(0))
+}
+
+#[test]
+fn each_cluster_finds_its_own_again_wherever_a_push_is_killed() {
+    let mut reached = Vec::new();
+    for name in OF_EXCHANGE {
+        let first = pushes_history(losing_first(name).status(0).again(), 101).status(0);
+        let (exchanged, outcome) = killed_then_well(pushes_history(first.again(), 102), name);
+        let moved = format!("{HISTORY}.of-101");
+        outcome.check(deferred(&outcome, HISTORY) == "102", "the second's history");
+        outcome.check(deferred(&outcome, &moved) == "101", "the first's history");
+        let outcome = outcome.deferred(&[HISTORY, &moved]);
+        let (back, outcome) = killed_then_well(becomes_cluster(outcome.again().pushes(NEXT).works(), 101), name);
+        let moved = format!("{HISTORY}.of-102");
+        outcome.check(deferred(&outcome, HISTORY) == "101", "the first's history again");
+        outcome.check(deferred(&outcome, &moved) == "102", "the second's history still");
+        let outcome = outcome
+            .deferred(&[HISTORY, &moved])
+            .ledger("the first's", |state| state.gaps.open().count() == 1 && state.foreign_deferred.is_empty());
+        outcome.check(ledgers_aside(&outcome) == 1, "the second's ledger aside");
+        if exchanged || back {
+            reached.push(*name);
+        }
+    }
+    assert_eq!(reached, OF_EXCHANGE);
 }

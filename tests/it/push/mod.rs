@@ -5,6 +5,7 @@
 //! afterwards.
 
 mod classes;
+mod clusters;
 // A release build can not be killed at its checkpoints.
 #[cfg(debug_assertions)]
 mod crash;

@@ -95,13 +95,13 @@ fn pushes_at_the_same_time_lose_no_record() {
 }
 
 /// Makes the data directory another cluster's.
-fn becomes_cluster(case: Case, system_id: u64) -> Case {
+pub(super) fn becomes_cluster(case: Case, system_id: u64) -> Case {
     let path = case.data().join("global/pg_control");
     OpenOptions::new().write(true).open(path).unwrap().write_all_at(&system_id.to_ne_bytes(), 0).unwrap();
     case
 }
 
-fn ledgers_aside(outcome: &Outcome) -> usize {
+pub(super) fn ledgers_aside(outcome: &Outcome) -> usize {
     let names = fs::read_dir(state_folder(outcome)).unwrap().flatten();
     names.filter(|entry| entry.file_name().to_string_lossy().starts_with("ledger.aside-")).count()
 }

@@ -38,7 +38,7 @@ fn live_a_killed_watcher_goes_on_where_it_was() {
     let pushed = scene.lab.path().join("standin/answer/pushed");
     let at = pushed.display();
     scene.on("archive-push", &format!(": >'{at}'"));
-    scene.on("repo-ls", &format!("[ ! -e '{at}' ] || echo {whole}-7798b7d2.zst"));
+    scene.on("repo-ls", &format!("[ ! -e '{at}' ] || echo {whole}-7798b7d2af0a677f3636f4a578c6800df3ddd284.zst"));
     scene.backups_are_listed("7F/2000028");
     let made = scene.lab.path().join("standin/answer/made");
     let mut reached = Vec::new();

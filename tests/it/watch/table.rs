@@ -197,7 +197,8 @@ fn live_a_file_that_the_repository_holds_with_other_content_blocks_no_other() {
     let variables = [("WAL_OVERFLOW_DIR", overflow.to_str().unwrap())];
     let said = scene.once(&variables);
     assert!(said.contains("does not list it") && overflow.join(good).exists(), "no proof: {said}");
-    let said = scene.on("repo-ls", &format!("echo {good}-7798b7d2.zst")).once(&variables);
+    let said =
+        scene.on("repo-ls", &format!("echo {good}-7798b7d2af0a677f3636f4a578c6800df3ddd284.zst")).once(&variables);
     assert!(said.contains(&format!("{bad} can't be pushed again and is left where it is: pgBackRest 45")), "{said}");
     assert!(said.contains(&format!("{good} is stored")), "{said}");
     assert!(overflow.join(bad).exists() && !overflow.join(good).exists());
