@@ -97,6 +97,13 @@ impl DataDirectory {
         &self.0
     }
 
+    /// The owner's number, where we are another user: what we made here would lock the server out.
+    #[must_use]
+    pub fn foreign_owner(&self) -> Option<u32> {
+        let owner = fs::metadata(&self.0).ok()?.uid();
+        (owner != rustix::process::geteuid().as_raw()).then_some(owner)
+    }
+
     /// `pg_wal`; it may be a symbolic link.
     #[must_use]
     pub fn pg_wal(&self) -> PathBuf {

@@ -6,9 +6,11 @@
 
 use crate::bad_value::BadValue;
 use crate::pgbackrest::failure::redact::Redacted;
+use rustix::event::{PollFd, PollFlags, poll};
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
 use std::str::FromStr;
+use std::time::Duration;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
 
@@ -84,6 +86,11 @@ impl FromStr for Format {
     }
 }
 
+/// `PIPE_BUF`.
+const PIECE: usize = 4096;
+/// How long a reader of stderr is waited for.
+const READER: Duration = Duration::from_secs(1);
+
 /// Starts logging for `program`. A second call changes nothing.
 pub fn start(program: &'static str, level: Level, format: Format) {
     let most = match level {
@@ -115,7 +122,20 @@ pub fn copy(output: &Redacted) {
         text.get(start..).unwrap_or_default(),
     );
     let end = if rest.ends_with('\n') { "" } else { "\n" };
-    let _ = io::stderr().write_all(format!("{cut}{rest}{end}").as_bytes());
+    write(format!("{cut}{rest}{end}").as_bytes());
+}
+
+/// Writes to stderr in pieces that a pipe takes whole (`PIPE_BUF`, pipe(7)), each only once there is room: the server's log
+/// collector may have stopped reading, and the archiver waits for us. What finds no room in time is left out.
+fn write(bytes: &[u8]) {
+    let stderr = io::stderr();
+    for piece in bytes.chunks(PIECE) {
+        let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
+        let timeout = READER.try_into().ok();
+        if poll(&mut fds, timeout.as_ref()) == Ok(0) || stderr.lock().write_all(piece).is_err() {
+            return;
+        }
+    }
 }
 
 /// Writes each event as one line. Spans are not used.
@@ -154,7 +174,7 @@ impl Subscriber for Lines {
             Format::Text => self.text(&message.0),
             Format::Json => self.json(level, &message.0),
         };
-        let _ = io::stderr().write_all(line.as_bytes());
+        write(line.as_bytes());
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {

@@ -217,6 +217,14 @@ impl Postgres {
         self.emit(must_end, "select pg_logical_emit_message(true, 'pgbackrest_guard_anchor', '')")
     }
 
+    /// Asks for a checkpoint: only one frees what is archived or given up.
+    ///
+    /// # Errors
+    /// When the server does not answer in time, or before `must_end` says so; a checkpoint that has begun goes on.
+    pub fn checkpoint(&self, must_end: &mut dyn FnMut() -> bool) -> Result<(), ServerError> {
+        self.within_limit(must_end, |client| client.batch_execute("checkpoint"))
+    }
+
     fn emit(&self, must_end: &mut dyn FnMut() -> bool, statement: &'static str) -> Result<(), ServerError> {
         self.within_limit(must_end, move |client| client.query_one(statement, &[]).map(drop))
     }

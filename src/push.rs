@@ -9,6 +9,7 @@ mod context;
 mod fate;
 mod keep;
 mod probe;
+mod progress;
 mod report;
 
 pub use context::{Context, Request, open_ledger};
@@ -18,6 +19,7 @@ use crate::decide::push::{Decision, decide};
 use crate::exit::Exit;
 use crate::pgbackrest::{Failure, Pushed};
 use crate::wal::WalFile;
+use attempt::Attempt;
 
 /// Pushes one file: the story from top to bottom.
 #[must_use]
@@ -30,11 +32,11 @@ pub fn push(context: &mut Context, file: &WalFile) -> Exit {
         keep::stored(context, file);
         return Exit::Success;
     }
-    let pushed = attempt::run(context);
+    let Attempt { answer, slow } = attempt::run(context);
     checkpoint::reached("pgbackrest-ended");
-    match pushed {
+    match answer {
         Ok(pushed) => succeeded(context, file, &pushed),
-        Err(failure) => failed(context, file, failure),
+        Err(failure) => failed(context, file, failure, slow),
     }
 }
 
@@ -49,11 +51,11 @@ fn succeeded(context: &mut Context, file: &WalFile, pushed: &Pushed) -> Exit {
 }
 
 /// pgBackRest did not store the file: again later, or give it up.
-fn failed(context: &mut Context, file: &WalFile, mut failure: Failure) -> Exit {
+fn failed(context: &mut Context, file: &WalFile, mut failure: Failure, slow: bool) -> Exit {
     if failure.lacks_a_stanza() {
         probe::ask(context, &mut failure);
     }
-    let facts = context.facts(failure.class(), attempt::is_for_a_shutdown(&failure));
+    let facts = context.facts(failure.class(), attempt::is_for_a_shutdown(&failure), slow);
     let counted = report::last_failure(context, file, &failure);
     let fate = match decide(&facts) {
         Decision::Retry => keep::retry(context, counted, &facts),

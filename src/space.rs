@@ -5,12 +5,15 @@
 //! them. `pg_wal` may be a symbolic link; what it points to is measured.
 
 use crate::settings::Mebibytes;
+use crate::wal::SegmentSize;
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, openat, statat};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 const MIB: u64 = 1 << 20;
+/// So many segments may wait at least: with segments of 1 GiB the first failure would be one too many.
+const LEAST_SEGMENTS: u64 = 4;
 
 /// The WAL that waits for archiving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +69,17 @@ pub fn everything(pg_wal: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
+/// The bytes of what is archived or given up, and goes at the next checkpoint (`.done`; xlog.c, `RemoveOldXlogFiles`).
+/// What can't be measured is none.
+#[must_use]
+pub fn recyclable(pg_wal: &Path) -> u64 {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(wal) = open_folder(pg_wal) else { return 0 };
+    let Ok(status) = openat(&wal, "archive_status", flags, Mode::empty()) else { return 0 };
+    let entries = Dir::new(status).into_iter().flatten().flatten();
+    entries.filter_map(|entry| Some(size(&wal, entry.file_name().to_bytes().strip_suffix(b".done")?))).sum()
+}
+
 /// The size of one file; an orphan `.ready` has none.
 fn size(folder: &OwnedFd, name: &[u8]) -> u64 {
     statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok().and_then(|stat| u64::try_from(stat.st_size).ok()).unwrap_or(0)
@@ -104,12 +118,20 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What was set, else by the volume's size: min(500 MiB, 10 %) but at least 64 MiB, and min(1024 MiB, 5 %).
+    /// What was set, else by the volume's size: min(500 MiB, 10 %) but at least 64 MiB and four segments, and
+    /// min(1024 MiB, 5 %).
     #[must_use]
-    pub fn new(threshold: Option<Mebibytes>, reserve: Option<Mebibytes>, volume: Volume) -> Self {
+    pub fn new(
+        threshold: Option<Mebibytes>,
+        reserve: Option<Mebibytes>,
+        volume: Volume,
+        segment: Option<SegmentSize>,
+    ) -> Self {
         let by_volume = |most: u64, part: u64| volume.total.map_or(most * MIB, |total| (total / part).min(most * MIB));
+        let segment = segment.unwrap_or(SegmentSize::DEFAULT).bytes();
+        let least = segment.saturating_mul(LEAST_SEGMENTS).max(64 * MIB);
         Self {
-            threshold: threshold.map_or_else(|| by_volume(500, 10).max(64 * MIB), Mebibytes::bytes),
+            threshold: threshold.map_or_else(|| by_volume(500, 10).max(least), Mebibytes::bytes),
             reserve: reserve.map_or_else(|| by_volume(1024, 20), Mebibytes::bytes),
         }
     }
@@ -145,6 +167,7 @@ mod tests {
         fs::write(folder.path().join("archive_status/c.done"), "").unwrap();
         assert_eq!(backlog(folder.path()).unwrap(), Backlog { files: Some(3), bytes: 32 * MIB });
         assert_eq!(everything(folder.path()).unwrap(), 732 * MIB);
+        assert_eq!(recyclable(folder.path()), 700 * MIB);
     }
 
     #[test]
@@ -166,15 +189,21 @@ mod tests {
 
     #[test]
     fn limits_follow_the_volume_unless_they_are_set() {
-        let limits = |total: Option<u64>| {
-            let limits = Limits::new(None, None, Volume { total, free: total });
+        let of_segments = |total: Option<u64>, segment: Option<u64>| {
+            let segment = segment.map(|bytes| SegmentSize::try_from(bytes).unwrap());
+            let limits = Limits::new(None, None, Volume { total, free: total }, segment);
             (limits.threshold / MIB, limits.reserve / MIB)
         };
+        let limits = |total| of_segments(total, None);
         assert_eq!(limits(None), (500, 1024));
         assert_eq!(limits(Some(100 << 30)), (500, 1024));
         assert_eq!(limits(Some(1 << 30)), (102, 51));
         assert_eq!(limits(Some(100 << 20)), (64, 5));
-        let set = Limits::new(Some(Mebibytes::new(0)), Some(Mebibytes::new(3)), Volume { total: None, free: None });
+        assert_eq!(of_segments(Some(100 << 30), Some(1 << 30)).0, 4096);
+        assert_eq!(of_segments(Some(1 << 30), Some(64 << 20)).0, 256);
+        assert_eq!(of_segments(Some(100 << 20), Some(1 << 20)).0, 64);
+        let nothing = Volume { total: None, free: None };
+        let set = Limits::new(Some(Mebibytes::new(0)), Some(Mebibytes::new(3)), nothing, None);
         assert_eq!((set.threshold, set.reserve), (0, 3 * MIB));
     }
 }

@@ -6,6 +6,7 @@ mod described;
 mod forms;
 pub mod get;
 pub mod guard;
+mod owner;
 pub mod push;
 mod run;
 mod setup;

@@ -32,6 +32,8 @@ struct Arguments {
     path: PathBuf,
     #[arg(long)]
     drop_threshold: Option<Mebibytes>,
+    #[arg(long)]
+    drop_after: Option<Seconds>,
     #[arg(long, value_parser = choice(&table::WAL_DROP_MEASURE))]
     drop_measure: Option<DropMeasure>,
     #[arg(long)]
@@ -80,6 +82,7 @@ fn run(arguments: Arguments, signals: std::io::Result<Signals>) -> Result<Exit, 
     let file = wal_file(&arguments.path).map_err(|error| error.to_string())?;
     let flags = PushFlags {
         drop_threshold: arguments.drop_threshold,
+        drop_after: arguments.drop_after,
         drop_measure: arguments.drop_measure,
         free_reserve: arguments.free_reserve,
         timeout: arguments.timeout,
@@ -101,6 +104,11 @@ fn run(arguments: Arguments, signals: std::io::Result<Signals>) -> Result<Exit, 
         .pgdata
         .clone()
         .ok_or("no data directory: PGDATA names none with a PG_VERSION, and the working directory is none either")?;
+    let data_directory = DataDirectory::new(pgdata.value);
+    if let Some(why) = super::owner::refusal(&data_directory, &format!("{PROGRAM} {}", arguments.path.display())) {
+        tracing::error!("{why}");
+        return Ok(Exit::Unknown);
+    }
     let signals = match signals {
         Ok(signals) => signals,
         Err(error) => {
@@ -114,7 +122,7 @@ fn run(arguments: Arguments, signals: std::io::Result<Signals>) -> Result<Exit, 
         common,
         push: push_settings,
         environment: sources.environment().clone(),
-        data_directory: DataDirectory::new(pgdata.value),
+        data_directory,
         wal_path: arguments.path,
     };
     Ok(push(&mut Context::open(request, signals), &file))

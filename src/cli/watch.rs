@@ -61,6 +61,10 @@ fn start(request: Request) -> Exit {
         ready();
         return Exit::Success;
     }
+    if let Some(why) = super::owner::refusal(&request.data_directory, "pgbackrest-guard watch") {
+        tracing::error!("{why}");
+        return Exit::Failed;
+    }
     if let Some(why) = request.data_directory.invalid_bucket() {
         tracing::info!("archiving is switched off (.pgbackrest_invalid_bucket: {why}): nothing to watch");
         ready();

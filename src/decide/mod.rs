@@ -5,6 +5,7 @@ pub mod get;
 pub mod heal;
 pub mod holes;
 pub mod marker;
+pub mod pressure;
 pub mod push;
 pub mod repository_path;
 pub mod setup;

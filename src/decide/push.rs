@@ -4,33 +4,40 @@
 //! can't write WAL, xlog.c). So a segment must be given up before that, and never sooner than it helps: at once when
 //! the repository no longer exists, otherwise when too much waits or too little space is left. A shutdown is no reason.
 
+use super::pressure::Space;
 use crate::ledger::gaps::Cause;
 use crate::pgbackrest::Class;
 
 /// With less than this waiting, dropping WAL would not free a disk that is short of space.
 pub const LEAST_BACKLOG_FOR_RESERVE: u64 = 64 << 20;
 
-/// What is known when pgBackRest has failed. Sizes in bytes, times in seconds since 1970.
+/// What is known when pgBackRest has failed. Sizes in bytes, times in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
     /// The class of the failure.
     pub class: Class,
     /// Whether pgBackRest was ended because the server is shutting down, or we are.
     pub ended_for_shutdown: bool,
+    /// Whether pgBackRest's async process gets on, and only was not done in time.
+    pub slow: bool,
     /// The WAL that waits; `None` when it could not be measured.
     pub backlog: Option<u64>,
-    /// At how much it is given up.
+    /// At how much it is given up; 0: whatever waits, at the first failure.
     pub threshold: u64,
+    /// For how many seconds the failures must have lasted before the threshold gives anything up.
+    pub drop_after: u64,
+    /// For how long pgBackRest has failed, without a success.
+    pub failing_for: u64,
     /// What is free on the volume of `pg_wal`; `None` when it is not known.
     pub free: Option<u64>,
+    /// The bytes that PostgreSQL frees at its next checkpoint, because they are archived or given up already.
+    pub recyclable: u64,
     /// How much should be.
     pub reserve: u64,
-    /// How old the first answer `gone` must be.
+    /// For how many seconds the answer `gone` must have lasted.
     pub instant_drop_after: u64,
-    /// When that answer came, with no success since; `None` when this is the first.
-    pub gone_since: Option<i64>,
-    /// Now.
-    pub now: i64,
+    /// For how long it has, without a success.
+    pub gone_for: u64,
 }
 
 /// What to do with the file.
@@ -45,23 +52,30 @@ pub enum Decision {
 
 /// Decides what happens to a file that pgBackRest did not store.
 pub fn decide(facts: &Facts) -> Decision {
-    if facts.ended_for_shutdown {
+    let space = space_left(facts.backlog, facts.free, facts.recyclable, facts.reserve);
+    if facts.ended_for_shutdown || facts.slow && space != Space::Critical {
         Decision::Retry
-    } else if facts.class == Class::Gone && is_old_enough(facts) {
+    } else if facts.class == Class::Gone && facts.gone_for >= facts.instant_drop_after {
         Decision::GiveUp(Cause::InstantDrop)
-    } else if facts.threshold == 0 || facts.backlog.is_some_and(|backlog| backlog >= facts.threshold) {
+    } else if reaches_the_threshold(facts) {
         Decision::GiveUp(Cause::DropThreshold)
-    } else if is_short_of_space(facts.backlog, facts.free, facts.reserve) {
+    } else if space != Space::Enough {
         Decision::GiveUp(Cause::FreeReserve)
     } else {
         Decision::Retry
     }
 }
 
-/// Whether so little space is left, and so much waits, that giving up helps.
+/// Whether so little space is left, and so much waits, that giving up helps. What was given up before frees the disk only
+/// at the next checkpoint, and counts as free: otherwise all that waits would be given up until then.
 #[must_use]
-pub fn is_short_of_space(backlog: Option<u64>, free: Option<u64>, reserve: u64) -> bool {
-    is_under_reserve(free, reserve) && backlog.is_some_and(|backlog| backlog >= LEAST_BACKLOG_FOR_RESERVE)
+pub fn space_left(backlog: Option<u64>, free: Option<u64>, recyclable: u64, reserve: u64) -> Space {
+    let helps = backlog.is_some_and(|backlog| backlog >= LEAST_BACKLOG_FOR_RESERVE);
+    match free.map(|free| free.saturating_add(recyclable)) {
+        Some(free) if helps && free < reserve / 4 => Space::Critical,
+        Some(free) if helps && free < reserve => Space::Short,
+        _ => Space::Enough,
+    }
 }
 
 /// Whether free space is known to be under the reserve.
@@ -70,11 +84,10 @@ pub fn is_under_reserve(free: Option<u64>, reserve: u64) -> bool {
     free.is_some_and(|free| free < reserve)
 }
 
-/// Whether the first answer `gone` is old enough. One from the future (the clock was set back) counts as new.
-fn is_old_enough(facts: &Facts) -> bool {
-    let since = facts.gone_since.unwrap_or(facts.now);
-    let age = u64::try_from(facts.now - since).unwrap_or(0);
-    age >= facts.instant_drop_after
+/// Whether too much waits, and has failed for long enough. A threshold of 0 waits for nothing: that is what it says.
+fn reaches_the_threshold(facts: &Facts) -> bool {
+    let has_lasted = facts.failing_for >= facts.drop_after;
+    facts.threshold == 0 || has_lasted && facts.backlog.is_some_and(|backlog| backlog >= facts.threshold)
 }
 
 #[cfg(test)]
@@ -88,13 +101,16 @@ mod tests {
         Facts {
             class: Class::Unavailable,
             ended_for_shutdown: false,
+            slow: false,
             backlog: Some(100 * MIB),
             threshold: 500 * MIB,
+            drop_after: 60,
+            failing_for: 60,
             free: Some(9_000 * MIB),
+            recyclable: 0,
             reserve: 1_024 * MIB,
             instant_drop_after: 0,
-            gone_since: None,
-            now: 10_000,
+            gone_for: 0,
         }
     }
 
@@ -104,9 +120,8 @@ mod tests {
         assert_eq!(decide(&gone), Decision::GiveUp(Cause::InstantDrop));
         let patient = Facts { instant_drop_after: 60, ..gone };
         assert_eq!(decide(&patient), Decision::Retry);
-        assert_eq!(decide(&Facts { gone_since: Some(9_941), ..patient }), Decision::Retry);
-        assert_eq!(decide(&Facts { gone_since: Some(9_940), ..patient }), Decision::GiveUp(Cause::InstantDrop));
-        assert_eq!(decide(&Facts { gone_since: Some(99_999), ..patient }), Decision::Retry);
+        assert_eq!(decide(&Facts { gone_for: 59, ..patient }), Decision::Retry);
+        assert_eq!(decide(&Facts { gone_for: 60, ..patient }), Decision::GiveUp(Cause::InstantDrop));
     }
 
     #[test]
@@ -119,6 +134,17 @@ mod tests {
     }
 
     #[test]
+    fn the_threshold_waits_and_nothing_else_does() {
+        let first = Facts { failing_for: 59, backlog: Some(900 * MIB), ..facts() };
+        assert_eq!(decide(&first), Decision::Retry);
+        assert_eq!(decide(&Facts { drop_after: 0, failing_for: 0, ..first }), Decision::GiveUp(Cause::DropThreshold));
+        assert_eq!(decide(&Facts { threshold: 0, failing_for: 0, ..first }), Decision::GiveUp(Cause::DropThreshold));
+        assert_eq!(decide(&Facts { free: Some(0), failing_for: 0, ..first }), Decision::GiveUp(Cause::FreeReserve));
+        let gone = Facts { class: Class::Gone, failing_for: 0, ..first };
+        assert_eq!(decide(&gone), Decision::GiveUp(Cause::InstantDrop));
+    }
+
+    #[test]
     fn a_short_disk_counts_only_where_dropping_would_help() {
         let short = Facts { free: Some(1_023 * MIB), ..facts() };
         assert_eq!(decide(&short), Decision::GiveUp(Cause::FreeReserve));
@@ -126,6 +152,22 @@ mod tests {
         assert_eq!(decide(&Facts { backlog: None, ..short }), Decision::Retry);
         assert_eq!(decide(&Facts { free: Some(1_024 * MIB), ..facts() }), Decision::Retry);
         assert_eq!(decide(&Facts { free: None, ..facts() }), Decision::Retry);
+    }
+
+    #[test]
+    fn what_is_freed_already_counts_and_no_more_is_given_up() {
+        let short = Facts { free: Some(300 * MIB), ..facts() };
+        assert_eq!(decide(&Facts { recyclable: 723 * MIB, ..short }), Decision::GiveUp(Cause::FreeReserve));
+        assert_eq!(decide(&Facts { recyclable: 724 * MIB, ..short }), Decision::Retry);
+    }
+
+    #[test]
+    fn slow_is_not_failed_until_space_is_critical() {
+        let slow = Facts { slow: true, backlog: Some(900 * MIB), ..facts() };
+        assert_eq!(decide(&slow), Decision::Retry);
+        assert_eq!(decide(&Facts { free: Some(256 * MIB), ..slow }), Decision::Retry);
+        let critical = Facts { free: Some(255 * MIB), ..slow };
+        assert_ne!(decide(&critical), Decision::Retry);
     }
 
     proptest! {

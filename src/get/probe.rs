@@ -14,8 +14,9 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub(super) fn ask(context: &Context, failure: &mut Failure) {
     if failure.lacks_a_stanza() {
         let watch = Watch::within(LIMIT).and_signals(&context.signals);
-        if let Some((gone, asked)) = context.client.gone(context.repository(), watch) {
-            failure.correct_gone(&gone, asked);
+        match context.client.listing(context.repository(), watch) {
+            Ok(listing) => failure.correct_by(&listing),
+            Err(why) => failure.without_a_listing(&why),
         }
     }
 }

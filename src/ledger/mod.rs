@@ -10,6 +10,7 @@ mod aside;
 mod deferred;
 mod exchange;
 pub mod gaps;
+pub mod moment;
 pub mod slots;
 pub mod state;
 

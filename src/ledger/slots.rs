@@ -201,12 +201,17 @@ fn parse(head: &[u8; HEADER_BYTES]) -> Option<(u64, usize, u32)> {
     (length as u64 <= SLOT_BYTES - HEADER_BYTES as u64).then_some((sequence, length, word(20)?))
 }
 
-/// Reserves the blocks of the whole file. Where the file system can't, its length is set and a later write may fail.
+/// Writes zeroes where the file does not reach yet. Blocks that are only reserved (see `posix_fallocate(3)`) need new metadata when
+/// they are first written, which a full disk may not have.
 fn allocate(file: &File) -> io::Result<()> {
-    match fs2::FileExt::allocate(file, FILE_BYTES) {
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => file.set_len(FILE_BYTES),
-        other => other,
+    let zeroes = vec![0; 64 * 1024];
+    let mut at = file.metadata()?.len();
+    while at < FILE_BYTES {
+        let left = usize::try_from(FILE_BYTES - at).unwrap_or(usize::MAX).min(zeroes.len());
+        file.write_all_at(zeroes.get(..left).unwrap_or_default(), at)?;
+        at += left as u64;
     }
+    Ok(())
 }
 
 fn read_at_most(file: &File, buffer: &mut [u8], start: u64) -> io::Result<usize> {

@@ -4,11 +4,12 @@
 //! writes; a field that a newer one adds has a default.
 
 use super::gaps::Gaps;
+use super::moment::Moment;
 use crate::pgbackrest::failure::Class;
 use crate::pgbackrest::identity::RepositoryIdentity;
 use crate::wal::SegmentSize;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// One whole state of the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +31,6 @@ pub struct State {
     pub segment_size: Option<SegmentSize>,
     /// What `push` counts.
     pub push: PushCounters,
-    /// The last answer of `pgbackrest info`, while it was asked for.
-    pub probe: Option<Probe>,
     /// The last stop of the server for which a push had to be ended: when it began, in seconds since 1970.
     pub held_up_stop: Option<i64>,
     /// Every gap.
@@ -66,8 +65,10 @@ pub struct PushCounters {
     pub overflowed_count: u64,
     /// The newest failure.
     pub last_failure: Option<LastFailure>,
-    /// When the repository was first found gone, with no success since; seconds since 1970.
-    pub gone_since: Option<i64>,
+    /// When the repository was first found gone, with no success since.
+    pub gone_from: Option<Moment>,
+    /// When pgBackRest first failed, with no success since. A shutdown is no failure, and slowness is none.
+    pub failing_from: Option<Moment>,
 }
 
 /// One failure, as a person wants to see it.
@@ -85,18 +86,6 @@ pub struct LastFailure {
     pub s3_code: Option<String>,
     /// pgBackRest's text on one line, redacted.
     pub message: String,
-}
-
-/// What a listing of the bucket answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Probe {
-    /// When, in seconds since 1970.
-    pub at: i64,
-    /// By repository: the code that says it is gone. A repository that is not listed answered something else.
-    pub gone: BTreeMap<u32, String>,
-    /// How many repositories were asked.
-    #[serde(default)]
-    pub asked: usize,
 }
 
 /// The cluster that a ledger belongs to, and nothing else: its losses stay lost whatever happens to a configuration, a

@@ -10,7 +10,7 @@ use super::config::Config;
 use super::failure::codes::InstantDropCodes;
 use super::failure::diagnosis::{self, Diagnosis};
 use super::failure::redact::{Redacted, Redactor};
-use super::failure::{Class, End, Failure, unspoken};
+use super::failure::{Class, End, Failure, Listing, unspoken};
 use super::identity::{self, RepositoryIdentity};
 use super::info::{CatalogAnswer, Doubt, Stanza};
 use super::output::{self, MadeBackup, Skipped};
@@ -19,7 +19,6 @@ use super::spool::Spool;
 use super::version::Version;
 use super::watch::Watch;
 use crate::wal::WalFile;
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
@@ -27,6 +26,8 @@ use std::path::Path;
 const ANSWER_BYTES: usize = 16 << 20;
 /// What is kept of what a push or a fetch prints.
 const PRINTED_BYTES: usize = 1 << 20;
+/// `info`'s code of a repository that can't be read (src/command/info/info.c, 2.45 to 2.60).
+const UNREADABLE: u32 = 99;
 /// Characters of a repository's words.
 const WORDS: usize = 500;
 
@@ -35,7 +36,7 @@ const WORDS: usize = 500;
 pub struct Client {
     caller: Caller,
     config: Option<Config>,
-    spool: Option<Spool>,
+    pub(super) spool: Option<Spool>,
     redactor: Redactor,
     instant: InstantDropCodes,
 }
@@ -249,18 +250,20 @@ impl Client {
         }
     }
 
-    /// The repositories that a listing shows to be gone, by the store's code, and how many were asked; `None` where `info`
-    /// can't be had.
-    #[must_use]
-    pub fn gone(&self, repository: Option<u32>, watch: Watch<'_>) -> Option<(BTreeMap<u32, String>, usize)> {
-        let stanza = self.info(repository, watch).ok()?;
-        let code = |repository: &super::info::Repository| {
+    /// What a listing of each repository says: the first request of `info` is one.
+    ///
+    /// # Errors
+    /// When `info` can't be had.
+    pub fn listing(&self, repository: Option<u32>, watch: Watch<'_>) -> Result<Listing, Failure> {
+        let stanza = self.info(repository, watch)?;
+        let unreadable = stanza.repo.iter().filter(|repository| repository.status.code == UNREADABLE);
+        let failed = unreadable.filter_map(|repository| {
             let diagnosis = diagnosis::of_message_alone(39, &repository.status.message, &self.instant);
-            let failure = Failure::new(diagnosis, End::Exited(0), &self.redactor);
-            let code = failure.s3_code().filter(|_| failure.class() == Class::Gone)?;
-            Some((repository.key, code.to_owned()))
-        };
-        Some((stanza.repo.iter().filter_map(code).collect(), stanza.repo.len()))
+            let failed = diagnosis.repositories.into_iter().next()?;
+            // A store that lacks an object answers.
+            (failed.s3_code.as_deref() != Some("NoSuchKey")).then_some((repository.key, failed))
+        });
+        Ok(Listing { failed: failed.collect(), asked: stanza.repo.len() })
     }
 
     /// The names in a folder of a repository, a line each; none where there is no such folder.

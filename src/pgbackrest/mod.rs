@@ -4,13 +4,15 @@
 //! know of pgBackRest's inside: how it is called ([`call`]) and watched ([`watch`], `run`), what it prints ([`output`]), what
 //! its failures mean ([`failure`]), its configuration ([`config`], [`options`]), its repositories ([`identity`]), its `info`
 //! answer ([`info`]) and its [`version`]. Beside it stand the files that it leaves in its spool and lock folders ([`prefetch`],
-//! [`locks`], `spool`) and what the kernel counts of its processes ([`progress`]). Each module names the versions it was checked
+//! [`locks`], `spool`) what the kernel counts of its processes ([`progress`]),
+//! and which of them still read a file (`holders`). Each module names the versions it was checked
 //! on; 2.45 (Debian 12) is the floor.
 
 pub mod call;
 pub mod client;
 pub mod config;
 pub mod failure;
+mod holders;
 pub mod identity;
 pub mod info;
 pub mod locks;

@@ -33,6 +33,33 @@ pub fn bytes_of_both_ways(group: u32) -> Option<u64> {
 /// What a process may move without getting anything of a file: /etc/hosts, /etc/resolv.conf, a certificate chain.
 pub const NOISE: u64 = 16 << 10;
 
+/// Bytes that processes have moved, sockets and pipes included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Read.
+    pub read: u64,
+    /// Written.
+    pub written: u64,
+}
+
+/// What the processes of a group have moved so far.
+#[must_use]
+pub fn moved(of: u32) -> Moved {
+    let mut sum = Moved::default();
+    for pid in processes().into_iter().filter(|pid| group(*pid) == Some(of)) {
+        let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+        sum.read += counted(&io, &["rchar: "]).unwrap_or(0);
+        sum.written += counted(&io, &["wchar: "]).unwrap_or(0);
+    }
+    sum
+}
+
+/// Every process that is to be seen.
+pub(super) fn processes() -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
 fn counted_by_each(group: u32, fields: &[&str]) -> Option<BTreeMap<u32, u64>> {
     let mut moved = BTreeMap::new();
     for entry in fs::read_dir("/proc").ok()?.flatten() {

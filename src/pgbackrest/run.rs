@@ -1,10 +1,11 @@
 //! Runs a pgBackRest and watches it: its output, its end, the clock, and our own signals.
 //!
-//! One thread, one `poll`: the two pipes, the child's pidfd (Linux 5.3), and a pipe that our signal handlers write
-//! to. The end is what the pidfd says, not the end of the pipes: pgBackRest's async process closes its descriptors
+//! One thread, one `poll`: the two pipes, the child's pidfd (Linux 5.3; where a seccomp profile forbids it, the child is asked
+//! for again and again), and a pipe that our signal handlers write to. The end is what the pidfd says, not the end of the pipes: pgBackRest's async process closes its descriptors
 //! (`forkDetach`, src/common/fork.c), but nothing else promises to. A child is ended by SIGTERM to its process group
 //! and SIGKILL after two seconds, because before 2.58 SIGTERM could deadlock (#2710); its async process, in a session
-//! of its own, lives on.
+//! of its own, lives on. One in uninterruptible sleep (a dead NFS or FUSE mount) does not end by SIGKILL either, and is left
+//! behind: it runs no instruction of its own any more.
 
 use super::watch::{Interruption, Watch};
 use crate::signals::Signals;
@@ -20,6 +21,13 @@ use std::time::{Duration, Instant};
 const KEPT_BYTES_OF_STDERR: usize = 256 << 10;
 /// The most that a pipe holds (`fs.pipe-max-size`).
 const LARGEST_PIPE: usize = 1 << 20;
+
+/// How long a child is waited for after SIGKILL.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+/// SIGTERM's grace while the server stops.
+const GRACE_IN_A_STOP: Duration = Duration::from_millis(200);
+/// How often a child is asked for that has no pidfd.
+const WITHOUT_PIDFD: Duration = Duration::from_millis(10);
 
 /// How a child ended, or why there is none.
 #[derive(Debug)]
@@ -59,7 +67,8 @@ pub(super) fn run(mut command: Command, keep: usize, watch: &mut Watch<'_>) -> E
 struct Running {
     child: Child,
     group: Pid,
-    exited: OwnedFd,
+    exited: Option<OwnedFd>,
+    status: Option<ExitStatus>,
     stdout: Stream,
     stderr: Stream,
 }
@@ -69,17 +78,16 @@ impl Running {
     fn new(mut child: Child, keep: usize) -> io::Result<Self> {
         let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
         match Self::parts(&mut child, group, keep) {
-            Ok((exited, stdout, stderr)) => Ok(Self { child, group, exited, stdout, stderr }),
+            Ok((exited, stdout, stderr)) => Ok(Self { child, group, exited, status: None, stdout, stderr }),
             Err(error) => {
                 let _ = kill_process_group(group, Signal::KILL);
-                let _ = child.wait();
                 Err(error)
             }
         }
     }
 
-    fn parts(child: &mut Child, group: Pid, keep: usize) -> io::Result<(OwnedFd, Stream, Stream)> {
-        let exited = pidfd_open(group, PidfdFlags::empty())?;
+    fn parts(child: &mut Child, group: Pid, keep: usize) -> io::Result<(Option<OwnedFd>, Stream, Stream)> {
+        let exited = pidfd_open(group, PidfdFlags::empty()).ok();
         let stdout = Stream::new(child.stdout.take().map(OwnedFd::from), keep)?;
         let stderr = Stream::new(child.stderr.take().map(OwnedFd::from), KEPT_BYTES_OF_STDERR)?;
         Ok((exited, stdout, stderr))
@@ -92,14 +100,15 @@ impl Running {
             let asked = watch.signals.is_some_and(Signals::arrived);
             reason = if asked { Some(Interruption::Signal) } else { (watch.check)(self.child.id()) };
             if reason.is_some() {
-                self.end(watch.signals, watch.grace);
+                let in_a_stop = reason == Some(Interruption::Shutdown);
+                self.end(watch.signals, if in_a_stop { watch.grace.min(GRACE_IN_A_STOP) } else { watch.grace });
                 break;
             }
             if Instant::now() >= due {
                 due = Instant::now() + watch.interval;
             }
         }
-        let status = self.child.wait();
+        let status = self.last_status();
         self.stdout.drain();
         self.stderr.drain();
         let ending = reason.map_or_else(|| by_itself(status), Ending::Interrupted);
@@ -112,14 +121,36 @@ impl Running {
         }
     }
 
+    /// How the child ended. One that has been killed and is still there is not waited for any longer.
+    fn last_status(&mut self) -> io::Result<ExitStatus> {
+        let until = Instant::now() + LAST_WAIT;
+        loop {
+            if self.has_ended()? {
+                return self.status.ok_or_else(|| io::ErrorKind::TimedOut.into());
+            }
+            if Instant::now() >= until {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.wait(Instant::now() + WITHOUT_PIDFD, None);
+        }
+    }
+
+    fn has_ended(&mut self) -> io::Result<bool> {
+        if self.status.is_none() {
+            self.status = self.child.try_wait()?;
+        }
+        Ok(self.status.is_some())
+    }
+
     /// Reads output until the child has ended (true), a signal came, or `until` is reached.
     fn wait(&mut self, until: Instant, signals: Option<&Signals>) -> bool {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let ready = self.poll(left, signals);
+            let exited = ready.exited || self.exited.is_none() && self.has_ended().unwrap_or(true);
             self.stdout.drain();
             self.stderr.drain();
-            if ready.exited {
+            if exited {
                 return true;
             }
             if ready.signalled || left.is_zero() {
@@ -129,18 +160,18 @@ impl Running {
     }
 
     fn poll(&self, left: Duration, signals: Option<&Signals>) -> Ready {
-        let exited = PollFd::new(&self.exited, PollFlags::IN);
-        let mut fds = vec![exited];
         let streams = [&self.stdout, &self.stderr];
-        fds.extend(streams.iter().filter_map(|stream| stream.fd.as_ref()).map(|fd| PollFd::new(fd, PollFlags::IN)));
+        let watched = self.exited.iter().chain(streams.iter().filter_map(|stream| stream.fd.as_ref()));
+        let mut fds: Vec<PollFd<'_>> = watched.map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
         let at = fds.len();
         fds.extend(signals.map(|signals| PollFd::new(signals, PollFlags::IN)));
+        let left = if self.exited.is_some() { left } else { left.min(WITHOUT_PIDFD) };
         let timeout = left.try_into().ok();
         if poll(&mut fds, timeout.as_ref()).is_err() {
             return Ready { exited: false, signalled: false };
         }
         let is_ready = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
-        Ready { exited: is_ready(0), signalled: is_ready(at) }
+        Ready { exited: self.exited.is_some() && is_ready(0), signalled: is_ready(at) }
     }
 
     /// SIGTERM to the whole group, SIGKILL when the child is still there after the grace, or has left others behind.

@@ -5,7 +5,7 @@
 //! to 2.59). `<lock-path>/<stanza>.stop` and `all.stop` forbid pushing (src/common/lock.c).
 
 use super::config::Config;
-use super::locks;
+use super::locks::{self, Worker};
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -101,6 +101,29 @@ impl Spool {
     /// When the async push process that runs now took its lock.
     fn worker_since(&self) -> Option<SystemTime> {
         locks::held_since(&self.lock_path, &self.stanza, "archive", "archive-push:async")
+    }
+
+    /// The async push process that runs, and when it took its lock; `None` too where async is off.
+    pub(super) fn worker(&self) -> Option<(Worker, SystemTime)> {
+        if !self.asynchronous {
+            return None;
+        }
+        locks::worker(&self.lock_path, &self.stanza).zip(self.worker_since())
+    }
+
+    /// Whether the async process that began at `since` has taken its turn with a file: it takes one for each.
+    pub(super) fn is_done_with(&self, name: &str, since: SystemTime) -> bool {
+        let written = |suffix: &str| fingerprint(&self.out.join(format!("{name}{suffix}")));
+        [".ok", ".error"].into_iter().filter_map(written).any(|status| status.written >= since)
+    }
+
+    /// How many files are shown as stored.
+    pub(super) fn acknowledged(&self) -> usize {
+        if !self.asynchronous {
+            return 0;
+        }
+        let entries = fs::read_dir(&self.out).into_iter().flatten().flatten();
+        entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(".ok")).count()
     }
 }
 

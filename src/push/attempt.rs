@@ -1,57 +1,55 @@
 //! One run of `pgbackrest archive-push`, and for what it is ended.
 
 use super::context::Context;
-use crate::decide::push::is_short_of_space;
+use super::progress::Progress;
+use crate::decide::pressure::{Running, Stop, reason_to_end};
 use crate::epoch;
 use crate::exit::{ArchiverCode, Exit};
 use crate::log;
 use crate::pgbackrest::{End, Failure, Interruption, PushMode, Pushed, Watch};
-use crate::space::Volume;
 use std::time::Duration;
 
-/// How long a push may go on while the server shuts down.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
-/// The same once a push has held this shutdown up for as long, whether it was ended or failed by itself. PostgreSQL tries a file three times, and once the last
-/// checkpoint is written three times more (pgarch.c, `pgarch_MainLoop`, 15): with ten seconds for each, a hanging
-/// repository would hold the server up for 64 s, longer than `pg_ctl stop` waits.
-pub(super) const SHUTDOWN_GRACE_AGAIN: Duration = Duration::from_secs(2);
+/// pgBackRest's `ArchiveTimeoutError`: its async process was not done in time.
+const NOT_DONE_IN_TIME: i32 = 82;
+/// How often a push is looked at.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// The same while the server stops, of whose ten seconds nothing may be wasted.
+const STOP_INTERVAL: Duration = Duration::from_millis(20);
+
+/// What one run of pgBackRest came to.
+pub(super) struct Attempt {
+    /// pgBackRest's answer.
+    pub(super) answer: Result<Pushed, Failure>,
+    /// Whether it gave up waiting for an async process that gets on: slow, and not failed.
+    pub(super) slow: bool,
+}
 
 /// Runs pgBackRest and copies what it prints.
-///
-/// # Errors
-/// When pgBackRest did not store the file.
-pub(super) fn run(context: &Context) -> Result<Pushed, Failure> {
-    let watch = watched(context, context.request.push.timeout.value.duration());
+pub(super) fn run(context: &Context) -> Attempt {
+    let progress = Progress::of(context);
+    let watch = watched(context, &progress, context.request.push.timeout.value.duration());
     let spoken = context.client.push(&context.request.wal_path, PushMode::Configured, watch);
     log::copy(&spoken.printed);
-    spoken.answer
+    let late = spoken.answer.as_ref().is_err_and(|failure| failure.end() == End::Exited(NOT_DONE_IN_TIME));
+    Attempt { slow: late && progress.is_the_worker_getting_on(), answer: spoken.answer }
 }
 
-/// A watch that ends a call when `limit` has passed since the push began, or the server needs us to stop.
-pub(super) fn watched(context: &Context, limit: Duration) -> Watch<'_> {
-    Watch::by(move |_| reason_to_stop(context, limit))
+/// A watch that ends a call when it stands still and `limit` has passed since the push began, or the server needs us to stop.
+pub(super) fn watched<'c>(context: &'c Context, progress: &'c Progress<'c>, limit: Duration) -> Watch<'c> {
+    let watch = Watch::by(move |group| reason_to_end(&running(context, progress.still(group), limit)))
         .and_signals(&context.signals)
-        .limited_by("WAL_PUSH_TIMEOUT_SECONDS")
+        .limited_by("WAL_PUSH_TIMEOUT_SECONDS");
+    let stops = context.request.data_directory.stopping_since().is_some();
+    watch.every(if stops { STOP_INTERVAL } else { INTERVAL })
 }
 
-fn reason_to_stop(context: &Context, limit: Duration) -> Option<Interruption> {
-    if let Some(since) = context.request.data_directory.stopping_since() {
-        // By the clock that can't be set, as far as this push goes; a change in the future says nothing.
-        let waited = since.elapsed().unwrap_or(Duration::MAX).min(context.started.elapsed());
-        let again = context.state.held_up_stop == epoch::seconds(since);
-        if waited >= if again { SHUTDOWN_GRACE_AGAIN } else { SHUTDOWN_GRACE } {
-            return Some(Interruption::Shutdown);
-        }
-    }
-    if context.started.elapsed() >= limit {
-        return Some(Interruption::TimeLimit);
-    }
-    let pg_wal = context.request.data_directory.pg_wal();
-    let volume = Volume::of(&pg_wal);
-    let reserve = context.limits(volume).reserve;
-    let backlog = || context.measure(&pg_wal).ok().map(|backlog| backlog.bytes);
-    let short = volume.free.is_some_and(|free| free < reserve) && is_short_of_space(backlog(), volume.free, reserve);
-    short.then_some(Interruption::FreeReserve)
+fn running(context: &Context, still: Duration, limit: Duration) -> Running {
+    let stop = context
+        .request
+        .data_directory
+        .stopping_since()
+        .map(|since| Stop { since: since.elapsed().ok(), again: context.state.held_up_stop == epoch::seconds(since) });
+    Running { elapsed: context.started.elapsed(), still, limit, stop, space: context.space() }
 }
 
 /// Whether it was ended for the sake of a shutdown, the server's or our own.

@@ -1,8 +1,10 @@
 //! What one push works with: its settings, the cluster, pgBackRest and the ledger.
 
 use crate::data_directory::DataDirectory;
-use crate::decide::push::Facts;
+use crate::decide::pressure::Space;
+use crate::decide::push::{Facts, is_under_reserve, space_left};
 use crate::epoch;
+use crate::ledger::moment::Moment;
 use crate::ledger::state::{Identity, Place, State};
 use crate::ledger::{Event, Ledger, LedgerError};
 use crate::log;
@@ -96,28 +98,47 @@ impl Context {
     }
 
     /// Everything the decision needs, measured now.
-    pub(super) fn facts(&self, class: Class, ended_for_shutdown: bool) -> Facts {
+    pub(super) fn facts(&self, class: Class, ended_for_shutdown: bool, slow: bool) -> Facts {
         let pg_wal = self.request.data_directory.pg_wal();
         let volume = Volume::of(&pg_wal);
         let limits = self.limits(volume);
+        let now = Moment::now();
         Facts {
             class,
             ended_for_shutdown,
             backlog: self.backlog(&pg_wal),
             threshold: limits.threshold,
+            drop_after: self.request.push.drop_after.value.get(),
+            failing_for: lasted(self.state.push.failing_from.as_ref(), &now),
             free: volume.free,
+            recyclable: if is_under_reserve(volume.free, limits.reserve) { space::recyclable(&pg_wal) } else { 0 },
             reserve: limits.reserve,
+            slow,
             instant_drop_after: self.request.push.instant_drop_after.value.get(),
-            gone_since: self.state.push.gone_since,
-            now: self.now(),
+            gone_for: lasted(self.state.push.gone_from.as_ref(), &now),
         }
+    }
+
+    /// How much space is left, and whether giving WAL up would help.
+    pub(super) fn space(&self) -> Space {
+        let pg_wal = self.request.data_directory.pg_wal();
+        let volume = Volume::of(&pg_wal);
+        let reserve = self.limits(volume).reserve;
+        if !is_under_reserve(volume.free, reserve) {
+            return Space::Enough;
+        }
+        let recyclable = space::recyclable(&pg_wal);
+        let backlog = self.measure(&pg_wal).ok().map(|backlog| backlog.bytes);
+        space_left(backlog, volume.free, recyclable, reserve)
     }
 
     /// The limits on a volume.
     pub(super) fn limits(&self, volume: Volume) -> Limits {
         let push = &self.request.push;
         let value = |setting: &Option<crate::settings::Setting<_>>| setting.as_ref().map(|setting| setting.value);
-        Limits::new(value(&push.drop_threshold), value(&push.free_reserve), volume)
+        let segment = self.request.data_directory.control().and_then(|control| control.segment_size);
+        let segment = segment.or_else(|| self.segment_size(&self.file_path()));
+        Limits::new(value(&push.drop_threshold), value(&push.free_reserve), volume, segment)
     }
 
     /// The WAL that waits, by the measure that is set.
@@ -156,6 +177,11 @@ impl Context {
     pub(super) fn now(&self) -> i64 {
         epoch::now()
     }
+}
+
+/// For how many seconds something has lasted that began at `from`.
+fn lasted(from: Option<&Moment>, now: &Moment) -> u64 {
+    from.map_or(0, |from| from.age(now))
 }
 
 fn open_or_do_without(request: &Request) -> (Option<Ledger>, State) {

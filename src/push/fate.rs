@@ -8,6 +8,12 @@ use std::path::PathBuf;
 pub(super) enum Fate {
     /// PostgreSQL keeps it and will try again.
     Retried,
+    /// pgBackRest is slow, and PostgreSQL asks again.
+    Slow,
+    /// A process that reads it could not be ended, so PostgreSQL keeps it.
+    Held(Cause),
+    /// It turned out to be stored.
+    Stored,
     /// It is recorded as lost, in the gap of this number.
     Lost(Cause, u64),
     /// It lies in the overflow folder.
@@ -24,8 +30,8 @@ impl Fate {
     /// Whether PostgreSQL may recycle the file.
     pub(super) fn lets_postgresql_go_on(&self) -> bool {
         match self {
-            Self::Lost(..) | Self::Overflowed(..) | Self::Deferred(_) | Self::Unrecorded(_) => true,
-            Self::Retried | Self::Kept(_) => false,
+            Self::Stored | Self::Lost(..) | Self::Overflowed(..) | Self::Deferred(_) | Self::Unrecorded(_) => true,
+            Self::Retried | Self::Slow | Self::Held(_) | Self::Kept(_) => false,
         }
     }
 }

@@ -4,7 +4,6 @@
 //! `.backup` file is never lost: without a timeline's history no restore can follow it. It is a few hundred bytes, so
 //! it is copied beside the ledger, for the watcher to push.
 
-use super::attempt::SHUTDOWN_GRACE_AGAIN;
 use super::context::Context;
 use super::fate::Fate;
 use super::report;
@@ -14,6 +13,7 @@ use crate::durable;
 use crate::epoch;
 use crate::ledger::DEFERRED;
 use crate::ledger::gaps::{Cause, Loss};
+use crate::ledger::moment::Moment;
 use crate::ledger::state::{LastFailure, State};
 use crate::pgbackrest::Class;
 use crate::pgbackrest::{SkipReason, Skipped};
@@ -28,15 +28,15 @@ use std::path::{Path, PathBuf};
 pub(super) fn stored(context: &mut Context, file: &WalFile) {
     let push = &context.state.push;
     let failures = push.consecutive_failures;
-    if failures == 0 && push.gone_since.is_none() && !holds(&context.state, file) {
+    if failures == 0 && push.gone_from.is_none() && !holds(&context.state, file) {
         return;
     }
     let now = context.now();
     let mut healed = false;
     let change = |state: &mut State| {
         state.push.consecutive_failures = 0;
-        state.push.gone_since = None;
-        state.probe = None;
+        state.push.gone_from = None;
+        state.push.failing_from = None;
         let size = state.segment_size();
         healed = state.gaps.heal(file, now, size);
     };
@@ -49,15 +49,18 @@ fn holds(state: &State, file: &WalFile) -> bool {
     file.losable().is_some_and(|(segment, partial)| state.gaps.open_gap_of(segment, partial, size).is_some())
 }
 
-/// Notes a failure after which PostgreSQL tries again.
+/// Notes a failure after which PostgreSQL tries again. Slowness is none, and a stop remembers that it was held up.
 pub(super) fn retry(context: &mut Context, counted: LastFailure, facts: &Facts) -> Fate {
-    let held_up = facts.ended_for_shutdown || context.started.elapsed() >= SHUTDOWN_GRACE_AGAIN;
-    let stop = context.request.data_directory.stopping_since().filter(|_| held_up);
-    context.update(|state| {
-        count(state, counted);
-        state.held_up_stop = stop.and_then(epoch::seconds);
-    });
-    Fate::Retried
+    let stop = context.request.data_directory.stopping_since().and_then(epoch::seconds);
+    if !facts.slow || context.state.held_up_stop != stop {
+        context.update(|state| {
+            if !facts.slow {
+                count(state, counted, facts);
+            }
+            state.held_up_stop = stop;
+        });
+    }
+    if facts.slow { Fate::Slow } else { Fate::Retried }
 }
 
 /// Gives a file up without losing it where that is possible, and never without a record.
@@ -72,19 +75,27 @@ pub(super) fn give_up(
         let name = file.to_string();
         let path = context.file_path();
         let deferred = defer(context, &name, &path);
-        context.update(|state| count(state, counted));
+        context.update(|state| count(state, counted, facts));
         return if deferred { Fate::Deferred(cause) } else { Fate::Kept(cause) };
     };
+    if !context.client.release(&context.file_path()) {
+        return Fate::Held(cause);
+    }
+    // The process that was ended may have stored it.
+    if context.is_stored_by_the_spool(file) {
+        stored(context, file);
+        return Fate::Stored;
+    }
     if let Some(folder) = overflow(context, file, facts) {
         context.update(|state| {
-            count(state, counted);
+            count(state, counted, facts);
             state.push.overflowed_count += 1;
         });
         return Fate::Overflowed(cause, folder);
     }
     let s3_code = counted.s3_code.clone();
     let loss = Loss { segment, partial, class: counted.class, cause, s3_code, at: counted.at };
-    match record(context, &loss, Some(counted)) {
+    match record(context, &loss, Some((counted, facts))) {
         Some(gap) => Fate::Lost(cause, gap),
         None if is_under_reserve(facts.free, facts.reserve) => {
             // The only trace that is left.
@@ -105,21 +116,21 @@ pub(super) fn skipped(context: &mut Context, pushed: &WalFile, skipped: &Skipped
     };
     let Some((segment, partial)) = file.losable() else {
         let deferred = defer(context, &file.to_string(), &path);
-        report::skipped(&file, cause, deferred, &context.facts(class, false));
+        report::skipped(&file, cause, deferred, &context.facts(class, false, false));
         return deferred;
     };
     let loss = Loss { segment, partial, class, cause, s3_code: None, at: context.now() };
     let recorded = record(context, &loss, None).is_some();
-    report::skipped(&file, cause, recorded, &context.facts(class, false));
+    report::skipped(&file, cause, recorded, &context.facts(class, false, false));
     recorded
 }
 
 /// Records a loss in the ledger, then leaves the marker. The gap's number; `None` on failure.
-fn record(context: &mut Context, loss: &Loss, counted: Option<LastFailure>) -> Option<u64> {
+fn record(context: &mut Context, loss: &Loss, counted: Option<(LastFailure, &Facts)>) -> Option<u64> {
     let size = context.segment_size(&context.file_path());
     let recorded = context.update(|state| {
-        if let Some(counted) = counted {
-            count(state, counted);
+        if let Some((counted, facts)) = counted {
+            count(state, counted, facts);
         }
         state.segment_size = size.or(state.segment_size);
         let size = state.segment_size();
@@ -152,13 +163,15 @@ fn mark(context: &Context, loss: &Loss) {
 }
 
 /// Counts a failure.
-fn count(state: &mut State, failure: LastFailure) {
+fn count(state: &mut State, failure: LastFailure, facts: &Facts) {
     let push = &mut state.push;
     push.failed_count += 1;
     push.consecutive_failures += 1;
+    if !facts.ended_for_shutdown {
+        push.failing_from.get_or_insert_with(Moment::now);
+    }
     if failure.class == Class::Gone {
-        // A time in the future comes from a clock that was set back since.
-        push.gone_since = Some(push.gone_since.map_or(failure.at, |since| since.min(failure.at)));
+        push.gone_from.get_or_insert_with(Moment::now);
     }
     push.last_failure = Some(failure);
 }

@@ -65,6 +65,16 @@ pub(super) fn outcome(file: &WalFile, failure: &Failure, fate: &Fate, facts: &Fa
                 "{file} is not stored: {why}; {space}; PostgreSQL keeps it and will try again; to do: {remedy}"
             );
         }
+        Fate::Slow => tracing::warn!(
+            "{file} is not stored yet: pgBackRest is slow, but gets on ({why}); {space}; PostgreSQL will ask again; to do: nothing, or more archive-push processes (process-max)"
+        ),
+        Fate::Stored => {}
+        Fate::Held(cause) => {
+            let cause = cause.as_str();
+            tracing::error!(
+                "{file} is not given up, though it should be ({why}, cause {cause}; {space}): another process reads it and can't be ended; PostgreSQL keeps it and will try again; to do: end pgBackRest's archive-push by hand"
+            );
+        }
         Fate::Lost(cause, gap) => {
             let cause = cause.as_str();
             tracing::error!(

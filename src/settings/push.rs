@@ -18,6 +18,7 @@ pub struct Overflow {
 #[expect(missing_docs, reason = "each is the flag of its name")]
 pub struct PushFlags {
     pub drop_threshold: Option<Mebibytes>,
+    pub drop_after: Option<Seconds>,
     pub drop_measure: Option<DropMeasure>,
     pub free_reserve: Option<Mebibytes>,
     pub timeout: Option<Seconds>,
@@ -31,6 +32,8 @@ pub struct PushFlags {
 pub struct PushSettings {
     /// How much WAL may wait; `None`: by the volume's size.
     pub drop_threshold: Option<Setting<Mebibytes>>,
+    /// For how long the failures must have lasted before the threshold gives anything up.
+    pub drop_after: Setting<Seconds>,
     /// What is measured against it.
     pub drop_measure: Setting<DropMeasure>,
     /// How much space must stay free; `None`: by the volume's size.
@@ -54,6 +57,7 @@ impl PushSettings {
         let folder = sources.optional(&table::WAL_OVERFLOW_DIR, None);
         Self {
             drop_threshold: sources.optional(&table::WAL_DROP_THRESHOLD_MB, flags.drop_threshold),
+            drop_after: sources.value(&table::WAL_DROP_AFTER_SECONDS, flags.drop_after),
             drop_measure: sources.value(&table::WAL_DROP_MEASURE, flags.drop_measure),
             free_reserve: sources.optional(&table::WAL_FREE_RESERVE_MB, flags.free_reserve),
             timeout: sources.value(&table::WAL_PUSH_TIMEOUT_SECONDS, flags.timeout),

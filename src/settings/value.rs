@@ -178,7 +178,7 @@ pub(super) fn absolute_path(text: &OsString) -> Result<PathBuf, BadValue> {
 /// Reads a stanza's name, which becomes part of file names.
 pub(super) fn stanza(text: &OsString) -> Result<String, BadValue> {
     let name = text.to_str().ok_or(BadValue("not UTF-8"))?;
-    let odd = |c: char| c == '/' || c.is_control() || c.is_whitespace();
+    let odd = |c: char| c == '/' || c.is_control();
     if name.is_empty() || name.starts_with('.') || name.contains(odd) {
         return Err(BadValue("not a stanza's name"));
     }

@@ -20,7 +20,8 @@ pub(super) fn archiving(found: &Found<'_>) -> Archiving {
     let (request, directory) = (found.request, &found.directory);
     let pg_wal = directory.pg_wal();
     let volume = Volume::of(&pg_wal);
-    let limits = Limits::new(request.drop_threshold, request.free_reserve, volume);
+    let segment = directory.control().and_then(|control| control.segment_size);
+    let limits = Limits::new(request.drop_threshold, request.free_reserve, volume, segment);
     let backlog = backlog(directory, request.drop_measure);
     let archiver = found.heard.archiver();
     let (last_archived_wal, last_archived_at) = newest_archived(found);

@@ -31,6 +31,7 @@ mod metrics;
 mod observe;
 mod prover;
 mod seal;
+mod space;
 mod stamps;
 mod tools;
 mod walk;
@@ -168,6 +169,7 @@ impl Watcher {
                         set archive_mode=on";
             self.tools.log.warn("archive_mode", line);
         }
+        space::free(cluster, &self.server);
         self.leftovers.sweep(cluster);
         self.worker.look(cluster);
         // What push has healed by itself costs no backup.

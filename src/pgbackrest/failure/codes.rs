@@ -3,7 +3,7 @@
 //! S3: "Error responses", Amazon S3 API reference. Azure and Google Cloud Storage name theirs differently; for them the
 //! HTTP status decides unless the administrator lists a code for instant drop.
 
-use super::Class;
+use super::{Advice, Class};
 use std::fmt;
 use std::str::FromStr;
 
@@ -61,36 +61,52 @@ impl fmt::Display for InstantDropCodes {
 
 /// The class of a store's answer. `status` is the HTTP status; `code` the code in the answer's body or header.
 #[must_use]
-pub fn class(status: Option<u16>, code: Option<&str>, instant: &InstantDropCodes) -> Class {
+pub fn class(status: Option<u16>, code: Option<&str>, instant: &InstantDropCodes) -> (Class, Option<Advice>) {
     if code.is_some_and(|code| instant.contains(code)) {
-        return Class::Gone;
+        return (Class::Gone, None);
     }
     match code.and_then(of_code) {
-        Some(class) => class,
+        Some(known) => known,
         None => of_status(status),
     }
 }
 
 /// Codes that mean the same whatever status they come with.
-fn of_code(code: &str) -> Option<Class> {
-    match code {
+fn of_code(code: &str) -> Option<(Class, Option<Advice>)> {
+    let known = match code {
         "AccessDenied"
         | "SignatureDoesNotMatch"
         | "ExpiredToken"
         | "InvalidToken"
         | "AccountProblem"
         | "AllAccessDisabled"
-        | "RequestTimeTooSkewed" => Some(Class::Denied),
-        "RequestTimeout" | "InternalError" | "SlowDown" | "ServiceUnavailable" => Some(Class::Unavailable),
-        _ => None,
-    }
+        | "RequestTimeTooSkewed" => (Class::Denied, None),
+        "PermanentRedirect"
+        | "AuthorizationHeaderMalformed"
+        | "IllegalLocationConstraintException"
+        | "InvalidBucketName" => (Class::Denied, Some(Advice::Place)),
+        "RequestTimeout" | "InternalError" | "SlowDown" | "ServiceUnavailable" => (Class::Unavailable, None),
+        "rateLimitExceeded" | "userRateLimitExceeded" | "TooManyRequests" => (Class::Unavailable, Some(Advice::Rate)),
+        // Ceph and MinIO, and Google's limits of storage.
+        "QuotaExceeded"
+        | "quotaExceeded"
+        | "XMinioStorageFull"
+        | "XMinioAdminBucketQuotaExceeded"
+        | "InsufficientStorage" => (Class::Unavailable, Some(Advice::Quota)),
+        _ => return None,
+    };
+    Some(known)
 }
 
-fn of_status(status: Option<u16>) -> Class {
+fn of_status(status: Option<u16>) -> (Class, Option<Advice>) {
     match status {
-        Some(401 | 403) => Class::Denied,
-        Some(408 | 429 | 500..=599) => Class::Unavailable,
-        _ => Class::Unknown,
+        Some(301 | 308) => (Class::Denied, Some(Advice::Place)),
+        Some(302 | 303 | 307 | 511) => (Class::Unavailable, Some(Advice::Stranger)),
+        Some(401 | 403) => (Class::Denied, None),
+        Some(507) => (Class::Unavailable, Some(Advice::Quota)),
+        Some(429) => (Class::Unavailable, Some(Advice::Rate)),
+        Some(408 | 500..=599) => (Class::Unavailable, None),
+        _ => (Class::Unknown, None),
     }
 }
 
@@ -110,12 +126,14 @@ mod tests {
 
     #[test]
     fn a_code_outweighs_its_status() {
-        let class = |status, code| class(Some(status), Some(code), &InstantDropCodes::default());
+        let class = |status, code| class(Some(status), Some(code), &InstantDropCodes::default()).0;
         assert_eq!(class(400, "RequestTimeout"), Class::Unavailable);
         assert_eq!(class(403, "SlowDown"), Class::Unavailable);
         assert_eq!(class(400, "ExpiredToken"), Class::Denied);
         assert_eq!(class(403, "InvalidAccessKeyId"), Class::Gone);
         assert_eq!(class(403, "SomethingNew"), Class::Denied);
-        assert_eq!(class(301, "PermanentRedirect"), Class::Unknown);
+        assert_eq!(class(301, "PermanentRedirect"), Class::Denied);
+        assert_eq!(class(403, "QuotaExceeded"), Class::Unavailable);
+        assert_eq!(class(403, "rateLimitExceeded"), Class::Unavailable);
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct Diagnosis {
 impl Diagnosis {
     /// A class that is known without a text of pgBackRest's.
     pub(crate) fn of_class(class: Class, text: String) -> Self {
-        Self { repositories: vec![RepositoryFailure { repository: None, class, s3_code: None }], text }
+        Self { repositories: vec![RepositoryFailure { repository: None, class, s3_code: None, advice: None }], text }
     }
 
     /// The class of the whole.
@@ -53,7 +53,9 @@ pub(crate) fn of_output(code: i32, printed: &str, instant: &InstantDropCodes) ->
     if repositories.is_empty() {
         repositories.extend(of_message(code, printed, instant));
     }
-    let texts = errors.iter().copied().chain(warnings).map(|message| message.text.as_str());
+    // Of a PostgreSQL that it does not know pgBackRest speaks in a warning alone.
+    let explain = of_level(Level::Warn).filter(|_| code == names::VERSION_NOT_SUPPORTED);
+    let texts = errors.iter().copied().chain(warnings).chain(explain).map(|message| message.text.as_str());
     let text = texts.collect::<Vec<_>>().join("\n");
     Diagnosis { repositories, text: if text.is_empty() { printed.trim().to_owned() } else { text } }
 }
@@ -78,14 +80,19 @@ fn of_block(repository: Option<u32>, code: i32, text: &str, instant: &InstantDro
     for attempt in names::attempts(code, text) {
         let exchanges = response::exchanges(&attempt.text);
         if exchanges.is_empty() {
-            causes.push((names::class(&attempt), None));
+            let (class, advice) = names::class(&attempt);
+            causes.push((class, None, advice));
         }
-        causes.extend(exchanges.into_iter().map(|exchange| (exchange.class(instant), exchange.code)));
+        causes.extend(exchanges.into_iter().map(|exchange| {
+            let (class, advice) = exchange.class(instant);
+            (class, exchange.code, advice)
+        }));
     }
-    let classes: Vec<Class> = causes.iter().map(|(class, _)| *class).collect();
+    let classes: Vec<Class> = causes.iter().map(|(class, ..)| *class).collect();
     let class = Class::join(&classes).unwrap_or(Class::Unknown);
-    let s3_code = causes.into_iter().filter(|(of, _)| *of == class).find_map(|(_, s3_code)| s3_code);
-    RepositoryFailure { repository, class, s3_code }
+    let advice = causes.iter().filter(|(of, ..)| *of == class).find_map(|(_, _, advice)| *advice);
+    let s3_code = causes.into_iter().filter(|(of, ..)| *of == class).find_map(|(_, s3_code, _)| s3_code);
+    RepositoryFailure { repository, class, s3_code, advice }
 }
 
 /// The parts of a message that each speak of one repository: `repoN: [ErrorName] …` up to the next.

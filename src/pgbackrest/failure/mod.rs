@@ -4,6 +4,7 @@
 //! [`diagnosis`]. A [`Failure`] is made inside the boundary to pgBackRest alone, and its text is [`Redacted`]: what pgBackRest
 //! printed can't be logged or recorded otherwise.
 
+mod advice;
 mod class;
 pub mod codes;
 pub(crate) mod diagnosis;
@@ -11,6 +12,7 @@ mod names;
 pub mod redact;
 pub mod response;
 
+pub use advice::Advice;
 pub use class::Class;
 
 use super::run::Ending;
@@ -28,6 +30,8 @@ pub struct RepositoryFailure {
     pub class: Class,
     /// The code in the store's answer.
     pub s3_code: Option<String>,
+    /// What to do, where the class alone does not tell.
+    pub advice: Option<Advice>,
 }
 
 /// How a pgBackRest that failed ended.
@@ -102,8 +106,12 @@ impl Failure {
 
     /// What a person can do about it, for the end of a line.
     #[must_use]
-    pub fn remedy(&self) -> &'static str {
-        self.class().remedy()
+    pub fn remedy(&self) -> String {
+        let class = self.class();
+        let mut of_class = self.repositories.iter().filter(|failure| failure.class == class);
+        of_class
+            .find_map(|failure| failure.advice)
+            .map_or_else(|| class.remedy().to_owned(), |advice| advice.to_string())
     }
 
     /// `pgBackRest 103: text`, or our own words alone; the text at most `most` characters, on one line.
@@ -128,20 +136,36 @@ impl Failure {
         self.repositories.iter().any(|failed| failed.class == Class::StanzaMissing)
     }
 
-    /// Corrects what seems to lack its stanza and in truth is gone: `gone` has the code by repository, of `asked`.
-    pub fn correct_gone(&mut self, gone: &BTreeMap<u32, String>, asked: usize) {
+    /// Corrects what seems to lack its stanza by what a listing of each repository said: only one that can be read lacks it.
+    pub fn correct_by(&mut self, listing: &Listing) {
         for failed in self.repositories.iter_mut().filter(|failed| failed.class == Class::StanzaMissing) {
-            let code = match failed.repository {
-                Some(key) => gone.get(&key),
-                // Which one failed is not known, so all must be gone.
-                None => gone.values().next().filter(|_| gone.len() == asked),
+            let seen = match failed.repository {
+                Some(key) => listing.failed.get(&key),
+                // Which one failed is not known, so all must have.
+                None => listing.failed.values().next().filter(|_| listing.failed.len() == listing.asked),
             };
-            if let Some(code) = code {
-                failed.class = Class::Gone;
-                failed.s3_code = Some(code.clone());
+            if let Some(seen) = seen {
+                *failed = RepositoryFailure { repository: failed.repository, ..seen.clone() };
             }
         }
     }
+
+    /// The same where there is no listing: nothing is known of the stanza then.
+    pub fn without_a_listing(&mut self, why: &Self) {
+        let class = if why.class() == Class::Unknown { Class::Unavailable } else { why.class() };
+        for failed in self.repositories.iter_mut().filter(|failed| failed.class == Class::StanzaMissing) {
+            failed.class = class;
+        }
+    }
+}
+
+/// What a listing of each repository said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// The repositories that can't be read, and why.
+    pub failed: BTreeMap<u32, RepositoryFailure>,
+    /// How many were asked.
+    pub asked: usize,
 }
 
 /// The words for a pgBackRest that did not end by itself with a code.

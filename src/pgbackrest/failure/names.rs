@@ -3,7 +3,7 @@
 //! Names and codes: src/build/error/error.yaml, the same in 2.45 and 2.59. The texts are those of src/common/io and
 //! src/info/infoArchive.c.
 
-use super::Class;
+use super::{Advice, Class};
 
 /// One thing that pgBackRest tried and that failed.
 pub(super) struct Attempt {
@@ -37,12 +37,40 @@ pub(super) fn attempts(code: i32, text: &str) -> Vec<Attempt> {
 }
 
 /// The class of an attempt that shows no answer of a store, by its text, then its code.
-pub(super) fn class(attempt: &Attempt) -> Class {
-    if attempt.loads_archive_info && (attempt.code == 55 || attempt.text.contains("FileMissingError")) {
-        return Class::StanzaMissing;
+pub(super) fn class(attempt: &Attempt) -> (Class, Option<Advice>) {
+    let text = attempt.text.as_str();
+    let has = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
+    if has(LOGIN_REFUSED) {
+        (Class::Denied, Some(Advice::Login))
+    } else if text.contains("authentication token") && text.contains("invalid_grant") {
+        (Class::Denied, Some(Advice::Grant))
+    } else if attempt.loads_archive_info && (attempt.code == 55 || text.contains("FileMissingError")) {
+        (Class::StanzaMissing, None)
+    } else if is_network(text) {
+        (Class::Unavailable, None)
+    } else if text.contains("raised from remote-") && of_code(attempt.code).0 == Class::Local {
+        (Class::Unavailable, Some(Advice::RepositoryHost))
+    } else if attempt.code == 29 && has(&["XML", "<html", "<!DOCTYPE"]) {
+        (Class::Unavailable, Some(Advice::Stranger))
+    } else {
+        of_code(attempt.code)
     }
-    if is_network(&attempt.text) { Class::Unavailable } else { of_code(attempt.code) }
 }
+
+/// pgBackRest's code for a PostgreSQL that it does not know.
+pub(super) const VERSION_NOT_SUPPORTED: i32 = 46;
+
+/// OpenSSH's words, and libssh2's as src/storage/sftp/storage.c (2.46 to 2.60) passes them on.
+const LOGIN_REFUSED: &[&str] = &[
+    "Host key verification failed",
+    "Permission denied (publickey",
+    "known hosts failure",
+    "repo-sftp-host-fingerprint",
+    "public key from file",
+    "authentication failed: libssh2",
+    "authentication failed [libssh2",
+    "Username/PublicKey combination invalid",
+];
 
 fn is_load_of_archive_info(text: &str) -> bool {
     if text.lines().any(|line| line.contains("unable to open missing file '") && line.contains("archive.info")) {
@@ -80,13 +108,17 @@ fn bracketed(text: &str) -> Option<i32> {
     text.split('[').skip(1).find_map(|rest| rest.split_once(']').and_then(|(name, _)| code_of(name)))
 }
 
-fn of_code(code: i32) -> Class {
+fn of_code(code: i32) -> (Class, Option<Advice>) {
     match code {
-        44 | 45 | 51 | 58 => Class::Mismatch,
-        41 | 42 | 47 | 50 | 55 | 62 | 63 | 64 | 73 => Class::Local,
-        27 | 29 | 31 | 32 | 37 | 43 | 68 => Class::Config,
-        49 | 82 | 101 => Class::Unavailable,
-        _ => Class::Unknown,
+        44 | 45 | 51 | 58 => (Class::Mismatch, None),
+        73 => (Class::Local, Some(Advice::Folder)),
+        41 | 42 | 47 | 50 | 55 | 62 | 63 | 64 => (Class::Local, None),
+        VERSION_NOT_SUPPORTED => (Class::Config, Some(Advice::Version)),
+        67 => (Class::Config, Some(Advice::Feature)),
+        72 => (Class::Config, Some(Advice::Host)),
+        27 | 29 | 31 | 32 | 37 | 43 | 68 => (Class::Config, None),
+        49 | 82 | 101 => (Class::Unavailable, None),
+        _ => (Class::Unknown, None),
     }
 }
 
@@ -123,7 +155,9 @@ fn code_of(name: &str) -> Option<i32> {
         "StopError" => 62,
         "TermError" => 63,
         "FileWriteError" => 64,
+        "FeatureNotSupportedError" => 67,
         "ArchiveCommandInvalidError" => 68,
+        "HostInvalidError" => 72,
         "PathMissingError" => 73,
         "ArchiveTimeoutError" => 82,
         "CryptoError" => 95,

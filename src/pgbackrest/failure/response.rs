@@ -6,8 +6,8 @@
 //! 2.57 also 408 and 429) shows no answer, only `[503] Slow Down`. A code is taken from the response's body alone, or
 //! from the response's `x-ms-error-code` header: a path or a message may hold any words.
 
-use super::Class;
 use super::codes::{self, InstantDropCodes};
+use super::{Advice, Class};
 use quick_xml::events::Event;
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ pub struct Exchange {
 impl Exchange {
     /// What the answer means.
     #[must_use]
-    pub fn class(&self, instant: &InstantDropCodes) -> Class {
+    pub fn class(&self, instant: &InstantDropCodes) -> (Class, Option<Advice>) {
         codes::class(self.status, self.code.as_deref(), instant)
     }
 }
@@ -47,13 +47,21 @@ pub fn exchanges(text: &str) -> Vec<Exchange> {
 /// `[503] Slow Down`, after the error's name or after `on 6 retries from 249-3001ms:`.
 fn service_error(rest: &str) -> Option<Exchange> {
     let line = rest.lines().next()?;
-    let status = line.split('[').skip(1).find_map(|part| part.split_once(']')?.0.parse().ok())?;
+    let status = line
+        .split('[')
+        .skip(1)
+        .find_map(|part| part.split_once(']')?.0.parse().ok().filter(|status| is_status(*status)))?;
     Some(Exchange { status: Some(status), code: None })
+}
+
+/// Whether a number can be an HTTP status; others in brackets are a system's error numbers.
+fn is_status(number: u16) -> bool {
+    (100..600).contains(&number)
 }
 
 /// What follows `HTTP request failed with `.
 fn failed_request(rest: &str) -> Exchange {
-    let status = rest.split(' ').next().and_then(|status| status.parse().ok());
+    let status = rest.split(' ').next().and_then(|status| status.parse().ok()).filter(|status| is_status(*status));
     let code = match section(rest, CONTENT) {
         Some(body) => code_in_body(&body),
         // A text on one line.
@@ -75,6 +83,10 @@ fn bare_body(text: &str) -> Option<Exchange> {
             .find(|at| text.get(..*at).is_some_and(|before| before.is_empty() || before.ends_with(char::is_whitespace)))
     };
     let at = ["<?xml", "<Error>"].into_iter().filter_map(begins).min()?;
+    // One inside a page is quoted there.
+    if text.get(..at)?.contains(['<', '>']) {
+        return None;
+    }
     let code = code_in_body(text.get(at..)?).filter(|code| is_legal(code))?;
     Some(Exchange { status: None, code: Some(code) })
 }
@@ -106,33 +118,32 @@ fn code_in_body(body: &str) -> Option<String> {
     if body.starts_with('{') { reason_in_json(body) } else { code_in_xml(body) }
 }
 
-/// The `<Code>` directly inside an `<Error>`; a body cut at 8 KiB is read as far as it goes.
+/// The `<Code>` directly inside the `<Error>` that is the body's root; a body cut at 8 KiB is read as far as it goes.
 fn code_in_xml(body: &str) -> Option<String> {
-    let mut reader = quick_xml::Reader::from_str(body.get(body.find('<')?..)?);
+    let mut reader = quick_xml::Reader::from_str(body.strip_prefix('<').map(|_| body)?);
     reader.config_mut().check_end_names = false;
     let mut path: Vec<String> = Vec::new();
     let mut code: Option<String> = None;
     loop {
         match reader.read_event().ok()? {
             Event::Start(tag) => path.push(tag.local_name().as_ref().to_owned()),
+            // The root has ended, and named no code.
+            Event::End(_) if path.len() <= 1 => return code,
             Event::End(_) if code.is_some() => return code,
             Event::End(_) => {
                 path.pop();
             }
             Event::Text(text) if is_code(&path) => code = Some(text.trim().to_owned()),
             Event::Eof => return None,
+            _ if path.first().is_some_and(|root| root != "Error") => return None,
             _ => {}
         }
     }
 }
 
-/// Whether the path ends in `Error/Code`, or is a `Code` alone.
+/// Whether the path is that of an error's code: a page that quotes one has another root.
 fn is_code(path: &[String]) -> bool {
-    match path {
-        [only] => only == "Code",
-        [.., parent, last] => parent == "Error" && last == "Code",
-        [] => false,
-    }
+    matches!(path, [root, code] if root == "Error" && code == "Code")
 }
 
 /// Google's `{"error": {"errors": [{"reason": "…"}]}}`.
@@ -177,6 +188,24 @@ mod tests {
     }
 
     #[test]
+    fn a_page_that_quotes_an_error_is_none() {
+        let quoted = "<Error><Code>InvalidAccessKeyId</Code></Error>";
+        for page in [
+            format!("<html><body>{quoted}</body></html>"),
+            format!("<!DOCTYPE html><html><p>no</p>{quoted}"),
+            format!("<p>blocked</p>{quoted}"),
+            format!("blocked: {quoted}"),
+            "<Code>NoSuchBucket</Code>".to_owned(),
+            format!("<Errors>{quoted}</Errors>"),
+        ] {
+            assert_eq!(code(&answer("/b", &page)), None, "{page}");
+        }
+        let named = "<?xml version=\"1.0\"?><Error xmlns=\"x\"><Code>InvalidAccessKeyId</Code></Error>";
+        assert_eq!(code(&answer("/b", named)).as_deref(), Some("InvalidAccessKeyId"));
+        assert_eq!(code(&format!("unable to list: <html> {quoted}")), None);
+    }
+
+    #[test]
     fn azure_and_google_name_their_codes_elsewhere() {
         let azure = "HTTP request failed with 403 (Forbidden):\n*** Response Headers ***:\nx-ms-error-code: AuthenticationFailed\n";
         assert_eq!(code(azure).as_deref(), Some("AuthenticationFailed"));
@@ -192,6 +221,8 @@ mod tests {
         assert_eq!(statuses("[ServiceError] [503] Slow Down"), [Some(503)]);
         assert_eq!(statuses("[ServiceError] on 6 retries from 249-3001ms: [503] Slow Down"), [Some(503)]);
         assert_eq!(statuses("ProtocolError: HTTP request failed with 404 (Not Found):"), [Some(404)]);
+        assert_eq!(statuses("[ServiceError] NOTFOUND [2] [503] Slow Down"), [Some(503)]);
+        assert_eq!(statuses("[ServiceError] NOTFOUND [2]"), []);
         assert_eq!(statuses("HTTP request failed with"), []);
         assert_eq!(statuses("HTTP request failed with many"), [None]);
     }

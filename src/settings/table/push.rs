@@ -12,12 +12,21 @@ settings! {
 
     WAL_DROP_THRESHOLD_MB: Mebibytes = MEBIBYTES, {
         flag: Some("drop-threshold"),
-        default: Fallback::Words("500, or 10 % of a smaller volume"),
+        default: Fallback::Words("500, or 10 % of a smaller volume, at least 64 and four segments"),
         example: "2000",
         help: "Drop segments once this much WAL (MiB) is waiting",
-        more: "Checked when a push fails; `0` drops a segment at the first failure. The default is at least 64, and 500 where \
-               the volume's size is unknown.",
+        more: "Checked when a push fails; `0` drops a segment at the first failure. The default is 500 where the volume's size \
+               is unknown.",
         users: &[Push, Watch, Status],
+    }
+
+    WAL_DROP_AFTER_SECONDS: Seconds = SECONDS, {
+        flag: Some("drop-after"),
+        default: Fallback::Value("60"),
+        example: "600",
+        help: "Seconds that pushes must have failed before the threshold counts",
+        more: "No push may have succeeded since the first failure. `0`: it counts at once. A threshold of `0`, \
+               `WAL_FREE_RESERVE_MB` and the instant drop do not wait. Counted by a clock that nobody sets.",
     }
 
     WAL_DROP_MEASURE: DropMeasure = choice("WHAT", &["backlog", "pg_wal"]), {

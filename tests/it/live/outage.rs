@@ -70,9 +70,13 @@ fn the_server_resets_uploads_async() {
     outage(Mode::Async, Fault::new(FaultKind::ResetMidBody).on(Operations::Put));
 }
 
-/// Each upload takes five seconds, three are allowed. pgBackRest's own limit never strikes, as bytes keep coming.
+/// Each upload takes five seconds: it is slow, and is left alone, whatever waits.
 fn trickle(mode: Mode) {
-    outage(mode, Fault::new(FaultKind::Trickle { bytes_per_second: 200_000 }).on(Operations::Put));
+    let live = Live::of(mode).option("io-timeout", "60").env("WAL_DROP_THRESHOLD_MB", "0").start();
+    live.s3.inject(Fault::new(FaultKind::Trickle { bytes_per_second: 200_000 }).on(Operations::Put));
+    let written = live.write_acknowledged(3);
+    live.assert_archived(&written);
+    assert_eq!((live.gaps(), live.state().push.failed_count), (Vec::new(), 0), "{}", live.postgres.log());
 }
 
 #[test]

@@ -136,7 +136,7 @@ impl Live {
         let environment = Vec::new();
         let setup =
             Setup { lab, s3, postgres, backrest, environment, repositories: 1, stanza: true, wal_elsewhere: false };
-        setup.env("WAL_FREE_RESERVE_MB", "0").env("WAL_DROP_THRESHOLD_MB", "500")
+        setup.env("WAL_FREE_RESERVE_MB", "0").env("WAL_DROP_THRESHOLD_MB", "500").env("WAL_DROP_AFTER_SECONDS", "0")
     }
 
     /// Adds repository 1 to another cluster's pgBackRest.

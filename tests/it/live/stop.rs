@@ -32,7 +32,9 @@ fn fast_shutdown(mode: Mode) {
     // A threshold that the backlog exceeds: a shutdown is no reason to give anything up all the same.
     live.reconfigure(&[("WAL_DROP_THRESHOLD_MB", "1")]);
     let took = live.postgres.stop(StopMode::Fast);
-    assert!(took < Duration::from_secs(45), "took {took:?}\n{}", live.postgres.log());
+    eprintln!("the stop took {took:?}");
+    // Container engines send SIGKILL ten seconds after SIGTERM.
+    assert!(took < Duration::from_secs(9), "took {took:?}\n{}", live.postgres.log());
     live.assert_kept(&names);
     live.s3.clear_faults();
     live.postgres.start().unwrap();

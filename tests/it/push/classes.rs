@@ -68,7 +68,8 @@ fn samples_of_a_real_pgbackrest() {
         ("hang", "unavailable"),
         ("hang-put", "unavailable"),
         ("mismatched-cluster", "mismatch"),
-        ("missing-stanza", "stanza-missing"),
+        // Whether it is missing only a listing tells, and here is none.
+        ("missing-stanza", "unavailable"),
         ("missing-wal-file", "local"),
         ("nothing-policy", "denied"),
         ("read-only-policy", "denied"),
@@ -173,7 +174,7 @@ fn pgbackrests_codes_alone() {
         ("unavailable", &[49, 82, 101]),
         ("mismatch", &[44, 45, 51, 58]),
         ("local", &[41, 42, 47, 50, 55, 62, 63, 64, 73]),
-        ("config", &[27, 29, 31, 32, 37, 43, 68]),
+        ("config", &[27, 29, 31, 32, 37, 43, 46, 67, 68, 72]),
         ("unknown", &[1, 25, 39, 95, 103, 104]),
     ];
     for (class, codes) in table {
@@ -253,4 +254,78 @@ fn several_repositories_fail_differently() {
     }
     let both = [(1, "ProtocolError", gone.as_str()), (2, "ProtocolError", &http(404, "NoSuchBucket"))];
     Case::new("both gone").says(command_error(&both)).exits(104).status(0).lost("gone", "instant-drop");
+}
+
+/// A message, pgBackRest's code, the class, and words of the remedy.
+#[test]
+fn each_cause_has_a_remedy_that_is_true() {
+    let google = |status: u16, reason: &str| {
+        format!(
+            "HTTP request failed with {status} (X):\n*** Response Content ***:\n\
+             {{\"error\": {{\"code\": {status}, \"errors\": [{{\"reason\": \"{reason}\"}}]}}}}"
+        )
+    };
+    let portal = "HTTP request failed with 302 (Found):\n*** Response Content ***:\n<html>sign in</html>";
+    let table = [
+        ("ProtocolError", http(403, "QuotaExceeded"), "unavailable", "make room in the store"),
+        ("ServiceError", "[507] Insufficient Storage".to_owned(), "unavailable", "make room in the store"),
+        ("ProtocolError", http(301, "PermanentRedirect"), "denied", "region and endpoint"),
+        ("ProtocolError", http(400, "AuthorizationHeaderMalformed"), "denied", "region and endpoint"),
+        ("ProtocolError", http(400, "InvalidBucketName"), "denied", "correct bucket"),
+        ("ProtocolError", portal.to_owned(), "unavailable", "captive portal"),
+        ("FormatError", "invalid XML in 31 byte(s):\n<html>".to_owned(), "unavailable", "captive portal"),
+        ("ProtocolError", google(403, "rateLimitExceeded"), "unavailable", "limit of requests"),
+        (
+            "ProtocolError",
+            "unable to get authentication token: [invalid_grant] Invalid JWT".to_owned(),
+            "denied",
+            "new key",
+        ),
+        (
+            "FileReadError",
+            "raised from remote-0 ssh protocol on 'h': Host key verification failed.".to_owned(),
+            "denied",
+            "host key",
+        ),
+        (
+            "ServiceError",
+            "public key from file authentication failed: libssh2 error [-18]".to_owned(),
+            "denied",
+            "host key",
+        ),
+        (
+            "FileOpenError",
+            "raised from remote-0 tls protocol on 'h': no space".to_owned(),
+            "unavailable",
+            "that machine",
+        ),
+        (
+            "HostInvalidError",
+            "archive-push command must be run on the PostgreSQL host".to_owned(),
+            "config",
+            "another machine",
+        ),
+        ("PathMissingError", "unable to list '/r'".to_owned(), "local", "make the folder"),
+        ("ServiceError", "unable to look up: NOTFOUND [2]".to_owned(), "unavailable", "nothing, if"),
+    ];
+    for (name, text, class, remedy) in table {
+        let case = Case::new(&text).says(command_error(&[(1, name, &text)])).exits(104);
+        case.status(104).kept(class).stderr_has(remedy);
+    }
+}
+
+#[test]
+fn what_explains_a_failure_is_kept_and_what_quotes_a_code_is_none() {
+    let unknown = "WARN: unexpected control version = 1800 and catalog version = 202505281\n      HINT: is this version of PostgreSQL supported?\nERROR: [046]: unexpected control version\n";
+    let version = Case::new("a PostgreSQL that it does not know").says(unknown).exits(46).status(46).kept("config");
+    version.stderr_has("knows this version").ledger("the warning", |state| {
+        state
+            .push
+            .last_failure
+            .as_ref()
+            .is_some_and(|failure| failure.message.contains("is this version of PostgreSQL"))
+    });
+    let quoted = "HTTP request failed with 403 (Forbidden):\n*** Response Content ***:\n<html><pre><Error><Code>InvalidAccessKeyId</Code></Error></pre></html>";
+    let page = Case::new("a proxy's page").says(command_error(&[(1, "ProtocolError", quoted)])).exits(104);
+    page.status(104).kept("denied");
 }

@@ -12,6 +12,7 @@ mod crash;
 pub(crate) mod full_disk;
 mod giving_up;
 pub(crate) mod outcome;
+mod pressure;
 mod settings;
 pub(crate) mod standin;
 mod state;

@@ -30,7 +30,7 @@ fn a_bad_value_costs_one_warning() {
         ("WAL_GUARD_STATE_DIR", "relative"),
         ("WAL_OVERFLOW_DIR", "relative"),
         ("PGBACKREST_STANZA", "../x"),
-        ("PGBACKREST_STANZA", "a b"),
+        ("PGBACKREST_STANZA", "a/b"),
         ("PGDATA", "relative"),
         ("PGDATA", "/nowhere/at/all"),
     ]);

@@ -81,6 +81,7 @@ impl Case {
             .env("WAL_GUARD_CONFIG", root.join("guard.toml"))
             .env("WAL_ARCHIVE_SECRET", SECRETS[2])
             .env("WAL_DROP_THRESHOLD_MB", "500")
+            .env("WAL_DROP_AFTER_SECONDS", "0")
             .env("WAL_FREE_RESERVE_MB", "0")
             .settings("")
             .pushes(SEGMENT)

@@ -66,7 +66,7 @@ fn a_success_ends_a_run_of_failures() {
     let case = Case::new("works again").says(REFUSED).exits(49).status(49).again().status(49).again();
     let outcome = case.works().status(0).stderr_has("archiving works again after 2 failed pushes");
     let outcome = outcome.ledger("counted", |state| {
-        state.push.failed_count == 2 && state.push.consecutive_failures == 0 && state.push.gone_since.is_none()
+        state.push.failed_count == 2 && state.push.consecutive_failures == 0 && state.push.gone_from.is_none()
     });
     outcome.again().status(0).stderr_is("");
 }

@@ -41,31 +41,60 @@ fn a_push_that_is_only_slow_is_not_given_up() {
 }
 
 #[test]
-fn short_space_ends_a_slow_pgbackrest() {
+fn short_space_ends_a_pgbackrest_that_stands_still() {
     let short = |name: &str| Case::new(name).does("sleep 300").env("WAL_FREE_RESERVE_MB", "8796093022208");
-    short("64 MiB wait").backlog(64).status(0).lost("unavailable", "free-reserve").stderr_has("WAL_FREE_RESERVE_MB");
-    let little = short("63 MiB wait").backlog(63).env("WAL_PUSH_TIMEOUT_SECONDS", "2");
+    let hangs = short("64 MiB wait").backlog(64).status(0).lost("unavailable", "free-reserve");
+    hangs.check((5..9).contains(&hangs.took.as_secs()), "after 5 s");
+    hangs.stderr_has("WAL_FREE_RESERVE_MB");
+    let little = short("63 MiB wait").backlog(63).env("WAL_PUSH_TIMEOUT_SECONDS", "6");
     little.status(82).kept("unavailable");
     let everything = short("all of pg_wal, where that is the measure").wal("000000010000000000000004", 64 << 20);
     everything.env("WAL_DROP_MEASURE", "pg_wal").status(0).lost("unavailable", "free-reserve");
+    let brief = Case::new("a push of 2 s").does("sleep 2").env("WAL_FREE_RESERVE_MB", "8796093022208");
+    brief.backlog(64).status(0).stored();
+}
+
+/// A push that hangs while the server has been stopping for so many seconds.
+fn stopping(name: &str, seconds: i64) -> Case {
+    let case = Case::new(name).postmaster("stopping").does("sleep 300").backlog(900);
+    since(case, seconds)
+}
+
+/// Sets since when the server stops.
+fn since(case: Case, seconds: i64) -> Case {
+    let age = Duration::from_secs(seconds.unsigned_abs());
+    let at = if seconds < 0 { SystemTime::now() + age } else { SystemTime::now() - age };
+    File::open(case.data().join("postmaster.pid")).unwrap().set_modified(at).unwrap();
+    case
 }
 
 #[test]
-fn a_shutdown_ends_pgbackrest_and_gives_nothing_up() {
-    let stopping = Case::new("stopping").postmaster("stopping").does("sleep 300").backlog(900);
-    let long_ago = SystemTime::now() - Duration::from_hours(1);
-    File::open(stopping.data().join("postmaster.pid")).unwrap().set_modified(long_ago).unwrap();
-    let outcome = stopping.env("WAL_FREE_RESERVE_MB", "0").status(63).kept("unavailable").stderr_has("shutting down");
-    outcome.check(outcome.took >= Duration::from_secs(9), "10 s of grace after the push's start");
+fn a_stop_ends_a_push_that_stands_still_and_gives_nothing_up() {
+    let first = stopping("the first", 20).status(63).kept("unavailable").stderr_has("shutting down");
+    let took = first.took;
+    first.check((2_900..5_500).contains(&took.as_millis()), "3 s after the push's start");
+    let second = first.again().status(63).kept("unavailable");
+    second.check(second.took < Duration::from_millis(1_500), "0.3 s for the next of the same stop");
+    let other = since(second.again(), 10).status(63).kept("unavailable");
+    other.check(other.took >= Duration::from_millis(2_900), "3 s for the first of another");
+    let stubborn = Case::new("ignores TERM").does("trap '' TERM; while :; do sleep 1; done").postmaster("stopping");
+    let stubborn = since(stubborn, 20).status(63).kept("unavailable");
+    stubborn.check(stubborn.took < Duration::from_millis(5_500), "no long grace in a stop");
 }
 
 #[test]
-fn a_clock_that_was_set_back_does_not_hold_a_shutdown_up() {
-    let stopping = Case::new("stopping in the future").postmaster("stopping").does("sleep 300");
-    let later = SystemTime::now() + Duration::from_hours(1);
-    File::open(stopping.data().join("postmaster.pid")).unwrap().set_modified(later).unwrap();
-    let outcome = stopping.status(63).kept("unavailable").stderr_has("shutting down");
-    outcome.check((9..20).contains(&outcome.took.as_secs()), "10 s of grace after the push's start");
+fn a_clock_that_was_set_back_does_not_hold_a_stop_up() {
+    let outcome = stopping("in the future", -3600).status(63).kept("unavailable").stderr_has("shutting down");
+    outcome.check((2..8).contains(&outcome.took.as_secs()), "3 s after the push's start");
+}
+
+/// A smart shutdown waits for its sessions, which go on writing.
+#[test]
+fn a_stop_that_lasts_is_none() {
+    let smart = stopping("smart", 61).env("WAL_PUSH_TIMEOUT_SECONDS", "4").status(0);
+    smart.lost("unavailable", "drop-threshold");
+    let working = since(Case::new("working").postmaster("stopping").does("sleep 4"), 61);
+    working.status(0).stored();
 }
 
 #[test]
@@ -119,7 +148,7 @@ fn the_spool_tells_the_cause_of_82() {
     let (_, revoked) = spooled("revoked-key");
     late("revoked-key").does(write("global.error", &revoked)).status(0).lost("gone", "instant-drop");
     for (name, class) in
-        [("deleted-bucket", "stanza-missing"), ("mismatched-cluster", "mismatch"), ("hang", "unavailable")]
+        [("deleted-bucket", "unavailable"), ("mismatched-cluster", "mismatch"), ("hang", "unavailable")]
     {
         late(name).does(write("global.error", &spooled(name).1)).status(82).kept(class);
     }
@@ -160,6 +189,11 @@ fn spooled(name: &str) -> (String, String) {
     (file.to_owned(), rest.split("\n== ").next().unwrap().to_owned())
 }
 
+/// What `info` says of a repository that can be read and holds no stanza.
+fn missing_stanza() -> String {
+    "[{\"backup\":[],\"name\":\"main\",\"repo\":[{\"cipher\":\"none\",\"key\":1,\"status\":{\"code\":1,\"message\":\"missing stanza path\"}}]}]".to_owned()
+}
+
 /// A push that found no `archive.info`.
 fn missing(name: &str) -> Case {
     let (code, text) = sample("archive-push.missing-stanza.sync");
@@ -173,18 +207,26 @@ fn a_missing_archive_info_is_looked_into() {
     for name in ["revoked-key", "deleted-bucket"] {
         missing(name).info(sample(&format!("info.{name}")).1).status(0).lost("gone", "instant-drop");
     }
-    let other = ["hang", "nothing-policy", "read-only-policy", "refused", "status-503-slow-down", "wrong-secret"];
-    for name in other {
-        missing(name).info(sample(&format!("info.{name}")).1).status(103).kept("stanza-missing").called("info", 1);
+    let other = [
+        ("hang", "unavailable"),
+        ("nothing-policy", "denied"),
+        ("read-only-policy", "stanza-missing"),
+        ("refused", "unavailable"),
+        ("status-503-slow-down", "unavailable"),
+        ("wrong-secret", "denied"),
+    ];
+    for (name, class) in other {
+        missing(name).info(sample(&format!("info.{name}")).1).status(103).kept(class).called("info", 1);
     }
-    missing("another stanza's answer").info(bucket.replace("\"main\"", "\"x\"")).status(103).kept("stanza-missing");
-    missing("broken").info("[{\"name\":\"main\",\"repo\":[{").status(103).kept("stanza-missing");
-    missing("nothing").info("").status(103).kept("stanza-missing");
-    missing("no text").info(b"[{\"name\":\"main\", \xff\x00").status(103).kept("stanza-missing");
-    missing("exit 99").status(103).kept("stanza-missing").called("info", 1);
-    missing("the code is none").info(&bucket).env("WAL_INSTANT_DROP_CODES", "none").status(103).kept("stanza-missing");
+    missing("another stanza's answer").info(bucket.replace("\"main\"", "\"x\"")).status(103).kept("unavailable");
+    missing("broken").info("[{\"name\":\"main\",\"repo\":[{").status(103).kept("unavailable");
+    missing("nothing").info("").status(103).kept("unavailable");
+    missing("no text").info(b"[{\"name\":\"main\", \xff\x00").status(103).kept("unavailable");
+    missing("exit 99").status(103).kept("unavailable").called("info", 1);
+    missing("the code is none").info(&bucket).env("WAL_INSTANT_DROP_CODES", "none").status(103).kept("unknown");
     missing("patience").info(&bucket).env("WAL_INSTANT_DROP_AFTER_SECONDS", "60").status(103).kept("gone");
-    missing("at the threshold").backlog(500).status(0).lost("stanza-missing", "drop-threshold");
+    missing("a stanza that is missing").info(missing_stanza()).status(103).kept("stanza-missing");
+    missing("at the threshold").info(missing_stanza()).backlog(500).status(0).lost("stanza-missing", "drop-threshold");
     let warned = format!("WARN: environment contains invalid option 'x'\n{bucket}");
     missing("a warning before it").info(warned).status(0).lost("gone", "instant-drop");
 }
@@ -192,22 +234,15 @@ fn a_missing_archive_info_is_looked_into() {
 #[test]
 fn info_has_a_time_limit_too() {
     let hanging = missing("info hangs").info_does("sleep 300").env("WAL_PUSH_TIMEOUT_SECONDS", "1");
-    let outcome = hanging.status(103).kept("stanza-missing").called("info", 1);
+    let outcome = hanging.status(103).kept("unavailable").called("info", 1);
     outcome.check(outcome.took >= Duration::from_secs(4), "at least 5 s for info");
 }
 
+/// A bucket that was deleted and made anew: an answer that is remembered would give up what the new one takes.
 #[test]
-fn info_is_asked_at_most_once_a_minute() {
-    let outcome = missing("once a minute").info(sample("info.missing-stanza").1).status(103).called("info", 1);
-    let outcome = outcome.again().status(103).called("info", 1).calls(2);
-    let folder = outcome.case.data().join(".pgbackrest_guard");
-    let identity = outcome.state().identity;
-    let (ledger, ..) =
-        pgbackrest_guard::ledger::Ledger::open(&folder, identity, pgbackrest_guard::ledger::state::Place::default(), 0)
-            .unwrap();
-    ledger.update(|state| state.probe.as_mut().unwrap().at -= 61).unwrap();
-    outcome.again().status(103).called("info", 2).calls(3);
-    let bucket = missing("the answer is remembered").info(sample("info.deleted-bucket").1).status(0);
-    let next = bucket.again().pushes("000000010000000000000006").status(0).called("info", 1);
-    next.ledger("both", |state| state.push.dropped_count == 2 && state.gaps.open().count() == 1);
+fn what_a_listing_said_before_decides_nothing() {
+    let gone = missing("the bucket is gone").info(sample("info.deleted-bucket").1).status(0).called("info", 1);
+    let made = gone.again().pushes("000000010000000000000006").info(missing_stanza());
+    let made = made.status(103).called("info", 2).stderr_has("stanza-missing");
+    made.ledger("one loss", |state| state.push.dropped_count == 1);
 }

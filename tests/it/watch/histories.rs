@@ -23,6 +23,8 @@ const SCHEDULE: Schedule = Schedule {
     heartbeat: false,
 };
 
+const SHA: &str = "7798b7d2af0a677f3636f4a578c6800df3ddd284";
+
 #[derive(Debug, Clone)]
 enum Step {
     /// A segment is written, and archived or given up.
@@ -164,10 +166,7 @@ impl World {
         let known = self.memory.last_full_at.filter(|at| *at <= self.now);
         self.memory.last_full_at = known.or(Some(self.now));
         let newest = self.catalog.iter().map(|(start, _)| start.lsn / SIZE.bytes()).max().unwrap();
-        let lines = self
-            .archived
-            .iter()
-            .map(|number| format!("{}-7798b7d2af0a677f3636f4a578c6800df3ddd284\n", segment(*number)));
+        let lines = self.archived.iter().map(|number| format!("{}-{SHA}\n", segment(*number)));
         let listing = Listing::parse(&lines.collect::<String>(), SIZE);
         if self.next > 1 {
             for missing in listing.missing(segment(newest), segment(self.next - 1), &BTreeMap::new(), SIZE) {

@@ -1,0 +1,101 @@
+//! Which of pgBackRest's processes may still read a WAL file, and their end.
+//!
+//! Once `archive_command` has returned 0, PostgreSQL recycles the segment: it renames the file and writes other WAL into it
+//! (xlog.c, `InstallXLogFileSegment`). The async process has read its list of files before (`archivePushProcessList`,
+//! src/command/archive/push/push.c, 2.45 to 2.60) and goes on with it, so it would store that other WAL under the old name.
+//! A process to which SIGKILL was sent reads nothing more, even where it can't end yet.
+
+use super::client::Client;
+use super::progress;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a process has between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(2);
+/// How often it is looked whether it has ended.
+const INTERVAL: Duration = Duration::from_millis(20);
+
+impl Client {
+    /// Sees to it that no pgBackRest reads the file any more: the async process is ended unless it is done with the file.
+    /// False where one could not be ended.
+    #[must_use]
+    pub fn release(&self, path: &Path) -> bool {
+        let file = fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let mut released = true;
+        if let Some((worker, since)) = self.spool.as_ref().and_then(super::spool::Spool::worker) {
+            let reads =
+                || progress::processes().into_iter().any(|pid| in_group(pid, worker.group) && has_open(pid, file));
+            let done = self.spool.as_ref().is_some_and(|spool| spool.is_done_with(&name, since));
+            if !done || reads() {
+                tracing::warn!(
+                    "pgBackRest's async process {} is ended: PostgreSQL may write other WAL into {name} from now on",
+                    worker.pid
+                );
+                released &= end(worker.pid, worker.pid == worker.group);
+            }
+        }
+        for pid in progress::processes().into_iter().filter(|pid| pushes(*pid) && has_open(*pid, file)) {
+            tracing::warn!("pgBackRest's process {pid} still reads {name}, and is ended");
+            released &= end(pid, false);
+        }
+        released
+    }
+
+    /// The process group of the async process that runs, if one does.
+    #[must_use]
+    pub fn worker_group(&self) -> Option<u32> {
+        self.spool.as_ref()?.worker().map(|(worker, _)| worker.group)
+    }
+
+    /// How many files the spool shows as stored.
+    #[must_use]
+    pub fn acknowledged(&self) -> usize {
+        self.spool.as_ref().map_or(0, super::spool::Spool::acknowledged)
+    }
+}
+
+fn in_group(pid: u32, group: u32) -> bool {
+    progress::group(pid) == Some(group)
+}
+
+/// Whether a process is a pgBackRest that pushes WAL, by its arguments.
+fn pushes(pid: u32) -> bool {
+    let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let arguments = String::from_utf8_lossy(&arguments);
+    let mut words = arguments.split('\0');
+    words.clone().any(|word| word.starts_with("archive-push")) && words.any(|word| word.ends_with("pgbackrest"))
+}
+
+/// Whether a process has the file of this device and inode open.
+fn has_open(pid: u32, file: Option<(u64, u64)>) -> bool {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let mut open = open.filter_map(|entry| fs::metadata(entry.path()).ok());
+    file.is_some_and(|file| open.any(|open| (open.dev(), open.ino()) == file))
+}
+
+/// SIGTERM, and SIGKILL after the grace. False where we may not.
+fn end(pid: u32, with_group: bool) -> bool {
+    let Some(process) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
+    let send = |signal| if with_group { kill_process_group(process, signal) } else { kill_process(process, signal) };
+    let _ = send(Signal::TERM);
+    let started = Instant::now();
+    let there = || {
+        progress::processes()
+            .into_iter()
+            .any(|other| (other == pid || with_group && in_group(other, pid)) && runs(other))
+    };
+    while there() && started.elapsed() < GRACE {
+        std::thread::sleep(INTERVAL);
+    }
+    matches!(send(Signal::KILL), Ok(()) | Err(rustix::io::Errno::SRCH))
+}
+
+/// Whether a process is there and no zombie.
+fn runs(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with(['Z', 'X']))
+}
