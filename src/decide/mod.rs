@@ -11,6 +11,7 @@ pub mod repository_path;
 pub mod setup;
 pub mod status;
 pub mod supervisor;
+pub mod walk;
 pub mod watch;
 pub mod wedge;
 pub mod windows;
