@@ -240,7 +240,8 @@ fn record_lost(cluster: &Cluster, missing: &[SegmentName], size: SegmentSize) ->
     if let Err(error) = &recorded {
         tracing::error!("{}; missing segments are not recorded, the next walk looks again", crate::log::chain(error));
     } else if new > 0 {
-        tracing::error!("{new} WAL segments are missing in every repository that was walked: a gap is recorded");
+        let (segments, are) = if new == 1 { ("segment", "is") } else { ("segments", "are") };
+        tracing::error!("{new} WAL {segments} {are} missing in every repository that was walked: a gap is recorded");
         let text = format!("{}: {new} segments are missing in the archive\n", jiff::Timestamp::now());
         let _ = crate::durable::write_marker(&cluster.directory().gap_marker(), &text);
     }

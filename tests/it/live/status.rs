@@ -98,6 +98,8 @@ fn live_status_says_what_real_restores_show() {
     let behind = clock(cluster);
     let last = commit(cluster, 6);
     cluster.wait_archived(&last, WAIT);
+    // A window ends where the listing has been walked.
+    scene.watch_once(&[]);
 
     let report = report(&scene, cluster, config, &[]);
     assert_eq!((&report["verdict"], &report["gaps"][0]["state"]), (&"ok".into(), &"sealed".into()), "{report}");
