@@ -159,13 +159,14 @@ fn second_start(volume: &Volume) {
     let serving = environment(postmaster(&run));
     assert!(!names(&serving).iter().any(|name| name.starts_with("WAL_ARCHIVE_")), "{serving:?}");
     volume.archives(&mut run);
-    volume.s3.inject(Fault::new(FaultKind::Hang));
     let is_backup = |command: &str| command.starts_with("/usr/bin/pgbackrest") && command.contains(" backup");
     let backup = || {
         let processes = volume.scene.lab.processes().into_iter().filter(|process| is_backup(&process.command));
         processes.map(|process| process.pid).collect::<Vec<_>>()
     };
+    // Before it begins, a walk of the listing would hang and hold it up.
     run.wait("a backup runs", |_| !backup().is_empty());
+    volume.s3.inject(Fault::new(FaultKind::Hang));
     let (watch, running) = (run.below("watch --supervised")[0], backup());
     Lab::signal(watch, Signal::KILL);
     run.wait_for("the watcher was ended by signal 9");
