@@ -58,10 +58,7 @@ fn only_code_two_everywhere_is_absent() {
     assert!(matches!(both(1, 99), CatalogAnswer::Inconclusive { doubt: Doubt::Unreadable, .. }));
     assert!(matches!(both(2, 99), CatalogAnswer::Inconclusive { doubt: Doubt::NoneGood, .. }));
     assert!(matches!(answer(&repo(1, 2), "").catalog(OURS, &[1, 2]), CatalogAnswer::Inconclusive { .. }));
-    assert!(matches!(
-        answer("", "").catalog(OURS, &[]),
-        CatalogAnswer::Inconclusive { doubt: Doubt::Unreadable, .. }
-    ));
+    assert!(matches!(answer("", "").catalog(OURS, &[]), CatalogAnswer::Inconclusive { doubt: Doubt::Unreadable, .. }));
 }
 
 #[test]

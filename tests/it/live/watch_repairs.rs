@@ -119,7 +119,10 @@ fn live_watch_takes_over_after_a_promotion_without_a_full() {
     standby.wait_until("the partial segment is archived", WAIT, || standby.last_archived_wal().ends_with(".partial"));
     let said = scene.watch_once_at(&standby, &[own]);
     assert!(said.contains("catalog verified") && !said.contains("running pgbackrest backup"), "{said}");
-    assert!(said.contains("2 WAL segments are missing in every repository that was walked"), "up to the switch, and no more: {said}");
+    assert!(
+        said.contains("2 WAL segments are missing in every repository that was walked"),
+        "up to the switch, and no more: {said}"
+    );
     let said = scene.watch_once_at(&standby, &[own]);
     assert!(said.contains("2 files are healed"), "{said}");
     let written = standby.write_wal(2);
