@@ -18,6 +18,7 @@ mod kept;
 mod outage;
 mod promotion;
 mod queue;
+mod recycled;
 mod repositories;
 mod run;
 mod scene;
