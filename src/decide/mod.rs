@@ -9,6 +9,7 @@ pub mod marker;
 pub mod pressure;
 pub mod push;
 pub mod repository_path;
+pub mod restore;
 pub mod setup;
 pub mod status;
 pub mod supervisor;
