@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod log;
 pub mod pgbackrest;
 pub mod postgres;
+pub mod presence;
 pub mod push;
 pub mod seen_catalog;
 pub mod settings;

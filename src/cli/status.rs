@@ -98,6 +98,7 @@ fn looking(common: CommonArguments, look: &LookArguments) -> Result<Looking, Str
         drop_measure: watch.drop_measure,
         free_reserve: watch.free_reserve,
         overflow: watch.overflow,
+        taken_by: watch.taken_by,
         intervals: watch.intervals,
         verify: watch.verify,
         server,

@@ -8,6 +8,7 @@ pub mod holes;
 pub mod marker;
 pub mod pressure;
 pub mod push;
+pub mod regime;
 pub mod repository_path;
 pub mod restore;
 pub mod setup;

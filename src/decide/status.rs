@@ -89,6 +89,12 @@ pub struct Facts {
     pub has_full: bool,
     /// By how many seconds a backup is late.
     pub late_by: Option<u64>,
+    /// Whether a watcher has run here, or the repository was asked: else no backup can be on record.
+    pub watched: bool,
+    /// Why the newest try of a backup failed, if it did.
+    pub no_backup_because: Option<String>,
+    /// Why others take the backups, if they do.
+    pub by_others: Option<String>,
     /// The catalog.
     pub catalog: CatalogFacts,
     /// Segments that only some repositories lack, and the numbers of those.
@@ -260,12 +266,20 @@ fn space(facts: &Facts, reasons: &mut Reasons) {
 
 fn backups(facts: &Facts, reasons: &mut Reasons) {
     let refused = matches!(facts.server, ServerFacts::Answers { always: true, .. });
-    if !facts.has_full {
-        reasons.push((Verdict::Critical, "no full backup is on record".to_owned()));
+    let others = facts.by_others.as_ref().map(|why| format!("others take the backups: {why}"));
+    let because = others.clone().or_else(|| facts.no_backup_because.clone());
+    let because = because.map_or_else(String::new, |because| format!(" ({because})"));
+    if !facts.has_full && !facts.watched {
+        let text = "no full backup is on record here, and no watcher has run here; `--repo` asks the repository";
+        reasons.push((Verdict::Unknown, text.to_owned()));
+    } else if !facts.has_full {
+        reasons.push((Verdict::Critical, format!("no full backup is on record{because}")));
     } else if let Some(late) = facts.late_by {
-        reasons.push((Verdict::Warning, format!("a backup is overdue by {} minutes", late / 60)));
+        reasons.push((Verdict::Warning, format!("a backup is overdue by {} minutes{because}", late / 60)));
+    } else if let Some(others) = others {
+        reasons.push((Verdict::Ok, others));
     }
-    if refused {
+    if refused && facts.by_others.is_none() {
         let text =
             "no backup can be taken: archive_mode is always, and pgBackRest refuses to back such a server up (67)";
         reasons.push((Verdict::Warning, text.to_owned()));
@@ -292,6 +306,9 @@ mod tests {
             reserve: 1_000 << 20,
             has_full: true,
             late_by: None,
+            watched: true,
+            no_backup_because: None,
+            by_others: None,
             catalog: CatalogFacts { interval: 3600, ..CatalogFacts::default() },
             owed: (0, Vec::new()),
             without_backup: Vec::new(),
@@ -347,6 +364,10 @@ mod tests {
                 Verdict::Warning,
                 1,
             ),
+            (Facts { has_full: false, ..well() }, Verdict::Critical, 1),
+            (Facts { has_full: false, watched: false, ..well() }, Verdict::Unknown, 1),
+            (Facts { by_others: Some("x".to_owned()), ..well() }, Verdict::Ok, 1),
+            (Facts { by_others: Some("x".to_owned()), late_by: Some(60), ..well() }, Verdict::Warning, 1),
             (Facts { standby: true, ..well() }, Verdict::Ok, 1),
             (Facts { standby: true, late_by: Some(60), ..fresh() }, Verdict::Ok, 1),
             (Facts { standby: true, ledger: read(1, 0), ..fresh() }, Verdict::Critical, 2),

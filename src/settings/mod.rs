@@ -23,7 +23,7 @@ pub use get::{GetFlags, GetSettings};
 pub use push::{Overflow, PushFlags, PushSettings};
 pub use setup::{ProcessOverrides, SetupSettings};
 pub use sources::{Environment, Origin, Setting, Sources, Warning};
-pub use value::{DropMeasure, GapBackup, Mebibytes, RepositoryNumber, Seconds};
+pub use value::{DropMeasure, GapBackup, Mebibytes, RepositoryNumber, Seconds, TakenBy};
 pub use watch::{Connection, WatchSettings};
 
 use crate::bad_value::BadValue;

@@ -16,6 +16,7 @@ pub(super) fn write(tools: &Tools, answers: bool) {
         drop_measure: watch.drop_measure,
         free_reserve: watch.free_reserve,
         overflow: watch.overflow.clone(),
+        taken_by: watch.taken_by,
         intervals: watch.intervals,
         verify: watch.verify,
         server: if answers { Asking::Yes(watch.connection.clone()) } else { Asking::No },
