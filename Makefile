@@ -13,17 +13,22 @@ PACKAGES = $(TARGET)/packages
 # Of this version, in a folder of its own: nothing is installed for the whole machine.
 CARGO_DEB_VERSION = 3.8.0
 CARGO_DEB = $(TARGET)/tools/bin/cargo-deb
+CARGO_DENY_VERSION = 0.20.2
+CARGO_DENY = $(TARGET)/tools/bin/cargo-deny
+# What of the policy is checked; the advisories are fetched from GitHub.
+DENY = advisories bans licenses sources
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MACHINE = $(shell uname -m)-linux
 ARCHIVE = pgbackrest-guard-$(VERSION)-$(MACHINE)
 
-.PHONY: help demo test quick lint pages release dist package package-test ha-test ha-deps bench deps
+.PHONY: help demo test quick lint deny pages release dist package package-test ha-test ha-deps bench deps
 
 help:
 	@echo 'make demo     show what happens when a repository fails (a minute after the build)'
 	@echo 'make test     run all tests'
 	@echo 'make quick    run those that start no server and wait for no time limit (half a minute after the build)'
 	@echo 'make lint     check formatting and clippy'
+	@echo 'make deny     hold the dependencies against the policy in deny.toml (make deny DENY="bans licenses sources" without a network)'
 	@echo 'make pages    write the settings file and the tables of docs/configuration.md anew, out of src/settings/table'
 	@echo 'make release  build the programs to install, into $(RELEASE)'
 	@echo 'make package  build the Debian package, into $(PACKAGES)'
@@ -64,6 +69,9 @@ lint:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --test package -- -D warnings
 	$(CARGO) clippy --test ha -- -D warnings
+
+deny: $(CARGO_DENY)
+	$(CARGO_DENY) --all-features check $(DENY)
 
 pages:
 	$(CARGO) run --quiet --package pgbackrest-guard-pages -- --settings .
@@ -124,6 +132,9 @@ $(TARGET)/tools/etcd/usr/bin/etcd:
 
 $(CARGO_DEB):
 	$(CARGO) install --quiet --locked --version $(CARGO_DEB_VERSION) --root $(TARGET)/tools cargo-deb
+
+$(CARGO_DENY):
+	$(CARGO) install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(TARGET)/tools cargo-deny
 
 bench: deps release
 	PGBACKREST_GUARD_RELEASE=$(abspath $(RELEASE)) $(CARGO) bench --bench speed --bench status --bench handover
