@@ -43,7 +43,8 @@ impl DataDirectory {
             return Change::Nothing;
         }
         // Our own folder is made when a call of a promotion leaves its note: that explains nothing away.
-        let others = fs::read_dir(&self.0).into_iter().flatten().flatten().filter(|entry| entry.file_name() != STATE_FOLDER);
+        let others =
+            fs::read_dir(&self.0).into_iter().flatten().flatten().filter(|entry| entry.file_name() != STATE_FOLDER);
         let mut entries = others.filter_map(|entry| entry.metadata().ok());
         if entries.any(|entry| is_of(&entry, changed)) { Change::Made } else { Change::Removed }
     }
