@@ -26,6 +26,8 @@ mod setup;
 mod status;
 mod stop;
 mod watch;
+mod watch_content;
 mod watch_dark;
+mod watch_heal_many;
 mod watch_repairs;
 mod watch_story;
