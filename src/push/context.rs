@@ -211,11 +211,28 @@ fn open_ledger_with_state(
     let place = Place { control_inode: control.map(|control| control.inode), repositories: None };
     let beside = data_directory.path().join(STATE_FOLDER);
     let folder = common.state_dir.as_ref().map_or(beside, |folder| folder.value.clone());
-    let (ledger, state, events) = Ledger::open(&folder, identity, place, epoch::now())?;
+    let (ledger, mut state, events) = Ledger::open(&folder, identity, place, epoch::now())?;
     for event in &events {
         tell(event, data_directory);
     }
+    if !state.kept_files.is_empty() {
+        state = unload(&ledger, state);
+    }
     Ok((ledger, state))
+}
+
+/// Has the ledger give away the files that it keeps, if there is room for them by now.
+fn unload(ledger: &Ledger, state: State) -> State {
+    match ledger.unload(&state) {
+        Ok((state, names)) => {
+            tracing::info!("{} lies in {} now, no longer in the ledger", names.join(", "), ledger.folder().display());
+            state
+        }
+        Err(error) => {
+            tracing::debug!("{}", log::chain(&error));
+            state
+        }
+    }
 }
 
 fn say_without_ledger(error: &LedgerError) {
