@@ -4,9 +4,11 @@
 const OFTEN: u32 = 3;
 /// After so many a lost segment is left to a backup. During an outage nothing is tried, and nothing counted.
 const TOO_OFTEN: u32 = 10;
+/// pgBackRest's code for a file whose name the repository has under another checksum.
+const DUPLICATE: i32 = 45;
 /// pgBackRest's codes that are about the file and not about the repository: another cluster's segment (44), and one
 /// that the repository holds with other content (45).
-const ABOUT_THE_FILE: [i32; 2] = [44, 45];
+const ABOUT_THE_FILE: [i32; 2] = [44, DUPLICATE];
 
 /// Why a file could not be pushed again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,12 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// Whether a repository holds other content under the file's name.
+    #[must_use]
+    pub fn is_of_the_name(self) -> bool {
+        matches!(self, Self::Differs | Self::Code(DUPLICATE))
+    }
+
     /// Whether it is about this file, and the next one has its turn.
     #[must_use]
     pub fn is_about_the_file(self) -> bool {

@@ -57,9 +57,8 @@ fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
     bytes.try_fold(true, |same, (one, other)| Ok(same && one? == other?))
 }
 
-/// Notes in the ledger that a repository holds other content under a file's name, and says what to do. `kept` says where the
-/// right content is.
-pub(super) fn note_differs(cluster: &Cluster, file: &WalFile, (repository, there): (u32, &str), kept: &Path) {
+/// Notes in the ledger that a repository holds other content under a file's name. What became of that, in words.
+pub(super) fn note_in_ledger(cluster: &Cluster, file: &WalFile) -> String {
     let now = epoch::now();
     let mut is_new = false;
     let recorded = cluster.ledger.update(|state| {
@@ -67,22 +66,26 @@ pub(super) fn note_differs(cluster: &Cluster, file: &WalFile, (repository, there
         state.segment_size = Some(size);
         is_new = state.gaps.differs(file, now, size);
     });
-    let gap = match recorded {
-        Err(error) => format!("that could not be recorded: {}", crate::log::chain(&error)),
-        Ok(_) if file.losable().is_none() => "it is left where it is".to_owned(),
-        Ok(_) => "a gap is recorded".to_owned(),
-    };
     if is_new {
         let text = format!("{}: the archive holds other content under {file}\n", jiff::Timestamp::now());
         let _ = crate::durable::write_marker(&cluster.directory().gap_marker(), &text);
     }
-    let line = format!(
+    match recorded {
+        Err(error) => format!("that could not be recorded: {}", crate::log::chain(&error)),
+        Ok(_) if file.losable().is_none() => "it is left where it is".to_owned(),
+        Ok(_) => "a gap is recorded".to_owned(),
+    }
+}
+
+/// The same, said with what to do. `kept` says where the right content is.
+pub(super) fn note_differs(cluster: &Cluster, file: &WalFile, (repository, there): (u32, &str), kept: &Path) {
+    let gap = note_in_ledger(cluster, file);
+    tracing::error!(
         "repository {repository} holds other content under the name {file}, and {gap}. No restore can pass it. To do: see who \
          else archives to this stanza; then remove {there} from the repository's storage, and the right file, which lies at {}, \
          is pushed",
         kept.display()
     );
-    tracing::error!("{line}");
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use super::calls::{Archive, MESSAGE_LENGTH};
 use super::candidates::{Candidate, candidates};
 use super::cluster::{Cluster, is_lost};
-use super::compare::note_differs;
+use super::compare::{note_differs, note_in_ledger};
 use super::drain::{FEW, NotHealed, Outcome, push_batch};
 use super::look_up::look_up;
 use crate::checkpoint;
@@ -152,8 +152,16 @@ impl Healer {
         match after_trouble(why.trouble(), failures, candidate.is_in_a_gap()) {
             AfterTrouble::GoOn => true,
             AfterTrouble::LeaveFile => {
-                tracing::error!("{} can't be pushed again and is left where it is: {why}", candidate.path.display());
-                self.left.insert(name);
+                let is_new = if why.trouble().is_of_the_name() {
+                    note_in_ledger(cluster, &candidate.file);
+                    self.differing.insert(name, (String::new(), Instant::now())).is_none()
+                } else {
+                    self.left.insert(name)
+                };
+                if is_new {
+                    let path = candidate.path.display();
+                    tracing::error!("{path} can't be pushed again and is left where it is: {why}");
+                }
                 true
             }
             AfterTrouble::Stop { leave_file } => {
