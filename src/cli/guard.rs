@@ -2,6 +2,7 @@
 
 use super::GUARD as PROGRAM;
 use super::described::{self, described};
+use super::restore::RestoreArguments;
 use super::run::RunArguments;
 use super::setup::SetupArguments;
 use super::status::StatusArguments;
@@ -22,6 +23,7 @@ struct Arguments {
 /// Each says in its own file what it does: a comment here would take the place of the whole of that.
 #[derive(Debug, Subcommand)]
 enum Task {
+    Restore(Box<RestoreArguments>),
     Run(RunArguments),
     Setup(SetupArguments),
     Status(StatusArguments),
@@ -42,6 +44,7 @@ pub fn command() -> Command {
 pub fn main() -> ExitCode {
     exit::on_panic(PROGRAM, || Exit::Failed);
     let exit = match described::parse(command()) {
+        Ok(Arguments { task: Task::Restore(arguments) }) => super::restore::run(*arguments),
         Ok(Arguments { task: Task::Run(arguments) }) => super::run::run(arguments),
         Ok(Arguments { task: Task::Setup(arguments) }) => super::setup::run(arguments),
         Ok(Arguments { task: Task::Status(arguments) }) => super::status::run(arguments),

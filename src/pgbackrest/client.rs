@@ -5,6 +5,10 @@
 //! the store's, and a text without secrets ([`Failure`]). Each call is watched by a [`Watch`], because nothing in pgBackRest
 //! bounds one.
 
+mod restore;
+
+pub use restore::Restoring;
+
 use super::call::{Caller, Verbosity};
 use super::config::Config;
 use super::failure::codes::InstantDropCodes;

@@ -19,6 +19,7 @@ mod outage;
 mod promotion;
 mod queue;
 mod repositories;
+mod restore;
 mod run;
 mod scene;
 mod setup;
