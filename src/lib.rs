@@ -6,6 +6,7 @@
 //! the [`ledger`] as the durable record; and the [`exit`] code tells PostgreSQL.
 pub mod backup_state;
 pub mod bad_value;
+pub mod check;
 pub mod checkpoint;
 pub mod cli;
 pub mod data_directory;

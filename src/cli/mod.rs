@@ -1,6 +1,7 @@
 //! The command lines: what was typed, then what it means. The help of what is a setting comes from
 //! the table of settings, other help from the doc comments of the fields.
 
+mod check;
 mod common;
 mod described;
 mod forms;

@@ -7,6 +7,7 @@
 
 mod acknowledgement;
 mod cause;
+mod differs;
 
 pub use acknowledgement::{BadReason, NotAcknowledged, Reason};
 pub use cause::Cause;
@@ -116,7 +117,9 @@ impl Gap {
         self.last.number(size).saturating_sub(self.first.number(size)) + 1
     }
 
-    fn holds(&self, segment: SegmentName, partial: bool, size: SegmentSize) -> bool {
+    /// Whether a segment (`partial`: its `.partial` file) is one of its files. `size`: of a segment, in bytes.
+    #[must_use]
+    pub fn holds(&self, segment: SegmentName, partial: bool, size: SegmentSize) -> bool {
         self.is_like(segment, partial)
             && (self.first.number(size)..=self.last.number(size)).contains(&segment.number(size))
     }
@@ -162,8 +165,8 @@ pub struct BackupStart {
 pub enum LossesBefore<'a> {
     /// Those that were on record when it began, whatever the clock says.
     OnRecord(&'a Gaps),
-    /// Those of an earlier time than when it began, in seconds since 1970; and what was found missing, whenever that
-    /// was: it had been archived at its place in the WAL, and it is the place that counts.
+    /// Those of an earlier time than when it began, in seconds since 1970; and what was found missing or wrong, whenever
+    /// that was: it had been archived at its place in the WAL, and it is the place that counts.
     StartedAt(i64),
 }
 
@@ -175,7 +178,7 @@ impl LossesBefore<'_> {
                     && known.holds(gap.last, gap.partial, size)
                     && known.last_at == gap.last_at
             }),
-            Self::StartedAt(at) => gap.last_at < at || gap.cause == Cause::FoundMissing,
+            Self::StartedAt(at) => gap.last_at < at || gap.cause.was_found(),
         }
     }
 }
@@ -246,19 +249,24 @@ impl Gaps {
         let Some((segment, partial)) = file.losable() else { return false };
         let held = |gap: &Gap| gap.state == GapState::Open && gap.holds(segment, partial, size);
         let Some(index) = self.gaps.iter().position(held) else { return false };
+        let one = self.take_out(index, segment, size);
+        self.gaps.push(Gap { state: GapState::Healed, closed_at: Some(at), ..one });
+        self.tidy(size);
+        true
+    }
+
+    /// Takes one segment out of a gap. What is left of the gap on either side stays, the earlier part under its id.
+    fn take_out(&mut self, index: usize, segment: SegmentName, size: SegmentSize) -> Gap {
         let whole = self.gaps.remove(index);
         let (before, after) = around(&whole, segment, size);
         let alone = before.is_none() && after.is_none();
         let id = if alone { whole.id } else { self.take_id() };
-        let healed =
-            Gap { id, state: GapState::Healed, first: segment, last: segment, closed_at: Some(at), ..whole.clone() };
+        let one = Gap { id, first: segment, last: segment, ..whole.clone() };
         // The part that keeps the gap's id is the one before, else the one after.
         let after_id = if before.is_some() && after.is_some() { self.take_id() } else { whole.id };
         self.gaps.extend(before.map(|last| Gap { last, ..whole.clone() }));
         self.gaps.extend(after.map(|first| Gap { id: after_id, first, ..whole }));
-        self.gaps.push(healed);
-        self.tidy(size);
-        true
+        one
     }
 
     /// Seals every open gap that ended before a backup began. How many that were.

@@ -5,6 +5,7 @@
 //! the store's, and a text without secrets ([`Failure`]). Each call is watched by a [`Watch`], because nothing in pgBackRest
 //! bounds one.
 
+mod backup;
 mod restore;
 
 pub use restore::Restoring;
@@ -17,7 +18,8 @@ use super::failure::redact::{Redacted, Redactor};
 use super::failure::{Class, End, Failure, Listing, unspoken};
 use super::identity::{self, RepositoryIdentity};
 use super::info::{CatalogAnswer, Doubt, Stanza};
-use super::output::{self, MadeBackup, Skipped};
+use super::output;
+use super::pushed::Pushed;
 use super::run::{self, Ended, Ending};
 use super::spool::Spool;
 use super::version::Version;
@@ -61,13 +63,6 @@ pub struct Spoken<T> {
     pub printed: Redacted,
     /// The answer.
     pub answer: T,
-}
-
-/// A push that pgBackRest called a success.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Pushed {
-    /// The files that it acknowledged without storing them.
-    pub dropped: Vec<Skipped>,
 }
 
 /// What is fetched, and how.
@@ -152,6 +147,13 @@ impl Client {
         self.caller.stanza()
     }
 
+    /// Whether a push says what was there already: it is silent about it where nobody checks the archive's mode.
+    #[must_use]
+    pub fn says_what_existed(&self) -> bool {
+        let config = self.config.as_ref();
+        config.is_none_or(|config| config.option("archive-push", "archive-mode-check") != Some("n"))
+    }
+
     /// Whether the spool already shows a file as stored, and that may be relied on.
     #[must_use]
     pub fn has_stored(&self, name: &str, archive_status: &Path) -> bool {
@@ -174,7 +176,7 @@ impl Client {
         let ended = self.call(self.caller.verbosity(), &arguments, PRINTED_BYTES, &mut watch);
         let text = output::joined(&ended.stderr, &ended.stdout);
         let answer = if matches!(ended.ending, Ending::Exited(0)) {
-            Ok(Pushed { dropped: output::skipped(&text) })
+            Ok(Pushed::by(&text))
         } else {
             let spooled = spool.zip(before).and_then(|(spool, before)| spool.error_since(&before));
             let spooled = spooled.map(|error| diagnosis::of_message_alone(error.code, &error.text, &self.instant));
@@ -282,34 +284,6 @@ impl Client {
         if ended.cut { Err(NoListing::TooLong) } else { Ok(String::from_utf8_lossy(&ended.stdout).into_owned()) }
     }
 
-    /// `stanza-create`.
-    ///
-    /// # Errors
-    /// When it fails.
-    pub fn create_stanza(&self, mut watch: Watch<'_>) -> Result<(), Failure> {
-        let arguments = [OsStr::new("stanza-create")];
-        self.succeeded(self.caller.verbosity(), &arguments, PRINTED_BYTES, &mut watch).map(drop)
-    }
-
-    /// `backup` without the expiry behind it. What was made; `None` where its lines do not say.
-    ///
-    /// # Errors
-    /// When it fails.
-    pub fn backup(&self, kind: &str, mut watch: Watch<'_>) -> Result<Option<MadeBackup>, Failure> {
-        let kind = format!("--type={kind}");
-        let arguments = ["backup", "--no-expire-auto", kind.as_str()].map(OsStr::new);
-        let ended = self.succeeded(Verbosity::Info, &arguments, PRINTED_BYTES, &mut watch)?;
-        Ok(output::made_backup(&output::joined(&ended.stderr, &ended.stdout)))
-    }
-
-    /// `expire`.
-    ///
-    /// # Errors
-    /// When it fails.
-    pub fn expire(&self, mut watch: Watch<'_>) -> Result<(), Failure> {
-        self.succeeded(self.caller.verbosity(), &[OsStr::new("expire")], PRINTED_BYTES, &mut watch).map(drop)
-    }
-
     /// `version`.
     ///
     /// # Errors
@@ -334,12 +308,33 @@ impl Client {
         self.caller.program()
     }
 
-    fn call(&self, verbosity: Verbosity, arguments: &[&OsStr], keep: usize, watch: &mut Watch<'_>) -> Ended {
+    /// The codes that mean *gone*.
+    pub(super) fn instant(&self) -> &InstantDropCodes {
+        &self.instant
+    }
+
+    /// What cuts secrets out.
+    pub(super) fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
+    /// Whether a stop file forbids pushing.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.spool.as_ref().is_some_and(super::spool::Spool::is_stopped)
+    }
+
+    /// A call that did not end by itself with 0.
+    pub(super) fn failure(&self, ended: &Ended, text: &str, limit: &str) -> Failure {
+        let (diagnosis, end) = self.diagnosis(ended, text, limit);
+        Failure::new(diagnosis, end, &self.redactor)
+    }
+
+    pub(super) fn call(&self, verbosity: Verbosity, arguments: &[&OsStr], keep: usize, watch: &mut Watch<'_>) -> Ended {
         run::run(self.caller.command(verbosity, arguments.iter().copied()), keep, watch)
     }
 
     /// Calls, and takes everything but an exit code of 0 for a failure.
-    fn succeeded(
+    pub(super) fn succeeded(
         &self,
         verbosity: Verbosity,
         arguments: &[&OsStr],
@@ -352,8 +347,7 @@ impl Client {
         }
         // A listing that failed may be long, and says nothing of why.
         let stdout = ended.stdout.get(..ended.stdout.len().min(PRINTED_BYTES)).unwrap_or_default();
-        let (diagnosis, end) = self.diagnosis(&ended, &output::joined(&ended.stderr, stdout), watch.limit);
-        Err(Failure::new(diagnosis, end, &self.redactor))
+        Err(self.failure(&ended, &output::joined(&ended.stderr, stdout), watch.limit))
     }
 
     fn diagnosis(&self, ended: &Ended, text: &str, limit: &str) -> (Diagnosis, End) {

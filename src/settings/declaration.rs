@@ -18,6 +18,8 @@ pub enum Program {
     Setup,
     /// `pgbackrest-guard run`
     Run,
+    /// `pgbackrest-guard check`
+    Check,
     /// `pgbackrest-guard restore`
     Restore,
 }
@@ -25,7 +27,7 @@ pub enum Program {
 impl Program {
     /// Every one.
     pub const ALL: &'static [Self] =
-        &[Self::Push, Self::Get, Self::Watch, Self::Status, Self::Setup, Self::Run, Self::Restore];
+        &[Self::Push, Self::Get, Self::Watch, Self::Status, Self::Setup, Self::Run, Self::Check, Self::Restore];
 
     /// The program of this name.
     #[must_use]
@@ -43,6 +45,7 @@ impl Program {
             Self::Status => "status",
             Self::Setup => "setup",
             Self::Run => "run",
+            Self::Check => "check",
             Self::Restore => "restore",
         }
     }

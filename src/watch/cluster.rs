@@ -10,7 +10,7 @@ use crate::decide::watch::Failures;
 use crate::ledger::state::{Place, State};
 use crate::ledger::{Ledger, LedgerError};
 use crate::log;
-use crate::pgbackrest::{Client, locks};
+use crate::pgbackrest::{Client, LocalServer, locks};
 use crate::postgres::{Primary, Server};
 use crate::push;
 use crate::wal::WalFile;
@@ -83,6 +83,12 @@ impl Cluster {
         &self.tools.request
     }
 
+    /// Where the server listens, whatever pgBackRest's configuration says.
+    pub(super) fn local_server(&self) -> LocalServer {
+        let (socket, port) = self.directory().socket();
+        LocalServer { data_directory: self.directory().path().to_owned(), socket, port }
+    }
+
     /// The data directory.
     pub(super) fn directory(&self) -> &DataDirectory {
         &self.tools.request.data_directory
@@ -96,11 +102,6 @@ impl Cluster {
     /// The ledger's newest state: a push may have changed it a moment ago.
     pub(super) fn state(&self) -> Option<State> {
         Ledger::peek(self.ledger.folder()).ok().flatten()
-    }
-
-    /// Whether a file is in an open gap.
-    pub(super) fn is_lost(&self, file: &WalFile) -> bool {
-        self.state().is_some_and(|state| is_lost(&state, file))
     }
 
     /// PostgreSQL's failures as of this poll.

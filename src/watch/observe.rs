@@ -17,14 +17,14 @@ impl Watcher {
         let (now, primary) = (epoch::now(), &cluster.primary);
         let ours = state.push.last_failure.as_ref().map(|failure| failure.at);
         // What pgBackRest drops by itself is counted by nobody else.
-        let dropped = state.gaps.open().filter(|gap| gap.cause != Cause::FoundMissing).map(|gap| gap.last_at);
+        let dropped = state.gaps.open().filter(|gap| !gap.cause.was_found()).map(|gap| gap.last_at);
         let failures = primary.last_failed_at.into_iter().chain(ours).chain(dropped);
         Observation {
             now,
             gap: wants_a_backup(&state.gaps, marker::seconds(cluster)),
             unchecked: look_up::is_unchecked(cluster, state),
             pushable: !candidates.is_empty(),
-            healable: candidates.iter().any(Candidate::is_in_a_gap),
+            healable: candidates.iter().any(|candidate| candidate.is_in_a_gap() && !waits_for_hands(state, candidate)),
             last_failure_at: failures.filter(|at| *at <= now).max(),
             backup_runs: self.backup.runs(),
             backup_locked: cluster.backup_is_locked(),
@@ -70,4 +70,12 @@ impl Watcher {
     pub(super) fn backoff(&self) -> u64 {
         backoff(&self.memory(), &self.schedule())
     }
+}
+
+/// Whether a repository is known to hold other content under the candidate's name: only somebody's hands can make room for
+/// it, and a backup doesn't wait for that.
+fn waits_for_hands(state: &State, candidate: &Candidate) -> bool {
+    let Some((segment, partial)) = candidate.file.losable() else { return false };
+    let mut open = state.gaps.open();
+    open.any(|gap| gap.cause == Cause::ContentDiffers && gap.holds(segment, partial, state.segment_size()))
 }

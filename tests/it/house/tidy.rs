@@ -89,12 +89,9 @@ fn decisions_know_nothing_of_the_world() {
 #[test]
 fn the_world_comes_in_by_one_door_each() {
     let calls = |source: &Source| source.code().contains("Command::new");
-    let starters = ["src/pgbackrest/call.rs", "src/supervisor/start.rs", "src/restore/server.rs"];
-    none_of(
-        &outside(&starters),
-        "only pgbackrest/call.rs, supervisor/start.rs and restore/server.rs start programs",
-        calls,
-    );
+    let starters =
+        ["src/pgbackrest/call.rs", "src/supervisor/start.rs", "src/check/programs.rs", "src/restore/server.rs"];
+    none_of(&outside(&starters), "only these start programs", calls);
     let environment = |source: &Source| source.code().contains("env::var");
     // The checkpoint's variable is a test's switch, no setting.
     none_of(&outside(&["src/settings", "src/checkpoint.rs"]), "only settings reads the environment", environment);
@@ -111,6 +108,12 @@ fn pgbackrests_files_are_known_to_one_module() {
         let names = |source: &Source| source.path != "src/ledger/mod.rs" && source.code().contains(word);
         none_of(&elsewhere, &format!("only src/pgbackrest names {word}"), names);
     }
+}
+
+#[test]
+fn the_state_folder_is_named_once() {
+    let names = |source: &Source| source.code().contains("\".pgbackrest_guard\"");
+    none_of(&outside(&["src/data_directory.rs"]), "only src/data_directory.rs names the state folder", names);
 }
 
 #[test]

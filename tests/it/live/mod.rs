@@ -4,6 +4,7 @@
 //! recoveries out of an archive, for all `get_*`. `watch.rs`: a cluster with its watcher, for all `watch_*` and
 //! `status.rs`. nextest runs three at a time (`.config/nextest.toml`), and with them what is named `live_*` elsewhere.
 
+mod check;
 mod docs;
 mod get;
 mod get_ends;
@@ -18,6 +19,7 @@ mod kept;
 mod outage;
 mod promotion;
 mod queue;
+mod recycled;
 mod repositories;
 mod restore;
 mod run;
@@ -26,6 +28,8 @@ mod setup;
 mod status;
 mod stop;
 mod watch;
+mod watch_content;
 mod watch_dark;
+mod watch_heal_many;
 mod watch_repairs;
 mod watch_story;
