@@ -45,10 +45,10 @@ mod tests {
             "2026-11-22T05:30:00-0430",
             "  2026-11-22 10:00:00+00  ",
         ] {
-            assert_eq!(parse_moment(text, false).map(|at| at.as_second()), Ok(1_795_341_600), "{text}");
+            assert_eq!(parse_moment(text, false).map(jiff::Timestamp::as_second), Ok(1_795_341_600), "{text}");
         }
         assert_eq!(
-            parse_moment("2026-11-22 10:00:00.5+00", false).map(|at| at.as_millisecond()),
+            parse_moment("2026-11-22 10:00:00.5+00", false).map(jiff::Timestamp::as_millisecond),
             Ok(1_795_341_600_500)
         );
     }

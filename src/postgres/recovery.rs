@@ -21,7 +21,7 @@ const RECOVERY: &str = "select pg_is_in_recovery(), case when pg_is_in_recovery(
      (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end)::text, \
      (extract(epoch from pg_last_xact_replay_timestamp()) * 1000000)::bigint";
 
-/// Collations, of the database and in it, whose version is not the one of this machine's libraries (pg_collation.h; the database's
+/// Collations, of the database and in it, whose version is not the one of this machine's libraries (`pg_collation.h`; the database's
 /// own from PostgreSQL 15 on), among those that an index uses.
 const COLLATIONS: &str = "select quote_ident(c.collname) || ' (' || c.collversion || ', here ' || pg_collation_actual_version(c.oid) || ')' \
      from pg_collation c where c.collversion <> pg_collation_actual_version(c.oid) order by 1";

@@ -6,6 +6,7 @@
 
 use super::{RestoreError, Work};
 use crate::backup_state;
+use crate::data_directory::STATE_FOLDER;
 use crate::durable;
 use std::fs;
 use std::io;
@@ -26,7 +27,7 @@ pub(super) fn arm(work: &Work<'_>) -> Result<(), RestoreError> {
     for path in files.map(|name| target.join(name)) {
         durable::remove(&path).map_err(|error| RestoreError::file("remove", &path, error))?;
     }
-    let folder = target.join(".pgbackrest_guard");
+    let folder = target.join(STATE_FOLDER);
     match fs::remove_dir_all(&folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(RestoreError::file("remove", &folder, error)),
         _ => Ok(()),

@@ -9,6 +9,7 @@ use crate::pgbackrest::client::Restoring;
 use crate::pgbackrest::progress::moved;
 use crate::pgbackrest::{Client, Interruption, Watch};
 use crate::signals::Signals;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -69,8 +70,7 @@ fn words(target: &Target) -> (&'static str, Option<String>) {
 
 /// `pgbackrest-guard-get`, with what it can't find in the environment that the server of the replay has.
 pub(super) fn restore_command(work: &Work<'_>) -> Result<String, RestoreError> {
-    let beside = std::env::current_exe().ok().map(|own| own.with_file_name("pgbackrest-guard-get"));
-    let get = beside.filter(|path| path.is_file()).unwrap_or_else(|| PathBuf::from("pgbackrest-guard-get"));
+    let get = get_program(work.request)?;
     let common = &work.request.common;
     let mut words = vec![plain(&get)?, format!("--stanza={}", plain(Path::new(&common.stanza.value))?)];
     words.push(format!("--repo={}", work.state.way.repository));
@@ -79,6 +79,19 @@ pub(super) fn restore_command(work: &Work<'_>) -> Result<String, RestoreError> {
         words.push(format!("--pgbackrest-config={}", plain(&config.value)?));
     }
     Ok(format!("{} %f \"%p\"", words.join(" ")))
+}
+
+/// `pgbackrest-guard-get`, beside this program or on `PATH`.
+pub(super) fn get_program(request: &Request) -> Result<PathBuf, RestoreError> {
+    const NAME: &str = "pgbackrest-guard-get";
+    let beside = std::env::current_exe().ok().map(|own| own.with_file_name(NAME));
+    let path = request.environment.get("PATH").map(OsString::as_os_str).unwrap_or_default();
+    let on_path = std::env::split_paths(path).map(|folder| folder.join(NAME));
+    beside.into_iter().chain(on_path).find(|path| path.is_file()).ok_or_else(|| {
+        RestoreError::Refused(format!(
+            "{NAME}, which fetches the WAL, is neither beside this program nor on PATH; install it"
+        ))
+    })
 }
 
 /// A path that means the same to a shell, to PostgreSQL's configuration and to pgBackRest.

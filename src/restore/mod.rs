@@ -115,7 +115,7 @@ impl RestoreError {
 #[must_use]
 pub fn restore(request: &Request, signals: &Signals) -> Exit {
     let said = Said::new(request.json);
-    match go(request, signals, &said) {
+    match go(request, signals, said) {
         Ok(()) => Exit::Success,
         Err(RestoreError::Refused(why)) => {
             said.end("refused", &why);
@@ -135,7 +135,7 @@ pub fn restore(request: &Request, signals: &Signals) -> Exit {
     }
 }
 
-fn go(request: &Request, signals: &Signals, said: &Said) -> Result<(), RestoreError> {
+fn go(request: &Request, signals: &Signals, said: Said) -> Result<(), RestoreError> {
     let place = Place::find(request)?;
     let wanted = wanted(request);
     let found = Folder::read(&place.folder)?;
@@ -167,7 +167,7 @@ fn go(request: &Request, signals: &Signals, said: &Said) -> Result<(), RestoreEr
         Work { request, place: &place, client: &client, signals, said, programs, folder: place.enter()?, state };
     work.note()?;
     checkpoint::reached("restore-planned");
-    match work.to_the_end() {
+    match work.finish() {
         Err(RestoreError::Replay(text)) => {
             let fingerprint = work.state.fingerprint.clone();
             work.state.failure = Some(Remembered { text: text.clone(), fingerprint });
@@ -220,13 +220,14 @@ fn begin(
     client: &Client,
     wanted: Wanted,
     signals: &Signals,
-    said: &Said,
+    said: Said,
 ) -> Result<(State, Programs), RestoreError> {
     let seen = look(request, client, signals)?;
     let plan = restore::plan(&seen.archives, &seen.stored, &request.asked);
     let plan = plan.map_err(|refusal| RestoreError::Refused(refusal.to_string()))?;
     let version = seen.version().ok_or_else(|| RestoreError::Unreadable("info names no version".to_owned()))?;
     let programs = Programs::find(request.programs.as_deref(), version)?;
+    copy::get_program(request)?;
     copy::check_tablespaces(client, &plan, request, signals)?;
     let size = seen.backup(&plan.backup, plan.repository).map_or(0, |backup| backup.info.size);
     let segment_bytes = seen.archives.first().map_or(0, |archive| archive.size.bytes());
@@ -239,7 +240,7 @@ fn begin(
     Ok((State::new(wanted, way, ours, seen.fingerprint()), programs))
 }
 
-fn say_plan(request: &Request, place: &Place, plan: &Plan, seen: &Seen, space: [u64; 2], said: &Said) {
+fn say_plan(request: &Request, place: &Place, plan: &Plan, seen: &Seen, space: [u64; 2], said: Said) {
     let fetched = seen.backup(&plan.backup, plan.repository).and_then(|backup| backup.info.repository.size);
     said.plan(plan, place.target.path(), fetched, space, request.dry_run);
     if plan.hole {
@@ -256,7 +257,7 @@ struct Work<'w> {
     place: &'w Place,
     client: &'w Client,
     signals: &'w Signals,
-    said: &'w Said,
+    said: Said,
     programs: Programs,
     folder: Folder,
     state: State,
@@ -275,7 +276,7 @@ impl Work<'_> {
     }
 
     /// Each stage that is not done yet.
-    fn to_the_end(&mut self) -> Result<(), RestoreError> {
+    fn finish(&mut self) -> Result<(), RestoreError> {
         if self.state.stage < Stage::Copied {
             self.said.stage("copy");
             copy::copy(self)?;

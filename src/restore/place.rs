@@ -3,7 +3,6 @@
 use super::state::Folder;
 use super::{Request, RestoreError};
 use crate::data_directory::DataDirectory;
-use crate::settings::Origin;
 use crate::space::{self, Volume};
 use std::fs;
 use std::io;
@@ -36,10 +35,12 @@ impl Place {
         let target = fs::canonicalize(&request.target).unwrap_or_else(|_| request.target.clone());
         let name = target.file_name().ok_or_else(|| RestoreError::Refused("/ is no data directory".to_owned()))?;
         let own = format!(".{}.pgbackrest-guard-restore", name.to_string_lossy());
-        let set = request.common.state_dir.as_ref().filter(|folder| folder.origin != Origin::Default);
-        let beside = |_| target.parent().map(Path::to_owned);
-        let parent = set.filter(|folder| folder.value.parent() != Some(&target)).map(|folder| folder.value.clone());
-        let parent = parent.map_or_else(|| beside(()), Some).unwrap_or_else(|| PathBuf::from("/"));
+        let beside = target.parent().unwrap_or(Path::new("/"));
+        // A mounted volume's parent is often root's.
+        let can_be_written = rustix::fs::access(beside, rustix::fs::Access::WRITE_OK).is_ok();
+        let set = request.common.state_dir.as_ref().map(|folder| folder.value.as_path());
+        let set = set.filter(|folder| !can_be_written && folder.parent() != Some(&target));
+        let parent = set.unwrap_or(beside);
         let content = content(&target).map_err(|error| RestoreError::file("look into", &target, error))?;
         Ok(Self { folder: parent.join(own), content, target: DataDirectory::new(target) })
     }
@@ -55,11 +56,11 @@ impl Place {
         if self.target.foreign_owner().is_some() {
             return Err(refused(format!("{path} belongs to another user; run it as that user: sudo -u USER …")));
         }
+        if self.target.server_runs() && !(under_way && self.server_is_ours()) {
+            return Err(refused(format!("a server runs on {path}; stop it, or name another directory by --target")));
+        }
         if under_way {
             return Ok(());
-        }
-        if self.target.server_runs() {
-            return Err(refused(format!("a server runs on {path}; stop it, or name another directory by --target")));
         }
         match self.content {
             Content::Nothing | Content::HalfACopy => Ok(()),
@@ -72,6 +73,11 @@ impl Place {
                 "{path} is not empty and holds no cluster; empty it, or name another directory by --target"
             ))),
         }
+    }
+
+    /// Whether the server that runs there was started by this restore: no other listens in its working folder.
+    pub(super) fn server_is_ours(&self) -> bool {
+        self.target.socket().0.is_some_and(|folder| folder == socket(&self.folder))
     }
 
     /// Refuses where the copy and the WAL under way would not fit.
@@ -102,6 +108,11 @@ impl Place {
             error => error,
         })
     }
+}
+
+/// The folder of the socket of the replay's server.
+pub(super) fn socket(folder: &Path) -> PathBuf {
+    folder.join("socket")
 }
 
 fn refused(why: String) -> RestoreError {

@@ -6,7 +6,7 @@
 
 use super::server::{self, Server};
 use super::state::{Reached, Stage};
-use super::{RestoreError, Work};
+use super::{RestoreError, Work, place};
 use crate::checkpoint;
 use crate::decide::restore::Target;
 use crate::postgres::{Postgres, Recovery};
@@ -176,7 +176,7 @@ fn ask(work: &Work<'_>) -> Result<Postgres, RestoreError> {
     let configured = work.client.config().and_then(|config| config.option("backup", "pg1-user")).map(str::to_owned);
     let roles = [set("PGUSER"), configured, set("POSTGRES_USER"), Some("postgres".to_owned())];
     let server = |user: String, database: Option<String>| {
-        let host = Some(work.folder.path().join("socket"));
+        let host = Some(place::socket(work.folder.path()));
         let connection = Connection { host, port: Some(server::PORT), user: Some(user), database };
         Postgres::of(&work.place.target, &connection).within(Duration::from_secs(30))
     };

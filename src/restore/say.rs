@@ -29,7 +29,7 @@ impl Said {
     }
 
     /// The plan. `space`: the bytes that it needs, and those that there are.
-    pub(super) fn plan(&self, plan: &Plan, to: &Path, fetched: Option<u64>, [needed, room]: [u64; 2], dry_run: bool) {
+    pub(super) fn plan(self, plan: &Plan, to: &Path, fetched: Option<u64>, [needed, room]: [u64; 2], dry_run: bool) {
         if self.json {
             let bytes = json!({"fetch": fetched, "needed": needed, "room": room});
             return line(&json!({
@@ -57,14 +57,14 @@ impl Said {
     }
 
     /// A stage begins.
-    pub(super) fn stage(&self, name: &str) {
+    pub(super) fn stage(self, name: &str) {
         if self.json {
             line(&json!({"event": "stage", "stage": name}));
         }
     }
 
     /// How far a stage is, out of `total`.
-    pub(super) fn progress(&self, what: &'static str, total: u64) -> Progress {
+    pub(super) fn progress(self, what: &'static str, total: u64) -> Progress {
         let bar = (!self.json && std::io::stderr().is_terminal()).then(|| {
             let template = if what == "copied" {
                 "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left"
@@ -78,7 +78,7 @@ impl Said {
     }
 
     /// What was asked for beside what was reached.
-    pub(super) fn proof(&self, state: &State, proof: &Proof) {
+    pub(super) fn proof(self, state: &State, proof: &Proof) {
         let last = state.reached.last_commit.map(moment);
         if self.json {
             return line(&json!({
@@ -98,7 +98,7 @@ impl Said {
     }
 
     /// It is done.
-    pub(super) fn finished(&self, to: &Path, programs: &Programs) {
+    pub(super) fn finished(self, to: &Path, programs: &Programs) {
         if self.json {
             return line(&json!({"event": "done", "to": to}));
         }
@@ -112,7 +112,7 @@ impl Said {
     }
 
     /// It has not come to its end.
-    pub(super) fn end(&self, event: &str, why: &str) {
+    pub(super) fn end(self, event: &str, why: &str) {
         if self.json {
             line(&json!({"event": event, "why": why}));
         }

@@ -4,7 +4,7 @@
 //! `postgresql.auto.conf` (guc.c, PostgreSQL 13 to 18). Settings that a hot standby needs at least as high as its primary had
 //! them come from `pg_control` (xlogrecovery.c, `CheckRequiredParameterValues`).
 
-use super::{RestoreError, Work, copy};
+use super::{RestoreError, Work, copy, place};
 use crate::durable;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
@@ -33,14 +33,13 @@ const REQUIRED: [(&str, &str); 7] = [
     ("wal_level setting", "wal_level"),
 ];
 /// What keeps the replay to itself.
-const ISOLATED: [&str; 25] = [
+const ISOLATED: [&str; 24] = [
     "archive_mode=off",
     "archive_command=",
     "archive_cleanup_command=",
     "recovery_end_command=",
     "listen_addresses=",
     "unix_socket_permissions=0700",
-    "external_pid_file=",
     "logging_collector=off",
     "log_destination=stderr",
     "log_line_prefix=%m [%p] ",
@@ -140,7 +139,8 @@ impl Server {
             ("config_file", &config),
             ("hba_file", &hba),
             ("ident_file", &ident),
-            ("unix_socket_directories", &folder.join("socket")),
+            ("unix_socket_directories", &place::socket(folder)),
+            ("external_pid_file", &folder.join("postmaster.pid")),
         ] {
             let mut option = OsString::from(format!("{name}="));
             option.push(path);
@@ -210,10 +210,10 @@ fn signal(pid: u32, signal: Signal) {
     }
 }
 
-/// Ends the server that a killed restore has left on the copy.
+/// Ends the server that a killed restore has left on the copy; one that somebody else has started is not ours to end.
 pub(super) fn end_leftover(work: &Work<'_>) {
     let until = Instant::now() + STOP;
-    while let Some(left) = work.place.target.postmaster() {
+    while let Some(left) = work.place.target.postmaster().filter(|_| work.place.server_is_ours()) {
         if let Ok(pid) = u32::try_from(left.pid) {
             signal(pid, if Instant::now() < until { Signal::INT } else { Signal::QUIT });
         }

@@ -2,7 +2,7 @@
 //! `restore` itself.
 //!
 //! `restore` with `archive-async` removes the stanza's whole spool (src/command/restore/restore.c, 2.45 to 2.60), which on the
-//! origin's machine is the one that its archiver works with; so it is always told that there is none. `repo-get` decrypts and
+//! origin's machine is the one that its archiver works with; so it is always given a spool of its own. `repo-get` decrypts and
 //! does not decompress (src/command/repo/get.c); a history is stored as it is.
 
 use super::{ANSWER_BYTES, Client, NoListing, PRINTED_BYTES};
@@ -132,7 +132,7 @@ fn arguments(restoring: &Restoring<'_>) -> Vec<OsString> {
         path("--pg1-path=", restoring.to),
         path("--lock-path=", &restoring.own.join("lock")),
         path("--log-path=", &restoring.own.join("log")),
-        "--no-archive-async".into(),
+        path("--spool-path=", &restoring.own.join("spool")),
         "--archive-mode=off".into(),
         format!("--recovery-option=restore_command={}", restoring.restore_command).into(),
     ];
