@@ -2,10 +2,11 @@
 //!
 //! Data goes one way in each of them: arguments, environment and file become [`settings`]; files, the server and pgBackRest
 //! give the facts ([`data_directory`], [`space`], [`postgres`], [`pgbackrest`]); [`decide`] makes a decision
-//! of them, without a clock, a file or a process in it; then [`push`], [`get`], [`watch`], [`setup`] or [`status`] acts on it, with
+//! of them, without a clock, a file or a process in it; then [`push`], [`get`], [`watch`], [`setup`], [`restore`] or [`status`] acts on it, with
 //! the [`ledger`] as the durable record; and the [`exit`] code tells PostgreSQL.
 pub mod backup_state;
 pub mod bad_value;
+pub mod check;
 pub mod checkpoint;
 pub mod cli;
 pub mod data_directory;
@@ -20,6 +21,7 @@ pub mod pgbackrest;
 pub mod postgres;
 pub mod presence;
 pub mod push;
+pub mod restore;
 pub mod seen_catalog;
 pub mod settings;
 pub mod setup;

@@ -1,13 +1,16 @@
 //! The command lines: what was typed, then what it means. The help of what is a setting comes from
 //! the table of settings, other help from the doc comments of the fields.
 
+mod check;
 mod common;
 mod described;
 mod forms;
 pub mod get;
 pub mod guard;
+mod moment;
 mod owner;
 pub mod push;
+mod restore;
 mod run;
 mod setup;
 mod status;

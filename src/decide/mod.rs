@@ -1,6 +1,7 @@
 //! The decisions, as functions of plain values: no clock, file, process or environment.
 
 pub mod at;
+pub mod check;
 pub mod differing;
 pub mod get;
 pub mod heal;

@@ -185,6 +185,19 @@ pub(super) fn stanza(text: &OsString) -> Result<String, BadValue> {
     Ok(name.to_owned())
 }
 
+/// Reads a number with a unit of PostgreSQL's (guc.c, `memory_unit_conversion_table`, `time_unit_conversion_table`).
+pub(super) fn postgres_unit(text: &OsString) -> Result<String, BadValue> {
+    const UNITS: [&str; 9] = ["B", "kB", "MB", "GB", "TB", "ms", "s", "min", "h"];
+    let text = text.to_str().ok_or(BadValue("not UTF-8"))?;
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let digits = text.len() - unit.len();
+    if (1..=9).contains(&digits) && UNITS.contains(&unit) {
+        Ok(text.to_owned())
+    } else {
+        Err(BadValue("not a number with a unit of PostgreSQL's, such as 15min or 1GB"))
+    }
+}
+
 /// Reads a path in the repository, as pgBackRest takes it (src/config/parse.c, 2.45: it begins with `/` and has no `//`).
 pub(super) fn repository_folder(text: &OsString) -> Result<String, BadValue> {
     let path = text.to_str().ok_or(BadValue("not UTF-8"))?;

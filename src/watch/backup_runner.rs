@@ -69,7 +69,7 @@ impl BackupRunner {
             position: cluster.primary.timeline.zip(cluster.primary.position),
         };
         let stall = cluster.request().watch.stall.duration();
-        self.running = Some((BackupThread::start(&cluster.client, kind, stall), begun));
+        self.running = Some((BackupThread::start(&cluster.client, kind, cluster.local_server(), stall), begun));
         checkpoint::reached("backup-begun");
     }
 

@@ -68,7 +68,7 @@ impl Cluster {
 
     /// Creates the stanza.
     pub(super) fn create_stanza(&self) -> Result<(), Failure> {
-        self.client.create_stanza(self.watch(WORK_LIMIT))
+        self.client.create_stanza(&self.local_server(), self.watch(WORK_LIMIT))
     }
 
     /// Where each configured repository keeps this cluster's WAL; `None` where one can't say.

@@ -31,6 +31,8 @@ pub(in crate::settings) const TEXT: Typed<String> = typed(Kind::Text, |text| Ok(
 pub(in crate::settings) const PATH: Typed<PathBuf> = typed(Kind::Text, super::path);
 /// Text that another module judges.
 pub(in crate::settings) const RAW: Typed<OsString> = typed(Kind::Text, |text| Ok(text.clone()));
+/// A number with a unit, as PostgreSQL's configuration takes it.
+pub(in crate::settings) const POSTGRES_UNIT: Typed<String> = typed(Kind::Text, super::postgres_unit);
 /// A folder in a repository.
 pub(in crate::settings) const REPOSITORY_FOLDER: Typed<String> = typed(Kind::Text, super::repository_folder);
 /// Whether the bucket stands in the host's name.
