@@ -216,7 +216,7 @@ proptest! {
         gap: bool, pushable: bool, healable: bool, backup_runs: bool, unproven: bool, unreadable: bool, others: bool, count in 0..5_u32, full in -5_000_000..10_i64, diff in -5_000_000..10_i64,
     ) {
         let memory = Memory { last_full_at: Some(NOW + full), last_diff_at: Some(NOW + diff), unreadable, unproven_count: count, ..well() };
-        let actions = actions(Observation { gap, pushable, healable, backup_runs, unproven, others, ..seen() }, memory);
+        let actions = actions(Observation { gap, pushable, healable, backup_runs, others, unproven, ..seen() }, memory);
         let backups = actions.iter().filter(|action| matches!(action, Action::Backup(..))).count();
         prop_assert!(backups <= usize::from(!backup_runs && !unreadable && !others));
     }

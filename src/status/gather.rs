@@ -10,7 +10,7 @@ use super::server::{self};
 use crate::backup_state::{BackupState, LAST_FULL_AT, LAST_VERIFY_AT, SYSTEM_ID};
 use crate::data_directory::{Control, DataDirectory};
 use crate::decide::regime::Others;
-use crate::decide::status::{CatalogFacts, Facts, LedgerFacts, judge};
+use crate::decide::status::{Facts, LedgerFacts, judge};
 use crate::ledger::gaps::{Cause, Gap};
 use crate::ledger::state::{Identity, State};
 use crate::ledger::{Ledger, LedgerError};
@@ -85,14 +85,10 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
         reserve: archiving.reserve_bytes.unwrap_or(0),
         has_full: last_full.is_some() && !catalog.is_absent_since(last_full),
         late_by: late_by(&backups, request),
-        watched: request.answer.is_some() || was_watched(request, &stamps),
+        watched: request.answer.is_some() || catalog.was_checked() || was_watched(request, &stamps),
         no_backup_because: catalog.record.as_ref().and_then(|record| record.backup_failed.clone()),
         by_others,
-        catalog: CatalogFacts {
-            trouble: catalog.trouble.clone(),
-            inconclusive_for: catalog.inconclusive_for(request.now),
-            interval: request.verify.get(),
-        },
+        catalog: catalog.facts(request),
         owed: repositories.owed(),
         without_backup: repositories.without_backup(catalog.known.as_ref()),
         differing: found.state.as_ref().map(differing).unwrap_or_default(),
