@@ -13,6 +13,7 @@ pub mod data_directory;
 pub mod decide;
 pub mod durable;
 pub mod epoch;
+pub mod errand;
 pub mod exit;
 pub mod get;
 pub mod ledger;

@@ -5,8 +5,10 @@
 //! overflow folder, deferred, or in the ledger as lost.
 
 mod attempt;
+mod book;
 mod context;
 mod defer;
+mod far;
 mod fate;
 mod keep;
 mod overflow;
@@ -15,6 +17,7 @@ mod progress;
 mod report;
 
 pub use context::{Context, Request, open_ledger};
+pub use far::serve;
 
 use crate::checkpoint;
 use crate::decide::push::{Decision, decide};
