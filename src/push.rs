@@ -20,7 +20,7 @@ pub use context::{Context, Request, open_ledger};
 pub use far::serve;
 
 use crate::checkpoint;
-use crate::decide::push::{Decision, decide};
+use crate::decide::push::{Decision, Facts, decide};
 use crate::exit::Exit;
 use crate::pgbackrest::{Failure, Pushed};
 use crate::wal::WalFile;
@@ -36,6 +36,9 @@ pub fn push(context: &mut Context, file: &WalFile) -> Exit {
     if context.is_stored_by_the_spool(file) {
         keep::stored(context, file);
         return Exit::Success;
+    }
+    if let Some(exit) = shed(context, file) {
+        return exit;
     }
     let Attempt { answer, slow } = attempt::run(context);
     checkpoint::reached("pgbackrest-ended");
@@ -53,6 +56,17 @@ fn succeeded(context: &mut Context, file: &WalFile, pushed: &Pushed) -> Exit {
     }
     let kept = pushed.dropped.iter().filter(|dropped| !keep::skipped(context, file, dropped)).count() == 0;
     if kept { Exit::Success } else { Exit::Unknown }
+}
+
+/// Gives a file up without asking pgBackRest, which has only just failed, where space is short: each that stands still would cost
+/// seconds in which WAL is written. `None` where it is to be asked.
+fn shed(context: &mut Context, file: &WalFile) -> Option<Exit> {
+    let last = context.remembered(file)?;
+    let facts = Facts { remembered: true, ..context.facts(last.class, false, false) };
+    let Decision::GiveUp(cause) = decide(&facts) else { return None };
+    let fate = keep::give_up(context, file, last.clone(), cause, &facts);
+    report::shed(file, &last, &fate, &facts);
+    Some(if fate.lets_postgresql_go_on() { Exit::Success } else { Exit::Unknown })
 }
 
 /// pgBackRest did not store the file: again later, or give it up.

@@ -20,6 +20,8 @@ pub struct Facts {
     pub ended_for_shutdown: bool,
     /// Whether pgBackRest's async process gets on, and only was not done in time.
     pub slow: bool,
+    /// Whether the failure is that of a push before, and pgBackRest was not asked again.
+    pub remembered: bool,
     /// The WAL that waits; `None` when it could not be measured.
     pub backlog: Option<u64>,
     /// At how much it is given up; 0: whatever waits, at the first failure.
@@ -102,6 +104,7 @@ mod tests {
             class: Class::Unavailable,
             ended_for_shutdown: false,
             slow: false,
+            remembered: false,
             backlog: Some(100 * MIB),
             threshold: 500 * MIB,
             drop_after: 60,

@@ -69,6 +69,8 @@ pub struct PushCounters {
     pub overflowed_count: u64,
     /// The newest failure.
     pub last_failure: Option<LastFailure>,
+    /// When that was, by a clock that nobody sets, and how many seconds it took.
+    pub failed_at: Option<(Moment, u64)>,
     /// When the repository was first found gone, with no success since.
     pub gone_from: Option<Moment>,
     /// When pgBackRest first failed, with no success since. A shutdown is no failure, and slowness is none.

@@ -2,11 +2,11 @@
 
 use super::book::{self, Book};
 use crate::data_directory::DataDirectory;
-use crate::decide::pressure::Space;
+use crate::decide::pressure::{Space, remembered_for};
 use crate::decide::push::{Facts, is_under_reserve, space_left};
 use crate::epoch;
 use crate::ledger::moment::Moment;
-use crate::ledger::state::State;
+use crate::ledger::state::{LastFailure, State};
 use crate::ledger::{Event, Ledger, LedgerError};
 use crate::log;
 use crate::pgbackrest::Class;
@@ -121,6 +121,7 @@ impl Context {
             recyclable: if is_under_reserve(volume.free, limits.reserve) { space::recyclable(&pg_wal) } else { 0 },
             reserve: limits.reserve,
             slow,
+            remembered: false,
             instant_drop_after: self.request.push.instant_drop_after.value.get(),
             gone_for: lasted(self.state.push.gone_from.as_ref(), &now),
         }
@@ -137,6 +138,15 @@ impl Context {
         let recyclable = space::recyclable(&pg_wal);
         let backlog = self.measure(&pg_wal).ok().map(|backlog| backlog.bytes);
         space_left(backlog, volume.free, recyclable, reserve)
+    }
+
+    /// The failure of a push before, where space is short and it says what this one would come to.
+    pub(super) fn remembered(&self, file: &WalFile) -> Option<LastFailure> {
+        let last = self.state.push.last_failure.as_ref()?;
+        let (at, took) = self.state.push.failed_at.as_ref().filter(|_| self.state.push.consecutive_failures > 0)?;
+        let is_fresh = at.age(&Moment::now()) <= remembered_for(*took, last.class);
+        let is_short = is_fresh && self.space() != Space::Enough;
+        is_short.then(|| LastFailure { file: file.to_string(), at: self.now(), ..last.clone() })
     }
 
     /// The limits on a volume.

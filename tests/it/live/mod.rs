@@ -25,6 +25,7 @@ mod restore;
 mod run;
 mod scene;
 mod setup;
+mod small_volume;
 mod status;
 mod stop;
 mod watch;

@@ -220,3 +220,25 @@ fn another_user_than_the_owner_is_refused_and_touches_nothing() {
         case.status(125).calls(0).lines_with("", 1).stderr_has("sudo -u nobody pgbackrest-guard-push pg_wal/");
     outcome.check(!outcome.case.data().join(".pgbackrest_guard").exists(), "nothing made");
 }
+
+/// Each that hangs would cost 5 s, in which WAL goes on being written.
+#[test]
+fn under_the_reserve_pgbackrest_is_not_asked_for_each_segment() {
+    let short = ("WAL_FREE_RESERVE_MB", "8796093022208");
+    let case = Case::new("remembered").says(UNAVAILABLE).exits(101).backlog(100).env(short.0, short.1);
+    let first = case.status(0).lost("unavailable", "free-reserve").calls(1);
+    let next = first.again().pushes("000000010000000000000006").status(0).calls(1).stderr_has("not asked again");
+    let next = next.ledger("one failure, two losses", |state| {
+        state.push.failed_count == 1 && state.push.dropped_count == 2 && state.push.consecutive_failures == 1
+    });
+    let room = next.again().pushes("000000010000000000000007").env(short.0, "0").status(101).calls(2);
+    let old = room.again().env(short.0, short.1);
+    remember(&old, |state| {
+        let (at, _) = state.push.failed_at.as_mut().unwrap();
+        (at.at, at.boot) = (at.at - 61, None);
+    });
+    let old = old.status(0).calls(3);
+    let works = old.again().pushes("000000010000000000000008");
+    remember(&works, |state| state.push.consecutive_failures = 0);
+    works.works().status(0).calls(4);
+}
