@@ -20,11 +20,13 @@ pub use context::{Context, Request, open_ledger};
 pub use far::serve;
 
 use crate::checkpoint;
-use crate::decide::push::{Decision, Facts, decide};
+use crate::decide::pressure::SHORTLY;
+use crate::decide::push::{Answer, Decision, Facts, decide};
 use crate::exit::Exit;
 use crate::pgbackrest::{Failure, Pushed};
 use crate::wal::WalFile;
 use attempt::Attempt;
+use std::time::Duration;
 
 /// Pushes one file: the story from top to bottom.
 #[must_use]
@@ -62,7 +64,7 @@ fn succeeded(context: &mut Context, file: &WalFile, pushed: &Pushed) -> Exit {
 /// seconds in which WAL is written. `None` where it is to be asked.
 fn shed(context: &mut Context, file: &WalFile) -> Option<Exit> {
     let last = context.remembered(file)?;
-    let facts = Facts { remembered: true, ..context.facts(last.class, false, false) };
+    let facts = Facts { answer: Answer::Remembered, ..context.facts(last.class, false, false) };
     let Decision::GiveUp(cause) = decide(&facts) else { return None };
     let fate = keep::give_up(context, file, last.clone(), cause, &facts);
     report::shed(file, &last, &fate, &facts);
@@ -71,10 +73,14 @@ fn shed(context: &mut Context, file: &WalFile) -> Option<Exit> {
 
 /// pgBackRest did not store the file: again later, or give it up.
 fn failed(context: &mut Context, file: &WalFile, mut failure: Failure, slow: bool) -> Exit {
+    let repeats = context.client.repeats(&file.to_string(), Duration::from_secs(SHORTLY));
+    let mut origin = if repeats { Answer::Repeated } else { Answer::New };
     if failure.lacks_a_stanza() {
         probe::ask(context, &mut failure);
+        origin = Answer::New;
     }
     let facts = context.facts(failure.class(), attempt::is_for_a_shutdown(&failure), slow);
+    let facts = Facts { answer: origin, ..facts };
     let counted = report::last_failure(context, file, &failure);
     let fate = match decide(&facts) {
         Decision::Retry => keep::retry(context, counted, &facts),

@@ -18,7 +18,7 @@ const STOP_GRACE_AGAIN: Duration = Duration::from_millis(300);
 const LONGEST_STOP: Duration = Duration::from_mins(1);
 
 /// In seconds, how old an answer may be that decides over a file which it was not about.
-const SHORTLY: u64 = 5;
+pub const SHORTLY: u64 = 5;
 /// In seconds, the most that a failure is remembered.
 const REMEMBERED: u64 = 60;
 

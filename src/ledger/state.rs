@@ -77,6 +77,15 @@ pub struct PushCounters {
     pub failing_from: Option<Moment>,
 }
 
+impl PushCounters {
+    /// The repositories take files again: it ends a run of failures.
+    pub fn works_again(&mut self) {
+        self.consecutive_failures = 0;
+        self.gone_from = None;
+        self.failing_from = None;
+    }
+}
+
 /// One failure, as a person wants to see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastFailure {

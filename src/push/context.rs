@@ -3,7 +3,7 @@
 use super::book::{self, Book};
 use crate::data_directory::DataDirectory;
 use crate::decide::pressure::{Space, remembered_for};
-use crate::decide::push::{Facts, is_under_reserve, space_left};
+use crate::decide::push::{Answer, Facts, is_under_reserve, space_left};
 use crate::epoch;
 use crate::ledger::moment::Moment;
 use crate::ledger::state::{LastFailure, State};
@@ -121,7 +121,7 @@ impl Context {
             recyclable: if is_under_reserve(volume.free, limits.reserve) { space::recyclable(&pg_wal) } else { 0 },
             reserve: limits.reserve,
             slow,
-            remembered: false,
+            answer: Answer::New,
             instant_drop_after: self.request.push.instant_drop_after.value.get(),
             gone_for: lasted(self.state.push.gone_from.as_ref(), &now),
         }

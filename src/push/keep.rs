@@ -9,7 +9,7 @@ use super::fate::Fate;
 use super::overflow::overflow;
 use super::report;
 use crate::checkpoint;
-use crate::decide::push::{Facts, is_under_reserve};
+use crate::decide::push::{Answer, Facts, is_under_reserve};
 use crate::durable;
 use crate::epoch;
 use crate::ledger::gaps::{Cause, Loss};
@@ -29,9 +29,7 @@ pub(super) fn stored(context: &mut Context, file: &WalFile) {
     let now = context.now();
     let mut healed = false;
     let change = |state: &mut State| {
-        state.push.consecutive_failures = 0;
-        state.push.gone_from = None;
-        state.push.failing_from = None;
+        state.push.works_again();
         let size = state.segment_size();
         healed = state.gaps.heal(file, now, size);
     };
@@ -168,7 +166,7 @@ fn mark(context: &Context, loss: &Loss) {
 
 /// Counts a failure that took so many seconds. One that is only remembered was counted before.
 fn count(state: &mut State, failure: LastFailure, facts: &Facts, took: u64) {
-    if facts.remembered {
+    if facts.answer == Answer::Remembered {
         return;
     }
     let push = &mut state.push;

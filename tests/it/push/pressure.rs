@@ -7,7 +7,7 @@ use pgbackrest_guard::ledger::Ledger;
 use pgbackrest_guard::ledger::state::{Place, State};
 use std::fs;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const UNAVAILABLE: &str = "ERROR: [101]: [503] Slow Down\n";
 
@@ -241,4 +241,21 @@ fn under_the_reserve_pgbackrest_is_not_asked_for_each_segment() {
     let works = old.again().pushes("000000010000000000000008");
     remember(&works, |state| state.push.consecutive_failures = 0);
     works.works().status(0).calls(4);
+}
+
+/// While an async process runs, pgBackRest repeats what that one found earlier: the bucket may have been made again since.
+#[test]
+fn an_answer_that_is_only_repeated_gives_nothing_up() {
+    let gone = command_error(&[(1, "ProtocolError", &http(403, "InvalidAccessKeyId"))]);
+    let case = |name: &str| Case::new(name).conf("archive-async=y").says(&gone).exits(104);
+    let file = format!("{SEGMENT}.error");
+    let aged = |name: &str, seconds: u64| {
+        case(name).spool(&file, "104\nsomething").with(|root| {
+            let error = fs::File::open(root.join("spool/archive/main/out").join(&file)).unwrap();
+            error.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
+        })
+    };
+    aged("old", 60).status(104).kept("gone");
+    aged("new", 0).status(0).lost("gone", "instant-drop");
+    case("its own answer").status(0).lost("gone", "instant-drop");
 }
