@@ -3,6 +3,7 @@
 use super::cluster::Cluster;
 use crate::decide::holes::MOST_NAMES;
 use crate::pgbackrest::info::{CatalogAnswer, Stanza};
+use crate::pgbackrest::version::Version;
 use crate::pgbackrest::{Drain, Drained, Failure, Fetch, Fetched, Interruption, NoListing, PushMode, Pushed, Watch};
 use crate::wal::{WalFile, listed};
 use std::path::Path;
@@ -58,6 +59,11 @@ impl Cluster {
     /// What `info` says of the stanza.
     pub(super) fn info(&self) -> Result<Stanza, Failure> {
         self.client.info(None, self.watch(ASK_LIMIT))
+    }
+
+    /// pgBackRest's version; `None` where it can't be told.
+    pub(super) fn version(&self) -> Option<Version> {
+        self.client.version(self.watch(ASK_LIMIT)).ok()
     }
 
     /// Creates the stanza.

@@ -28,7 +28,7 @@ impl Watcher {
             last_failure_at: failures.filter(|at| *at <= now).max(),
             backup_runs: self.backup.runs(),
             backup_locked: cluster.backup_is_locked(),
-            backup_refused: primary.archives_always,
+            others: self.regime.others.is_some(),
             unproven: is_unproven(cluster, &self.stamps),
             unwalked: self.prover.is_behind(cluster),
         }
@@ -43,6 +43,7 @@ impl Watcher {
             backup_failed_at: self.backup.failed_at,
             unsealed_at: self.backup.unsealed_at,
             check_tried_at: self.catalog.tried_at,
+            waited_at: self.regime.waited_at,
             inconclusive_at: self.catalog.inconclusive_at,
             unreadable: self.catalog.unreadable,
             heal_failed_at: self.healer.failed_at,
