@@ -27,8 +27,16 @@ pub fn create_private_folder(path: &Path) -> io::Result<()> {
 /// # Errors
 /// What the system says; the temporary file is then taken away again.
 pub fn copy_into(source: &mut dyn Read, folder: &Path, name: &str) -> io::Result<()> {
+    copy_in_pieces(source, folder, name, u64::MAX)
+}
+
+/// The same for a large file, synced after each `piece` bytes.
+///
+/// # Errors
+/// As [`copy_into`].
+pub fn copy_in_pieces(source: &mut dyn Read, folder: &Path, name: &str, piece: u64) -> io::Result<()> {
     let temporary = folder.join(format!(".{name}.new"));
-    let written = write_new(source, &temporary)
+    let written = write_new(source, &temporary, piece)
         .inspect(|()| checkpoint::reached("copy-written"))
         .and_then(|()| fs::rename(&temporary, folder.join(name)))
         .and_then(|()| sync_folder(folder));
@@ -161,9 +169,11 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn write_new(source: &mut dyn Read, path: &Path) -> io::Result<()> {
+fn write_new(source: &mut dyn Read, path: &Path, piece: u64) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    io::copy(source, &mut file)?;
+    while io::copy(&mut source.take(piece), &mut file)? == piece {
+        file.sync_data()?;
+    }
     file.sync_all()
 }
 

@@ -16,6 +16,7 @@ pub mod drill;
 pub mod drill_record;
 pub mod durable;
 pub mod epoch;
+pub mod errand;
 pub mod exit;
 pub mod get;
 pub mod ledger;

@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
@@ -126,13 +127,17 @@ pub fn copy(output: &Redacted) {
 }
 
 /// Writes to stderr in pieces that a pipe takes whole (`PIPE_BUF`, pipe(7)), each only once there is room: the server's log
-/// collector may have stopped reading, and the archiver waits for us. What finds no room in time is left out.
+/// collector may have stopped reading, and the archiver waits for us. What finds no room in time is left out, and once
+/// nobody has read in time, no more time is given.
 fn write(bytes: &[u8]) {
+    static UNREAD: AtomicBool = AtomicBool::new(false);
     let stderr = io::stderr();
     for piece in bytes.chunks(PIECE) {
         let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
-        let timeout = READER.try_into().ok();
-        if poll(&mut fds, timeout.as_ref()) == Ok(0) || stderr.lock().write_all(piece).is_err() {
+        let timeout = if UNREAD.load(Ordering::Relaxed) { Duration::ZERO } else { READER };
+        let unread = poll(&mut fds, timeout.try_into().ok().as_ref()) == Ok(0);
+        UNREAD.store(unread, Ordering::Relaxed);
+        if unread || stderr.lock().write_all(piece).is_err() {
             return;
         }
     }

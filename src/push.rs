@@ -5,8 +5,10 @@
 //! overflow folder, deferred, or in the ledger as lost.
 
 mod attempt;
+mod book;
 mod context;
 mod defer;
+mod far;
 mod fate;
 mod keep;
 mod overflow;
@@ -15,13 +17,16 @@ mod progress;
 mod report;
 
 pub use context::{Context, Request, open_ledger};
+pub use far::serve;
 
 use crate::checkpoint;
-use crate::decide::push::{Decision, decide};
+use crate::decide::pressure::SHORTLY;
+use crate::decide::push::{Answer, Decision, Facts, decide};
 use crate::exit::Exit;
 use crate::pgbackrest::{Failure, Pushed};
 use crate::wal::WalFile;
 use attempt::Attempt;
+use std::time::Duration;
 
 /// Pushes one file: the story from top to bottom.
 #[must_use]
@@ -33,6 +38,9 @@ pub fn push(context: &mut Context, file: &WalFile) -> Exit {
     if context.is_stored_by_the_spool(file) {
         keep::stored(context, file);
         return Exit::Success;
+    }
+    if let Some(exit) = shed(context, file) {
+        return exit;
     }
     let Attempt { answer, slow } = attempt::run(context);
     checkpoint::reached("pgbackrest-ended");
@@ -52,12 +60,27 @@ fn succeeded(context: &mut Context, file: &WalFile, pushed: &Pushed) -> Exit {
     if kept { Exit::Success } else { Exit::Unknown }
 }
 
+/// Gives a file up without asking pgBackRest, which has only just failed, where space is short: each that stands still would cost
+/// seconds in which WAL is written. `None` where it is to be asked.
+fn shed(context: &mut Context, file: &WalFile) -> Option<Exit> {
+    let last = context.remembered(file)?;
+    let facts = Facts { answer: Answer::Remembered, ..context.facts(last.class, false, false) };
+    let Decision::GiveUp(cause) = decide(&facts) else { return None };
+    let fate = keep::give_up(context, file, last.clone(), cause, &facts);
+    report::shed(file, &last, &fate, &facts);
+    Some(if fate.lets_postgresql_go_on() { Exit::Success } else { Exit::Unknown })
+}
+
 /// pgBackRest did not store the file: again later, or give it up.
 fn failed(context: &mut Context, file: &WalFile, mut failure: Failure, slow: bool) -> Exit {
+    let repeats = context.client.repeats(&file.to_string(), Duration::from_secs(SHORTLY));
+    let mut origin = if repeats { Answer::Repeated } else { Answer::New };
     if failure.lacks_a_stanza() {
         probe::ask(context, &mut failure);
+        origin = Answer::New;
     }
     let facts = context.facts(failure.class(), attempt::is_for_a_shutdown(&failure), slow);
+    let facts = Facts { answer: origin, ..facts };
     let counted = report::last_failure(context, file, &failure);
     let fate = match decide(&facts) {
         Decision::Retry => keep::retry(context, counted, &facts),

@@ -5,10 +5,11 @@
 use super::common::CommonArguments;
 use super::described::{self, choice, described};
 use crate::data_directory::DataDirectory;
+use crate::errand;
 use crate::exit::{self, Exit};
 use crate::log;
 use crate::pgbackrest::failure::codes::InstantDropCodes;
-use crate::push::{Context, Request, push};
+use crate::push::{Context, Request, push, serve};
 use crate::settings::table::{self, Program};
 use crate::settings::{self, CommonSettings, DropMeasure, Environment, Mebibytes, PushFlags, PushSettings, Seconds};
 use crate::signals::Signals;
@@ -60,6 +61,10 @@ pub fn command() -> Command {
 #[must_use]
 pub fn main() -> ExitCode {
     exit::on_panic(PROGRAM, || Exit::Unknown);
+    if std::env::args_os().nth(1).is_some_and(|first| first == errand::ARGUMENT) {
+        let served = serve(&mut std::io::stdin().lock(), &mut std::io::stdout().lock());
+        return if served.is_ok() { Exit::Success } else { Exit::Failed }.into();
+    }
     let signals = Signals::take();
     let exit = match described::parse::<Arguments>(command()) {
         Ok(arguments) => run(arguments, signals).unwrap_or_else(|what| {

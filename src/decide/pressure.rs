@@ -5,7 +5,7 @@
 //! PostgreSQL tries a file three times, and once the last checkpoint is written three times more, with a second's pause
 //! between (pgarch.c, `pgarch_MainLoop`, 15), and container engines send SIGKILL ten seconds after SIGTERM.
 
-use crate::pgbackrest::Interruption;
+use crate::pgbackrest::{Class, Interruption};
 use std::time::Duration;
 
 /// One that has moved nothing for so long stands still: a store may take a moment to answer.
@@ -16,6 +16,11 @@ const STOP_GRACE: Duration = Duration::from_secs(3);
 const STOP_GRACE_AGAIN: Duration = Duration::from_millis(300);
 /// A stop that lasts longer waits for its clients (a smart shutdown): sessions go on writing, and it counts as none.
 const LONGEST_STOP: Duration = Duration::from_mins(1);
+
+/// In seconds, how old an answer may be that decides over a file which it was not about.
+pub const SHORTLY: u64 = 5;
+/// In seconds, the most that a failure is remembered.
+const REMEMBERED: u64 = 60;
 
 /// How much space is left where WAL is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +73,14 @@ pub fn reason_to_end(running: &Running) -> Option<Interruption> {
     } else {
         None
     }
+}
+
+/// For how many seconds a failure that took so many says what the next push would come to, where space is short: each that
+/// stands still costs [`STILL`], while WAL goes on being written. What takes no time is asked again soon, and so is what would
+/// be given up at once.
+#[must_use]
+pub fn remembered_for(took: u64, class: Class) -> u64 {
+    if class == Class::Gone { SHORTLY } else { took.saturating_mul(6).clamp(SHORTLY, REMEMBERED) }
 }
 
 fn holds_up(stop: Stop, still: Duration) -> bool {
@@ -124,6 +137,15 @@ mod tests {
         assert_eq!(at(61, true, 30_000), None);
         let future = Running { stop: Some(Stop { since: None, again: false }), still: seconds(3), ..running() };
         assert_eq!(reason_to_end(&future), Some(Interruption::Shutdown));
+    }
+
+    #[test]
+    fn a_failure_is_remembered_by_what_it_cost() {
+        let table = [(0, 5), (1, 6), (5, 30), (120, 60)];
+        for (took, seconds) in table {
+            assert_eq!(remembered_for(took, Class::Unavailable), seconds, "{took}");
+            assert_eq!(remembered_for(took, Class::Gone), 5, "{took}");
+        }
     }
 
     proptest! {

@@ -11,6 +11,17 @@ use crate::pgbackrest::Class;
 /// With less than this waiting, dropping WAL would not free a disk that is short of space.
 pub const LEAST_BACKLOG_FOR_RESERVE: u64 = 64 << 20;
 
+/// Where the answer is from that a push has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// pgBackRest's own, of now.
+    New,
+    /// An old one, which pgBackRest repeats: that nothing exists any more must be seen now.
+    Repeated,
+    /// That of a push before: pgBackRest was not asked again.
+    Remembered,
+}
+
 /// What is known when pgBackRest has failed. Sizes in bytes, times in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
@@ -20,6 +31,8 @@ pub struct Facts {
     pub ended_for_shutdown: bool,
     /// Whether pgBackRest's async process gets on, and only was not done in time.
     pub slow: bool,
+    /// Where the answer is from.
+    pub answer: Answer,
     /// The WAL that waits; `None` when it could not be measured.
     pub backlog: Option<u64>,
     /// At how much it is given up; 0: whatever waits, at the first failure.
@@ -55,7 +68,10 @@ pub fn decide(facts: &Facts) -> Decision {
     let space = space_left(facts.backlog, facts.free, facts.recyclable, facts.reserve);
     if facts.ended_for_shutdown || facts.slow && space != Space::Critical {
         Decision::Retry
-    } else if facts.class == Class::Gone && facts.gone_for >= facts.instant_drop_after {
+    } else if facts.class == Class::Gone
+        && facts.answer != Answer::Repeated
+        && facts.gone_for >= facts.instant_drop_after
+    {
         Decision::GiveUp(Cause::InstantDrop)
     } else if reaches_the_threshold(facts) {
         Decision::GiveUp(Cause::DropThreshold)
@@ -102,6 +118,7 @@ mod tests {
             class: Class::Unavailable,
             ended_for_shutdown: false,
             slow: false,
+            answer: Answer::New,
             backlog: Some(100 * MIB),
             threshold: 500 * MIB,
             drop_after: 60,
@@ -120,6 +137,7 @@ mod tests {
         assert_eq!(decide(&gone), Decision::GiveUp(Cause::InstantDrop));
         let patient = Facts { instant_drop_after: 60, ..gone };
         assert_eq!(decide(&patient), Decision::Retry);
+        assert_eq!(decide(&Facts { answer: Answer::Repeated, ..gone }), Decision::Retry);
         assert_eq!(decide(&Facts { gone_for: 59, ..patient }), Decision::Retry);
         assert_eq!(decide(&Facts { gone_for: 60, ..patient }), Decision::GiveUp(Cause::InstantDrop));
     }

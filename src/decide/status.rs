@@ -199,7 +199,10 @@ fn losses(facts: &Facts, reasons: &mut Reasons) {
             }
         }
     }
-    failures(&facts.ledger, reasons);
+    // What was counted when a standby was a primary says nothing of now.
+    if !facts.standby || matches!(facts.server, ServerFacts::Answers { always: true, .. }) {
+        failures(&facts.ledger, reasons);
+    }
 }
 
 fn failures(ledger: &LedgerFacts, reasons: &mut Reasons) {

@@ -17,6 +17,7 @@ pub mod state;
 
 use crate::checkpoint;
 use crate::durable;
+use serde::{Deserialize, Serialize};
 use slots::{Record, Slots};
 use state::{Identity, Place, State};
 use std::collections::BTreeSet;
@@ -68,6 +69,12 @@ pub enum LedgerError {
         /// The file.
         path: PathBuf,
     },
+    /// What another process had to say, which works on it for us.
+    #[error("{text}")]
+    Far {
+        /// Its words.
+        text: String,
+    },
     /// No record can be read.
     #[error("the ledger {path} holds no record that can be read")]
     Unreadable {
@@ -77,7 +84,7 @@ pub enum LedgerError {
 }
 
 /// What happened to the ledger when it was opened, for the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// Part of it was damaged; the newest whole record is used and the rest rewritten.
     Repaired {

@@ -69,10 +69,21 @@ pub struct PushCounters {
     pub overflowed_count: u64,
     /// The newest failure.
     pub last_failure: Option<LastFailure>,
+    /// When that was, by a clock that nobody sets, and how many seconds it took.
+    pub failed_at: Option<(Moment, u64)>,
     /// When the repository was first found gone, with no success since.
     pub gone_from: Option<Moment>,
     /// When pgBackRest first failed, with no success since. A shutdown is no failure, and slowness is none.
     pub failing_from: Option<Moment>,
+}
+
+impl PushCounters {
+    /// The repositories take files again: it ends a run of failures.
+    pub fn works_again(&mut self) {
+        self.consecutive_failures = 0;
+        self.gone_from = None;
+        self.failing_from = None;
+    }
 }
 
 /// One failure, as a person wants to see it.

@@ -160,6 +160,12 @@ impl Client {
         self.spool.as_ref().is_some_and(|spool| spool.has_stored(name, archive_status))
     }
 
+    /// Whether an async push only repeats an answer that is older than `age`.
+    #[must_use]
+    pub fn repeats(&self, name: &str, age: std::time::Duration) -> bool {
+        self.spool.as_ref().is_some_and(|spool| spool.repeats(name, age))
+    }
+
     /// `archive-push`. `path` is as PostgreSQL gives it, or absolute.
     #[must_use]
     pub fn push(&self, path: &Path, mode: PushMode, mut watch: Watch<'_>) -> Spoken<Result<Pushed, Failure>> {

@@ -101,7 +101,7 @@ impl Client {
         let drain = Drain { root: root.to_owned(), _lock: lock };
         // A watcher that was killed has left its process behind.
         if let Some(worker) = locks::worker(&drain.locks(), self.stanza()) {
-            let _ = holders::end(worker.pid, worker.pid == worker.group);
+            let _ = holders::end(&[worker.pid], worker.pid == worker.group);
         }
         match fs::remove_dir_all(root) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -27,22 +27,24 @@ impl Client {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let mut released = true;
         if let Some((worker, since)) = self.spool.as_ref().and_then(super::spool::Spool::worker) {
-            let reads =
-                || progress::processes().into_iter().any(|pid| in_group(pid, worker.group) && has_open(pid, file));
+            let reads = || {
+                progress::processes().into_iter().any(|pid| in_group(pid, worker.group) && has_open(pid, &name, file))
+            };
             let done = self.spool.as_ref().is_some_and(|spool| spool.is_done_with(&name, since));
             if !done || reads() {
                 tracing::warn!(
                     "pgBackRest's async process {} is ended: PostgreSQL may write other WAL into {name} from now on",
                     worker.pid
                 );
-                released &= end(worker.pid, worker.pid == worker.group);
+                released &= end(&[worker.pid], worker.pid == worker.group);
             }
         }
-        for pid in progress::processes().into_iter().filter(|pid| pushes(*pid) && has_open(*pid, file)) {
+        let mut readers = progress::processes();
+        readers.retain(|pid| pushes(*pid) && has_open(*pid, &name, file));
+        for pid in &readers {
             tracing::warn!("pgBackRest's process {pid} still reads {name}, and is ended");
-            released &= end(pid, false);
         }
-        released
+        released & end(&readers, false)
     }
 
     /// The process group of the async process that runs, if one does.
@@ -70,28 +72,33 @@ fn pushes(pid: u32) -> bool {
     words.clone().any(|word| word.starts_with("archive-push")) && words.any(|word| word.ends_with("pgbackrest"))
 }
 
-/// Whether a process has the file of this device and inode open.
-fn has_open(pid: u32, file: Option<(u64, u64)>) -> bool {
-    let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    let mut open = open.filter_map(|entry| fs::metadata(entry.path()).ok());
+/// Whether a process has the file of this name, device and inode open. Only files of that name are asked for more: what else it
+/// has open may lie on a volume that does not answer.
+fn has_open(pid: u32, name: &str, file: Option<(u64, u64)>) -> bool {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten().map(|entry| entry.path());
+    let named = open.filter(|open| fs::read_link(open).is_ok_and(|to| to.file_name().is_some_and(|to| to == name)));
+    let mut open = named.filter_map(|open| fs::metadata(open).ok());
     file.is_some_and(|file| open.any(|open| (open.dev(), open.ino()) == file))
 }
 
-/// SIGTERM, and SIGKILL after the grace. False where we may not.
-pub(super) fn end(pid: u32, with_group: bool) -> bool {
-    let Some(process) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
-    let send = |signal| if with_group { kill_process_group(process, signal) } else { kill_process(process, signal) };
-    let _ = send(Signal::TERM);
+/// SIGTERM to all, and SIGKILL after the grace. False where we may not.
+pub(super) fn end(pids: &[u32], with_group: bool) -> bool {
+    let send = |pid: u32, signal| {
+        let process = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(rustix::io::Errno::SRCH)?;
+        if with_group { kill_process_group(process, signal) } else { kill_process(process, signal) }
+    };
+    for pid in pids {
+        let _ = send(*pid, Signal::TERM);
+    }
     let started = Instant::now();
     let there = || {
-        progress::processes()
-            .into_iter()
-            .any(|other| (other == pid || with_group && in_group(other, pid)) && runs(other))
+        let is_meant = |other: u32| pids.iter().any(|pid| other == *pid || with_group && in_group(other, *pid));
+        progress::processes().into_iter().any(|other| is_meant(other) && runs(other))
     };
-    while there() && started.elapsed() < GRACE {
+    while !pids.is_empty() && there() && started.elapsed() < GRACE {
         std::thread::sleep(INTERVAL);
     }
-    matches!(send(Signal::KILL), Ok(()) | Err(rustix::io::Errno::SRCH))
+    pids.iter().all(|pid| matches!(send(*pid, Signal::KILL), Ok(()) | Err(rustix::io::Errno::SRCH)))
 }
 
 /// Whether a process is there and no zombie.

@@ -55,7 +55,8 @@ pub fn moved(of: u32) -> Moved {
 }
 
 /// Every process that is to be seen.
-pub(super) fn processes() -> Vec<u32> {
+#[must_use]
+pub fn processes() -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }

@@ -9,7 +9,7 @@ use super::locks::{self, Worker};
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// `spool-path` where it is not set.
 pub(super) const DEFAULT_SPOOL: &str = "/var/spool/pgbackrest";
@@ -96,6 +96,15 @@ impl Spool {
             let current = Some(now) != *old || worker_since.is_some_and(|since| now.written >= since);
             if current { read_error(path) } else { None }
         })
+    }
+
+    /// Whether what an async push says of `name` comes from a file that is older than `age`: pgBackRest repeats what the async
+    /// process wrote, as long as that one runs (`archivePush`, src/command/archive/push/push.c, 2.45 to 2.60).
+    pub(super) fn repeats(&self, name: &str, age: Duration) -> bool {
+        let written: Vec<SystemTime> =
+            self.error_files(name).0.iter().filter_map(|(_, file)| Some((*file)?.written)).collect();
+        let is_old = |written: &SystemTime| written.elapsed().map_or(true, |elapsed| elapsed > age);
+        self.asynchronous && !written.is_empty() && written.iter().all(is_old)
     }
 
     /// When the async push process that runs now took its lock.

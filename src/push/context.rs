@@ -1,11 +1,12 @@
 //! What one push works with: its settings, the cluster, pgBackRest and the ledger.
 
-use crate::data_directory::{DataDirectory, STATE_FOLDER};
-use crate::decide::pressure::Space;
-use crate::decide::push::{Facts, is_under_reserve, space_left};
+use super::book::{self, Book};
+use crate::data_directory::DataDirectory;
+use crate::decide::pressure::{Space, remembered_for};
+use crate::decide::push::{Answer, Facts, is_under_reserve, space_left};
 use crate::epoch;
 use crate::ledger::moment::Moment;
-use crate::ledger::state::{Identity, Place, State};
+use crate::ledger::state::{LastFailure, State};
 use crate::ledger::{Event, Ledger, LedgerError};
 use crate::log;
 use crate::pgbackrest::Class;
@@ -41,17 +42,18 @@ pub struct Context {
     pub(super) client: Client,
     pub(super) signals: Signals,
     pub(super) state: State,
-    ledger: Option<Ledger>,
+    ledger: Option<Book>,
 }
 
 impl Context {
     /// Reads pgBackRest's configuration and opens the ledger. What can't be had is said, and done without.
     #[must_use]
     pub fn open(request: Request, signals: Signals) -> Self {
+        let started = Instant::now();
         let client = request.common.client(&request.environment, request.data_directory.path());
         let client = client.with_instant_drop(request.push.instant_drop.value.clone());
         let (ledger, state) = open_or_do_without(&request);
-        Self { client, signals, state, ledger, started: Instant::now(), request }
+        Self { request, started, client, signals, state, ledger }
     }
 
     /// Why archiving is switched off, if it is.
@@ -84,13 +86,18 @@ impl Context {
         }
     }
 
-    /// Whether there is a ledger to write to.
-    pub(super) fn has_ledger(&self) -> bool {
-        self.ledger.is_some()
+    /// Copies a small file into `folder`, which lies in the state directory. What is another cluster's there makes room; without a
+    /// ledger nobody knows whose it is.
+    pub(super) fn keep(&mut self, from: &Path, folder: &Path, name: &str) -> io::Result<()> {
+        self.make_room(name)?;
+        match &self.ledger {
+            Some(ledger) => ledger.keep(from, folder, name),
+            None => book::keep_without(&self.request.data_directory, from, folder, name),
+        }
     }
 
     /// Has another cluster's deferred file make room for ours of the same name.
-    pub(super) fn make_room(&mut self, name: &str) -> io::Result<()> {
+    fn make_room(&mut self, name: &str) -> io::Result<()> {
         if let Some(ledger) = self.ledger.as_ref().filter(|_| self.state.foreign_deferred.contains(name)) {
             self.state = ledger.make_room(name).map_err(|error| io::Error::other(log::chain(&error)))?;
         }
@@ -114,6 +121,7 @@ impl Context {
             recyclable: if is_under_reserve(volume.free, limits.reserve) { space::recyclable(&pg_wal) } else { 0 },
             reserve: limits.reserve,
             slow,
+            answer: Answer::New,
             instant_drop_after: self.request.push.instant_drop_after.value.get(),
             gone_for: lasted(self.state.push.gone_from.as_ref(), &now),
         }
@@ -130,6 +138,15 @@ impl Context {
         let recyclable = space::recyclable(&pg_wal);
         let backlog = self.measure(&pg_wal).ok().map(|backlog| backlog.bytes);
         space_left(backlog, volume.free, recyclable, reserve)
+    }
+
+    /// The failure of a push before, where space is short and it says what this one would come to.
+    pub(super) fn remembered(&self, file: &WalFile) -> Option<LastFailure> {
+        let last = self.state.push.last_failure.as_ref()?;
+        let (at, took) = self.state.push.failed_at.as_ref().filter(|_| self.state.push.consecutive_failures > 0)?;
+        let is_fresh = at.age(&Moment::now()) <= remembered_for(*took, last.class);
+        let is_short = is_fresh && self.space() != Space::Enough;
+        is_short.then(|| LastFailure { file: file.to_string(), at: self.now(), ..last.clone() })
     }
 
     /// The limits on a volume.
@@ -184,8 +201,8 @@ fn lasted(from: Option<&Moment>, now: &Moment) -> u64 {
     from.map_or(0, |from| from.age(now))
 }
 
-fn open_or_do_without(request: &Request) -> (Option<Ledger>, State) {
-    match open_ledger_with_state(&request.common, &request.data_directory) {
+fn open_or_do_without(request: &Request) -> (Option<Book>, State) {
+    match open_book(&request.common, &request.data_directory) {
         Ok((ledger, state)) => (Some(ledger), state),
         Err(error) => {
             say_without_ledger(&error);
@@ -199,33 +216,33 @@ fn open_or_do_without(request: &Request) -> (Option<Ledger>, State) {
 /// # Errors
 /// When it can't be made or read.
 pub fn open_ledger(common: &CommonSettings, data_directory: &DataDirectory) -> Result<Ledger, LedgerError> {
-    open_ledger_with_state(common, data_directory).map(|(ledger, _)| ledger)
-}
-
-fn open_ledger_with_state(
-    common: &CommonSettings,
-    data_directory: &DataDirectory,
-) -> Result<(Ledger, State), LedgerError> {
-    let control = data_directory.control();
-    let identity = Identity { system_id: control.map(|control| control.system_id) };
-    let place = Place { control_inode: control.map(|control| control.inode), repositories: None };
-    let beside = data_directory.path().join(STATE_FOLDER);
-    let folder = common.state_dir.as_ref().map_or(beside, |folder| folder.value.clone());
-    let (ledger, mut state, events) = Ledger::open(&folder, identity, place, epoch::now())?;
+    let (folder, identity, place) = book::whose(common, data_directory);
+    let (ledger, state, events) = Ledger::open(&folder, identity, place, epoch::now())?;
     for event in &events {
         tell(event, data_directory);
     }
     if !state.kept_files.is_empty() {
-        state = unload(&ledger, state);
+        unload(state, |state| ledger.unload(state));
     }
-    Ok((ledger, state))
+    Ok(ledger)
+}
+
+fn open_book(common: &CommonSettings, data_directory: &DataDirectory) -> Result<(Book, State), LedgerError> {
+    let (book, mut state, events) = Book::open(common, data_directory)?;
+    for event in &events {
+        tell(event, data_directory);
+    }
+    if !state.kept_files.is_empty() {
+        state = unload(state, |state| book.unload(state));
+    }
+    Ok((book, state))
 }
 
 /// Has the ledger give away the files that it keeps, if there is room for them by now.
-fn unload(ledger: &Ledger, state: State) -> State {
-    match ledger.unload(&state) {
+fn unload(state: State, unload: impl FnOnce(&State) -> Result<(State, Vec<String>), LedgerError>) -> State {
+    match unload(&state) {
         Ok((state, names)) => {
-            tracing::info!("{} lies in {} now, no longer in the ledger", names.join(", "), ledger.folder().display());
+            tracing::info!("{} lies in the folder of deferred files now, no longer in the ledger", names.join(", "));
             state
         }
         Err(error) => {

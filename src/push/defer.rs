@@ -4,22 +4,16 @@
 //! the ledger, for the watcher to push, and where no file can be made, into the ledger itself.
 
 use super::context::Context;
-use super::overflow::same_content;
 use crate::checkpoint;
-use crate::durable;
 use crate::ledger::DEFERRED;
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::Path;
 
 /// Keeps the file at `path`, `name`, in one of the two places. False when neither takes it.
 pub(super) fn defer(context: &mut Context, name: &str, path: &Path) -> bool {
     let Some(state_dir) = &context.request.common.state_dir else { return false };
     let folder = state_dir.value.join(DEFERRED);
-    let copied = durable::create_private_folder(&folder)
-        .and_then(|()| make_room(context, &folder, path, name))
-        .and_then(|()| File::open(path))
-        .and_then(|mut file| durable::copy_into(&mut file, &folder, name));
+    let copied = context.keep(path, &folder, name);
     checkpoint::reached("deferred-copied");
     match copied {
         Ok(()) => true,
@@ -38,13 +32,4 @@ fn keep_in_ledger(context: &mut Context, name: &str, path: &Path) -> bool {
     let Ok(bytes) = fs::read(path) else { return false };
     let mut kept = false;
     context.update(|state| kept = state.kept_files.insert(name, &bytes)) && kept
-}
-
-/// What lies there under that name must not be another cluster's. Without a ledger nobody knows: then it must be the same.
-fn make_room(context: &mut Context, folder: &Path, path: &Path, name: &str) -> io::Result<()> {
-    let there = folder.join(name);
-    if !context.has_ledger() && there.exists() {
-        return same_content(path, &there);
-    }
-    context.make_room(name)
 }

@@ -9,7 +9,7 @@ use super::fate::Fate;
 use super::overflow::overflow;
 use super::report;
 use crate::checkpoint;
-use crate::decide::push::{Facts, is_under_reserve};
+use crate::decide::push::{Answer, Facts, is_under_reserve};
 use crate::durable;
 use crate::epoch;
 use crate::ledger::gaps::{Cause, Loss};
@@ -29,9 +29,7 @@ pub(super) fn stored(context: &mut Context, file: &WalFile) {
     let now = context.now();
     let mut healed = false;
     let change = |state: &mut State| {
-        state.push.consecutive_failures = 0;
-        state.push.gone_from = None;
-        state.push.failing_from = None;
+        state.push.works_again();
         let size = state.segment_size();
         healed = state.gaps.heal(file, now, size);
     };
@@ -47,10 +45,11 @@ fn holds(state: &State, file: &WalFile) -> bool {
 /// Notes a failure after which PostgreSQL tries again. Slowness is none, and a stop remembers that it was held up.
 pub(super) fn retry(context: &mut Context, counted: LastFailure, facts: &Facts) -> Fate {
     let stop = context.request.data_directory.stopping_since().and_then(epoch::seconds);
+    let took = context.started.elapsed().as_secs();
     if !facts.slow || context.state.held_up_stop != stop {
         context.update(|state| {
             if !facts.slow {
-                count(state, counted, facts);
+                count(state, counted, facts, took);
             }
             state.held_up_stop = stop;
         });
@@ -66,11 +65,12 @@ pub(super) fn give_up(
     cause: Cause,
     facts: &Facts,
 ) -> Fate {
+    let took = context.started.elapsed().as_secs();
     let Some((segment, partial)) = file.losable() else {
         let name = file.to_string();
         let path = context.file_path();
         let deferred = defer(context, &name, &path);
-        context.update(|state| count(state, counted, facts));
+        context.update(|state| count(state, counted, facts, took));
         return if deferred {
             Fate::Deferred(cause)
         } else if is_under_reserve(facts.free, facts.reserve) {
@@ -89,7 +89,7 @@ pub(super) fn give_up(
     }
     if let Some(folder) = overflow(context, file, facts) {
         context.update(|state| {
-            count(state, counted, facts);
+            count(state, counted, facts, took);
             state.push.overflowed_count += 1;
         });
         return Fate::Overflowed(cause, folder);
@@ -129,9 +129,10 @@ pub(super) fn skipped(context: &mut Context, pushed: &WalFile, skipped: &Skipped
 /// Records a loss in the ledger, then leaves the marker. The gap's number; `None` on failure.
 fn record(context: &mut Context, loss: &Loss, counted: Option<(LastFailure, &Facts)>) -> Option<u64> {
     let size = context.segment_size(&context.file_path());
+    let took = context.started.elapsed().as_secs();
     let recorded = context.update(|state| {
         if let Some((counted, facts)) = counted {
-            count(state, counted, facts);
+            count(state, counted, facts, took);
         }
         state.segment_size = size.or(state.segment_size);
         let size = state.segment_size();
@@ -163,13 +164,17 @@ fn mark(context: &Context, loss: &Loss) {
     checkpoint::reached("marker-written");
 }
 
-/// Counts a failure.
-fn count(state: &mut State, failure: LastFailure, facts: &Facts) {
+/// Counts a failure that took so many seconds. One that is only remembered was counted before.
+fn count(state: &mut State, failure: LastFailure, facts: &Facts, took: u64) {
+    if facts.answer == Answer::Remembered {
+        return;
+    }
     let push = &mut state.push;
     push.failed_count += 1;
     push.consecutive_failures += 1;
     if !facts.ended_for_shutdown {
         push.failing_from.get_or_insert_with(Moment::now);
+        push.failed_at = Some((Moment::now(), took));
     }
     if failure.class == Class::Gone {
         push.gone_from.get_or_insert_with(Moment::now);

@@ -1,64 +1,106 @@
-//! The overflow folder: where a segment goes that would be lost otherwise.
+//! The overflow folder: where a segment goes that would be lost otherwise. An errand copies it ([`super::far`]): the folder's
+//! volume may be dead.
 
 use super::context::Context;
+use super::far;
 use crate::checkpoint;
 use crate::decide::push::{Facts, is_under_reserve};
 use crate::durable;
 use crate::settings::Overflow;
 use crate::space::Volume;
 use crate::wal::WalFile;
+use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long after its time limit a push may still copy.
+const AFTERWARDS: Duration = Duration::from_secs(8);
+/// What is synced at once: a volume that does not answer shows soon.
+const PIECE: u64 = 8 << 20;
+
+/// What is to be copied, and how much room there may be. Sizes in bytes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Copy {
+    pub(super) folder: PathBuf,
+    name: String,
+    path: PathBuf,
+    most: u64,
+    free: Option<u64>,
+    reserve: u64,
+}
 
 /// Copies a segment into the overflow folder, if there is one and it has room. Where it lies then.
 pub(super) fn overflow(context: &Context, file: &WalFile, facts: &Facts) -> Option<PathBuf> {
-    let overflow = context.request.push.overflow.as_ref()?;
-    let (name, path) = (file.to_string(), context.file_path());
-    let copied = has_room(overflow, &name, &path, facts).and_then(|()| {
-        let mut source = File::open(&path)?;
-        durable::copy_into(&mut source, &overflow.folder, &name)
-    });
-    match copied {
+    let Overflow { folder, most } = context.request.push.overflow.as_ref()?;
+    let name = file.to_string();
+    let copy = Copy {
+        folder: folder.clone(),
+        name: name.clone(),
+        path: context.file_path(),
+        most: most.bytes(),
+        free: facts.free,
+        reserve: facts.reserve,
+    };
+    let until = context.started + context.request.push.timeout.value.duration() + AFTERWARDS;
+    match far::copy(copy, until.max(Instant::now() + Duration::from_secs(1))) {
         Ok(()) => {
             checkpoint::reached("overflow-copied");
-            Some(overflow.folder.clone())
+            Some(folder.clone())
         }
         Err(error) => {
-            tracing::warn!("the overflow folder {} does not take {name}: {error}", overflow.folder.display());
+            tracing::warn!("the overflow folder {} does not take {name}: {error}", folder.display());
             None
         }
     }
 }
 
-/// Whether the file fits: under the folder's own limit, on its volume, and above the reserve of `pg_wal`'s volume.
-fn has_room(overflow: &Overflow, name: &str, path: &Path, facts: &Facts) -> io::Result<()> {
+/// The errand's side.
+pub(super) fn copy(copy: &Copy) -> io::Result<()> {
+    if is_there(copy)? {
+        return Ok(());
+    }
+    let mut source = File::open(&copy.path)?;
+    durable::copy_in_pieces(&mut source, &copy.folder, &copy.name, PIECE)
+}
+
+/// Whether the file is there already; an error where it does not fit: under the folder's own limit, on its volume, and above
+/// the reserve of `pg_wal`'s volume.
+fn is_there(copy: &Copy) -> io::Result<bool> {
     use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
-    let length = path.metadata()?.len();
-    if !overflow.folder.exists() {
+    let length = copy.path.metadata()?.len();
+    if !copy.folder.exists() {
         // Not what is missing above it: that is a volume which is not mounted.
-        DirBuilder::new().mode(0o700).create(&overflow.folder)?;
+        DirBuilder::new().mode(0o700).create(&copy.folder)?;
+        copy.folder.parent().map_or(Ok(()), durable::sync_folder)?;
     }
     let mut held = 0;
-    for entry in fs::read_dir(&overflow.folder)? {
+    for entry in fs::read_dir(&copy.folder)? {
         let entry = entry?;
-        if entry.file_name() == name {
-            return same_content(path, &entry.path());
+        if entry.file_name() == *copy.name {
+            return same_content(&copy.path, &entry.path()).map(|()| true);
+        }
+        let entry_name = entry.file_name();
+        if entry_name.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(".new")).is_some() {
+            // What an errand that hung has left behind.
+            durable::remove(&entry.path())?;
+            continue;
         }
         held += entry.metadata()?.len();
     }
     let full = |what: &str| Err(io::Error::new(io::ErrorKind::StorageFull, what));
-    if held + length > overflow.most.bytes() {
+    if held + length > copy.most {
         return full("WAL_OVERFLOW_MAX_MB is reached");
     }
-    if Volume::of(&overflow.folder).free.is_some_and(|free| free < length) {
+    if Volume::of(&copy.folder).free.is_some_and(|free| free < length) {
         return full("its volume has no space left");
     }
-    let left = facts.free.map(|free| free.saturating_sub(length));
-    if is_under_reserve(left, facts.reserve) && overflow.folder.metadata()?.dev() == path.metadata()?.dev() {
+    let left = copy.free.map(|free| free.saturating_sub(length));
+    if is_under_reserve(left, copy.reserve) && copy.folder.metadata()?.dev() == copy.path.metadata()?.dev() {
         return full("it lies on the volume whose space is short");
     }
-    Ok(())
+    Ok(false)
 }
 
 /// A file of that name that is already there must be the same: PostgreSQL asked again after a kill.

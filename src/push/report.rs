@@ -56,9 +56,19 @@ pub(super) fn skipped(file: &WalFile, cause: Cause, kept: bool, facts: &Facts) {
 
 /// What became of a file that pgBackRest did not store, and why.
 pub(super) fn outcome(file: &WalFile, failure: &Failure, fate: &Fate, facts: &Facts) {
-    let why = why(failure);
+    told(file, &why(failure), &failure.remedy(), fate, facts);
+}
+
+/// The same of a file for which pgBackRest was not asked, because it has only just failed.
+pub(super) fn shed(file: &WalFile, last: &LastFailure, fate: &Fate, facts: &Facts) {
+    let code = last.s3_code.as_ref().map_or(String::new(), |code| format!("{}, ", code.escape_debug()));
+    let end = last.code.map_or_else(|| "no exit code".to_owned(), |code| format!("pgBackRest {code}"));
+    let why = format!("class {} ({code}{end}, just before; not asked again while space is short)", last.class);
+    told(file, &why, "what the line about that push says", fate, facts);
+}
+
+fn told(file: &WalFile, why: &str, remedy: &str, fate: &Fate, facts: &Facts) {
     let space = space(facts);
-    let remedy = failure.remedy();
     match fate {
         Fate::Retried => {
             tracing::warn!(

@@ -207,13 +207,16 @@ fn batches(cluster: &Cluster, candidates: Vec<Candidate>) -> Vec<Vec<Candidate>>
 /// Closes what proven pushes heal, as far as it is in gaps.
 fn note_healed(cluster: &Cluster, stored: &[Candidate]) -> Result<(), LedgerError> {
     let state = cluster.state().unwrap_or_default();
+    // A repository that takes files fails no longer, whether or not the archiver has anything for it.
+    let fails = !stored.is_empty() && state.push.consecutive_failures > 0;
     let lost: Vec<WalFile> =
         stored.iter().map(|candidate| candidate.file).filter(|file| is_lost(&state, file)).collect();
-    if lost.is_empty() {
+    if lost.is_empty() && !fails {
         return Ok(());
     }
     let now = epoch::now();
     let change = |state: &mut State| {
+        state.push.works_again();
         let size = state.segment_size();
         for file in &lost {
             state.gaps.heal(file, now, size);

@@ -96,6 +96,7 @@ fn the_world_comes_in_by_one_door_each() {
         "src/restore/server.rs",
         "src/drill/process.rs",
         "src/watch/driller.rs",
+        "src/errand.rs",
     ];
     none_of(&outside(&starters), "only these start programs", calls);
     let environment = |source: &Source| source.code().contains("env::var");

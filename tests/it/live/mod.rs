@@ -27,6 +27,7 @@ mod run;
 mod run_recover;
 mod scene;
 mod setup;
+mod small_volume;
 mod status;
 mod stop;
 mod watch;

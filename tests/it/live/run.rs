@@ -5,6 +5,7 @@ use crate::run::scene::{Place, Run, Scene, arguments, environment, places, stat}
 use pgbackrest_guard_lab::{Fault, FaultKind, Lab, PgBackRest, S3Server, Signal, postgres_programs};
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 pub(crate) const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 pub(crate) const SECRET: &str = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY";
@@ -117,6 +118,32 @@ fn live_run_from_an_empty_volume_to_a_junk_bucket() {
     first_start(&volume);
     second_start(&volume);
     start_with_junk(&volume);
+}
+
+/// Container engines send SIGKILL ten seconds after SIGTERM; the server's next start would be a crash recovery.
+#[test]
+fn live_run_stops_in_time_while_the_store_hangs() {
+    let volume = Volume::new(places()[0]);
+    let mut run = volume.start(&[]);
+    run.wait_for("backup --type=full completed");
+    volume.archives(&mut run);
+    volume.s3.inject(Fault::new(FaultKind::Hang));
+    volume.s3.forget_requests();
+    volume.sql("insert into t select 1; select pg_switch_wal()");
+    run.wait("a request hangs", |_| !volume.s3.requests().is_empty());
+    let begun = Instant::now();
+    run.signal(Signal::INT);
+    assert_eq!(run.status().code(), Some(0), "{}", run.said());
+    let took = begun.elapsed();
+    eprintln!("the stop took {took:?}");
+    assert!(took < Duration::from_secs(10), "took {took:?}\n{}", run.said());
+    assert!(!run.said().contains("dropping"), "{}", run.said());
+    volume.s3.clear_faults();
+    let mut next = volume.start(&[]);
+    next.wait_for("watching a primary");
+    assert!(!next.said().contains("was not properly shut down"), "{}", next.said());
+    volume.archives(&mut next);
+    volume.stops(next, 0);
 }
 
 fn first_start(volume: &Volume) {

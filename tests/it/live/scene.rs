@@ -4,6 +4,7 @@
 //! the laboratory's S3 server. Whatever went wrong on the way, every file that PostgreSQL was told to forget must be
 //! found again ([`Live::every_acknowledged_segment_is_accounted_for`]).
 
+use crate::push::full_disk::Disk;
 use pgbackrest_guard::ledger::gaps::{Cause, Gap};
 use pgbackrest_guard::ledger::state::State;
 use pgbackrest_guard::ledger::{DEFERRED, Ledger};
@@ -47,11 +48,13 @@ pub(crate) struct Setup {
     repositories: u8,
     stanza: bool,
     wal_elsewhere: bool,
+    volume: Option<Disk>,
 }
 
 /// A cluster that archives.
 pub(crate) struct Live {
     pub(crate) postgres: Cluster,
+    _volume: Option<Disk>,
     pub(crate) backrest: PgBackRest,
     pub(crate) s3: S3Server,
     pub(crate) lab: Lab,
@@ -106,6 +109,14 @@ impl Setup {
         Self { wal_elsewhere: true, ..self }
     }
 
+    /// Puts the data directory on a tmpfs of so many MiB; `None`, and a line, without the right to mount one.
+    pub(crate) fn on_a_volume(self, mebibytes: u64) -> Option<Self> {
+        let folder = self.lab.folder("data");
+        let volume = Disk::mount(&folder, mebibytes)?;
+        self.lab.give(&folder);
+        Some(Self { postgres: self.postgres.name("data"), volume: Some(volume), ..self })
+    }
+
     /// Starts it all. The archiver has no command until the stanza is there, so that nothing has failed yet.
     pub(crate) fn start(self) -> Live {
         let backrest = self.backrest.postgres(&self.postgres).write();
@@ -120,9 +131,9 @@ impl Setup {
             backrest.stanza_create();
         }
         let guard = self.lab.copy_program(env!("CARGO_BIN_EXE_pgbackrest-guard-push"));
-        let Self { lab, s3, environment, repositories, .. } = self;
+        let Self { lab, s3, environment, repositories, volume, .. } = self;
         let written = RefCell::default();
-        let live = Live { postgres, backrest, s3, lab, guard, environment, repositories, written };
+        let live = Live { postgres, _volume: volume, backrest, s3, lab, guard, environment, repositories, written };
         live.reconfigure(&[]);
         live
     }
@@ -139,8 +150,17 @@ impl Live {
         let backrest = backrest.archive_async(mode == Mode::Async).option("global", "io-timeout", "1");
         let postgres = Cluster::builder(&lab);
         let environment = Vec::new();
-        let setup =
-            Setup { lab, s3, postgres, backrest, environment, repositories: 1, stanza: true, wal_elsewhere: false };
+        let setup = Setup {
+            lab,
+            s3,
+            postgres,
+            backrest,
+            environment,
+            repositories: 1,
+            stanza: true,
+            wal_elsewhere: false,
+            volume: None,
+        };
         setup.env("WAL_FREE_RESERVE_MB", "0").env("WAL_DROP_THRESHOLD_MB", "500").env("WAL_DROP_AFTER_SECONDS", "0")
     }
 

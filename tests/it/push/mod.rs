@@ -9,6 +9,7 @@ mod clusters;
 // A release build can not be killed at its checkpoints.
 #[cfg(debug_assertions)]
 mod crash;
+mod dead_volume;
 pub(crate) mod full_disk;
 mod giving_up;
 pub(crate) mod outcome;

@@ -7,7 +7,7 @@ use pgbackrest_guard::ledger::Ledger;
 use pgbackrest_guard::ledger::state::{Place, State};
 use std::fs;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const UNAVAILABLE: &str = "ERROR: [101]: [503] Slow Down\n";
 
@@ -219,4 +219,43 @@ fn another_user_than_the_owner_is_refused_and_touches_nothing() {
     let outcome =
         case.status(125).calls(0).lines_with("", 1).stderr_has("sudo -u nobody pgbackrest-guard-push pg_wal/");
     outcome.check(!outcome.case.data().join(".pgbackrest_guard").exists(), "nothing made");
+}
+
+/// Each that hangs would cost 5 s, in which WAL goes on being written.
+#[test]
+fn under_the_reserve_pgbackrest_is_not_asked_for_each_segment() {
+    let short = ("WAL_FREE_RESERVE_MB", "8796093022208");
+    let case = Case::new("remembered").says(UNAVAILABLE).exits(101).backlog(100).env(short.0, short.1);
+    let first = case.status(0).lost("unavailable", "free-reserve").calls(1);
+    let next = first.again().pushes("000000010000000000000006").status(0).calls(1).stderr_has("not asked again");
+    let next = next.ledger("one failure, two losses", |state| {
+        state.push.failed_count == 1 && state.push.dropped_count == 2 && state.push.consecutive_failures == 1
+    });
+    let room = next.again().pushes("000000010000000000000007").env(short.0, "0").status(101).calls(2);
+    let old = room.again().env(short.0, short.1);
+    remember(&old, |state| {
+        let (at, _) = state.push.failed_at.as_mut().unwrap();
+        (at.at, at.boot) = (at.at - 61, None);
+    });
+    let old = old.status(0).calls(3);
+    let works = old.again().pushes("000000010000000000000008");
+    remember(&works, |state| state.push.consecutive_failures = 0);
+    works.works().status(0).calls(4);
+}
+
+/// While an async process runs, pgBackRest repeats what that one found earlier: the bucket may have been made again since.
+#[test]
+fn an_answer_that_is_only_repeated_gives_nothing_up() {
+    let gone = command_error(&[(1, "ProtocolError", &http(403, "InvalidAccessKeyId"))]);
+    let case = |name: &str| Case::new(name).conf("archive-async=y").says(&gone).exits(104);
+    let file = format!("{SEGMENT}.error");
+    let aged = |name: &str, seconds: u64| {
+        case(name).spool(&file, "104\nsomething").with(|root| {
+            let error = fs::File::open(root.join("spool/archive/main/out").join(&file)).unwrap();
+            error.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
+        })
+    };
+    aged("old", 60).status(104).kept("gone");
+    aged("new", 0).status(0).lost("gone", "instant-drop");
+    case("its own answer").status(0).lost("gone", "instant-drop");
 }
