@@ -21,7 +21,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MACHINE = $(shell uname -m)-linux
 ARCHIVE = pgbackrest-guard-$(VERSION)-$(MACHINE)
 
-.PHONY: help demo test quick lint deny pages release dist package package-test ha-test ha-deps matrix matrix-deps bench deps
+.PHONY: help demo test test-deps quick lint deny pages release dist package package-test ha-test ha-deps matrix matrix-deps bench deps
 
 help:
 	@echo 'make demo     show what happens when a repository fails (a minute after the build)'
@@ -43,12 +43,20 @@ demo: deps
 	$(CARGO) build --quiet --bins --example demo
 	@$(TARGET)/debug/examples/demo
 
-test: deps
+test: deps test-deps
 	@if $(HAS_NEXTEST); then \
 		echo '$(CARGO) nextest run --workspace'; $(CARGO) nextest run --workspace; \
 	else \
 		echo '$(CARGO) test --workspace'; $(CARGO) test --workspace; \
 	fi
+
+# For the repository on another host. The tests start it on a port of their own, with keys and a configuration of their own.
+test-deps:
+	@if [ -x /usr/sbin/sshd ]; then exit 0; fi; \
+	if [ "$$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then \
+		echo 'missing: on Debian: sudo apt-get install openssh-server' >&2; exit 1; \
+	fi; \
+	apt-get update --quiet && DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends openssh-server
 
 # What is left out: tests that start a server, and those that wait for a time limit or try very many values. Parts of names,
 # which both runners skip in the same way.
@@ -133,7 +141,7 @@ $(TARGET)/tools/etcd/usr/bin/etcd:
 	touch $@
 
 # Words in MATRIX choose pairs and tests: make matrix MATRIX="18x2.60 live::gone". Debian's own programs lay the versions down.
-matrix: deps matrix-deps
+matrix: deps test-deps matrix-deps
 	$(CARGO) test --quiet --test matrix -- $(MATRIX)
 
 matrix-deps:

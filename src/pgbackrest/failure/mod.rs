@@ -57,7 +57,7 @@ pub struct Failure {
 
 impl Failure {
     pub(super) fn new(diagnosis: Diagnosis, end: End, redactor: &Redactor) -> Self {
-        let text = redactor.redact(diagnosis.text.as_bytes());
+        let text = redactor.redact(names::without_alarm(&diagnosis.text).as_bytes());
         Self { repositories: diagnosis.repositories, end, text }
     }
 

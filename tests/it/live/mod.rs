@@ -21,6 +21,7 @@ mod promotion;
 mod queue;
 mod recycled;
 mod repositories;
+mod repository_host;
 mod restore;
 mod run;
 mod scene;
