@@ -9,6 +9,7 @@ pub mod bad_value;
 pub mod check;
 pub mod checkpoint;
 pub mod cli;
+pub mod clusters;
 pub mod data_directory;
 pub mod decide;
 pub mod durable;

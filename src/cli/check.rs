@@ -1,6 +1,7 @@
 //! The command line of `pgbackrest-guard check`.
 
 use super::GUARD as PROGRAM;
+use super::cluster::ClusterArguments;
 use super::common::CommonArguments;
 use crate::check::{self, Request};
 use crate::data_directory::DataDirectory;
@@ -22,6 +23,8 @@ pub(super) struct CheckArguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: u64,
     #[command(flatten)]
+    cluster: ClusterArguments,
+    #[command(flatten)]
     common: CommonArguments,
 }
 
@@ -38,8 +41,9 @@ pub(super) fn run(arguments: CheckArguments) -> Exit {
 
 fn request(arguments: CheckArguments) -> Result<Request, String> {
     let limit = Duration::from_secs(arguments.timeout);
-    let flags = arguments.common.into_flags()?;
+    let mut flags = arguments.common.into_flags()?;
     let mut sources = settings::sources(flags.config.as_deref(), Environment::of_process());
+    arguments.cluster.find(&mut flags, &mut sources)?;
     let common = CommonSettings::resolve(flags, std::env::current_dir().ok(), &mut sources);
     let connection = Connection::resolve(&mut sources);
     log::start(PROGRAM, common.log_level.value, common.log_format.value);

@@ -2,6 +2,7 @@
 //! the table of settings, other help from the doc comments of the fields.
 
 mod check;
+mod cluster;
 mod common;
 mod described;
 mod forms;
@@ -29,7 +30,7 @@ pub(crate) fn answer(program: &str, error: &clap::Error) -> bool {
         return true;
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        wrong(program, "no task was named");
+        wrong(program, "missing subcommand");
         return false;
     }
     let text = error.to_string();

@@ -1,6 +1,7 @@
 //! The command line of `pgbackrest-guard restore`.
 
 use super::GUARD as PROGRAM;
+use super::cluster::ClusterArguments;
 use super::common::CommonArguments;
 use super::moment::parse_moment;
 use crate::decide::restore::{Asked, Target};
@@ -31,13 +32,13 @@ pub(super) struct RestoreArguments {
     #[arg(long, value_name = "LSN", conflicts_with_all = ["to_xid", "to_name"])]
     to_lsn: Option<Lsn>,
     /// To the commit of this transaction
-    #[arg(long, value_name = "XID", conflicts_with = "to_name")]
+    #[arg(long, value_name = "XID", conflicts_with = "to_name", hide_short_help = true)]
     to_xid: Option<u32>,
     /// To this restore point
-    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new(), hide_short_help = true)]
     to_name: Option<String>,
     /// Take a time without an offset as this machine's
-    #[arg(long, requires = "to")]
+    #[arg(long, requires = "to", hide_short_help = true)]
     local_time: bool,
     #[arg(long)]
     repo: Option<RepositoryNumber>,
@@ -51,17 +52,19 @@ pub(super) struct RestoreArguments {
     #[arg(long)]
     replace: bool,
     /// Put a tablespace into another folder; once for each
-    #[arg(long, value_name = "NAME=DIR", value_parser = mapping)]
+    #[arg(long, value_name = "NAME=DIR", value_parser = mapping, hide_short_help = true)]
     tablespace_map: Vec<(String, PathBuf)>,
     /// The folder of PostgreSQL's programs
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
     postgres_bin: Option<PathBuf>,
     /// Print the plan and do nothing
     #[arg(long)]
     dry_run: bool,
     /// The form of what is said
-    #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
+    #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORM", hide_short_help = true)]
     output: Output,
+    #[command(flatten)]
+    cluster: ClusterArguments,
     #[command(flatten)]
     common: CommonArguments,
 }
@@ -101,9 +104,13 @@ pub(super) fn run(arguments: RestoreArguments) -> Exit {
 
 fn request(arguments: RestoreArguments) -> Result<Request, String> {
     let target = target(&arguments)?;
-    let RestoreArguments { repo, set, replace, tablespace_map, postgres_bin, dry_run, output, common, .. } = arguments;
-    let flags = common.into_unchecked_flags()?;
+    let RestoreArguments { repo, set, replace, tablespace_map, postgres_bin, dry_run, output, common, cluster, .. } =
+        arguments;
+    let mut flags = common.into_unchecked_flags()?;
     let mut sources = settings::sources(flags.config.as_deref(), Environment::of_process());
+    if arguments.target.is_none() {
+        cluster.find(&mut flags, &mut sources)?;
+    }
     let common = CommonSettings::resolve_as_named(flags, std::env::current_dir().ok(), &mut sources);
     let own = RestoreSettings::resolve(repo, &mut sources);
     log::start(PROGRAM, common.log_level.value, common.log_format.value);

@@ -8,6 +8,7 @@
 
 mod backup;
 mod client;
+mod cluster;
 mod declaration;
 mod file;
 mod get;
@@ -20,6 +21,7 @@ mod value;
 mod watch;
 
 pub use backup::BackupIntervals;
+pub use cluster::ClusterSettings;
 pub use get::{GetFlags, GetSettings};
 pub use push::{Overflow, PushFlags, PushSettings};
 pub use restore::RestoreSettings;

@@ -7,6 +7,7 @@ pub use words::{DropMeasure, GapBackup, TakenBy};
 
 use crate::bad_value::BadValue;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -155,6 +156,11 @@ pub(super) fn port(text: &OsString) -> Result<u16, BadValue> {
 }
 
 /// Reads a switch: `0`, `1`, `true` or `false`.
+pub(super) fn address(text: &OsString) -> Result<SocketAddr, BadValue> {
+    let address = text.to_str().and_then(|text| text.parse().ok());
+    address.ok_or(BadValue("is no address and port, such as 127.0.0.1:9854"))
+}
+
 pub(super) fn switch(text: &OsString) -> Result<bool, BadValue> {
     match text.to_str() {
         Some("0" | "false") => Ok(false),

@@ -21,6 +21,8 @@ pub struct Request {
     pub drop_measure: DropMeasure,
     /// Where segments lie that were saved instead of lost.
     pub overflow: Option<PathBuf>,
+    /// What the cluster is called, for the metrics.
+    pub cluster_name: String,
     /// Who takes the backups.
     pub taken_by: TakenBy,
     /// How often backups are due.

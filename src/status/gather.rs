@@ -43,6 +43,8 @@ fn of_nothing(request: &Request, directory: Option<&DataDirectory>) -> Report {
     (report.verdict, report.reasons) = judge(&facts);
     report.cluster.pgdata = directory.map(|directory| directory.path().to_string_lossy().into_owned());
     report.extra.made_at = moment(request.now);
+    report.extra.stanza.clone_from(&request.common.stanza.value);
+    report.extra.cluster_name.clone_from(&request.cluster_name);
     report
 }
 
@@ -107,6 +109,9 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
         windows: catalog.windows(),
         drill: None,
         extra: Extra {
+            stanza: request.common.stanza.value.clone(),
+            cluster_name: request.cluster_name.clone(),
+            watcher_runs: request.common.state_dir.as_ref().map(|folder| presence::is_watched(&folder.value)),
             made_at: moment(request.now),
             server_answers: Some(found.heard.answers()),
             backups: catalog.backups(),

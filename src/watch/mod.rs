@@ -35,6 +35,7 @@ mod observe;
 mod others;
 mod prover;
 mod seal;
+mod serve;
 mod space;
 mod stamps;
 mod tools;
@@ -54,6 +55,7 @@ use catalog_keeper::CatalogKeeper;
 use cluster::{Cluster, NotWatched};
 use healer::Healer;
 use leftovers::Leftovers;
+use metrics::Metrics;
 use others::Regime;
 use prover::Prover;
 use stamps::Stamps;
@@ -96,6 +98,7 @@ pub struct Watcher {
     backup: BackupRunner,
     worker: WorkerWatch,
     leftovers: Leftovers,
+    metrics: Metrics,
     /// That this watcher runs, for `status`.
     presence: Option<Presence>,
 }
@@ -116,6 +119,7 @@ impl Watcher {
             backup: BackupRunner::default(),
             worker: WorkerWatch::new(),
             leftovers: Leftovers::default(),
+            metrics: Metrics::default(),
             presence: None,
         }
     }
@@ -149,7 +153,7 @@ impl Watcher {
             Ok(server) => self.watch(server),
             Err(error) => tools.log.info("iteration", &format!("iteration skipped: {}", log::chain(&error))),
         }
-        metrics::write(&tools, answers);
+        self.metrics.after_poll(&tools, answers);
     }
 
     /// Lets `status` know that a watcher runs, as soon as there is a state directory.
@@ -239,7 +243,7 @@ impl Watcher {
             }
             let ended = self.take_up_backup();
             if ended && *once {
-                metrics::write(&self.tools, true);
+                self.metrics.after_poll(&Rc::clone(&self.tools), true);
                 return true;
             }
             if left <= slice && !*once {
