@@ -6,7 +6,7 @@ use crate::decide::push::Facts;
 use crate::ledger::gaps::Cause;
 use crate::ledger::state::LastFailure;
 use crate::pgbackrest::Failure;
-use crate::space::shown;
+use crate::sizes::shown;
 use crate::wal::WalFile;
 
 /// Characters of pgBackRest's message that the ledger keeps.

@@ -15,6 +15,7 @@ use crate::ledger::gaps::{Cause, Gap};
 use crate::ledger::state::{Identity, State};
 use crate::ledger::{Ledger, LedgerError};
 use crate::log;
+use crate::pgbackrest::failure::brief;
 use crate::pgbackrest::locks;
 use crate::presence;
 use crate::seen_catalog::Record;
@@ -88,7 +89,7 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
         has_full: last_full.is_some() && !catalog.is_absent_since(last_full),
         late_by: late_by(&backups, request),
         watched: request.answer.is_some() || catalog.was_checked() || was_watched(request, &stamps),
-        no_backup_because: catalog.record.as_ref().and_then(|record| record.backup_failed.clone()),
+        no_backup_because: catalog.record.as_ref().and_then(|record| record.backup_failed.as_deref().map(brief)),
         by_others,
         catalog: catalog.facts(request),
         owed: repositories.owed(),

@@ -20,9 +20,6 @@ use crate::pgbackrest::Failure;
 use crate::wal::{Lsn, Timeline};
 use std::time::SystemTime;
 
-/// Characters of pgBackRest's message in a reason of `status`.
-const TROUBLE_LENGTH: usize = 200;
-
 /// The backup that runs, and how the last ones ended. Times in seconds since 1970.
 #[derive(Debug, Default)]
 pub(super) struct BackupRunner {
@@ -97,7 +94,7 @@ impl BackupRunner {
     /// Says why one failed; the next one waits for so many seconds.
     pub(super) fn note_failed(&mut self, cluster: &Cluster, begun: &Begun, why: &Failure, wait: u64) {
         self.back_off();
-        note_trouble(cluster, Some(why.shown(TROUBLE_LENGTH)));
+        note_trouble(cluster, Some(why.shown(MESSAGE_LENGTH)));
         let (kind, remedy) = (begun.kind.as_str(), why.remedy());
         let why = why.shown(MESSAGE_LENGTH);
         tracing::error!("backup --type={kind} failed: {why}; tried again in {wait} s; to do: {remedy}");

@@ -5,6 +5,7 @@
 //! printed can't be logged or recorded otherwise.
 
 mod advice;
+mod brief;
 mod class;
 pub mod codes;
 pub(crate) mod diagnosis;
@@ -13,6 +14,7 @@ pub mod redact;
 pub mod response;
 
 pub use advice::Advice;
+pub use brief::brief;
 pub use class::Class;
 
 use super::run::Ending;
