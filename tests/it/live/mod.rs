@@ -24,6 +24,7 @@ mod repositories;
 mod repository_host;
 mod restore;
 mod run;
+mod run_recover;
 mod scene;
 mod setup;
 mod status;
