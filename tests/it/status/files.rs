@@ -21,7 +21,9 @@ fn status(outcome: &Outcome, form: &str, environment: &[(&str, &str)]) -> String
 }
 
 fn report(outcome: &Outcome, environment: &[(&str, &str)]) -> Value {
-    serde_json::from_str(&status(outcome, "json", environment)).unwrap()
+    let report = serde_json::from_str(&status(outcome, "json", environment)).unwrap();
+    assert_eq!(super::schema::wrong(&super::schema::schema(), &report), Vec::<String>::new(), "{report}");
+    report
 }
 
 #[test]

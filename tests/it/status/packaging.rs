@@ -2,6 +2,7 @@
 
 use super::exposition::{Families, parse};
 use super::situations::situations;
+use pgbackrest_guard::log::Fields;
 use pgbackrest_guard::status::prometheus;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +46,17 @@ fn rules_dashboard_and_page_name_metrics_that_exist() {
     let page = metrics_in(&shipped("../../docs/monitoring.md"));
     let missing: Vec<_> = printed.difference(&page).collect();
     assert!(missing.is_empty(), "docs/monitoring.md lacks {missing:?}");
+}
+
+#[test]
+fn the_page_names_the_fields_of_a_log_line_and_no_other() {
+    let page = shipped("../../docs/monitoring.md");
+    let (_, section) = page.split_once("## The log as JSON").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let named: BTreeSet<&str> =
+        section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let fields = ["timestamp", "level", "program", "message"].into_iter().chain(Fields::NAMES).collect();
+    assert_eq!(named, fields);
 }
 
 #[test]
