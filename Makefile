@@ -21,7 +21,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MACHINE = $(shell uname -m)-linux
 ARCHIVE = pgbackrest-guard-$(VERSION)-$(MACHINE)
 
-.PHONY: help demo test test-deps quick lint deny pages release dist package package-test ha-test ha-deps matrix matrix-deps bench deps
+.PHONY: help demo test test-deps quick lint deny pages release dist package package-test monitoring-test monitoring-deps ha-test ha-deps matrix matrix-deps bench deps
 
 help:
 	@echo 'make demo     show what happens when a repository fails (a minute after the build)'
@@ -33,6 +33,7 @@ help:
 	@echo 'make release  build the programs to install, into $(RELEASE)'
 	@echo 'make package  build the Debian package, into $(PACKAGES)'
 	@echo 'make package-test  install the package here, archive a Debian cluster through a revoked key and back, purge it (as root)'
+	@echo 'make monitoring-test  scrape watchers with the real Prometheus, and try the alert rules and the dashboard with promtool'
 	@echo 'make ha-test  three nodes under Patroni, failovers while the repository fails (about ten minutes)'
 	@echo 'make matrix   run the live tests on PostgreSQL 13 to 18 and pgBackRest 2.45, 2.55 and 2.60 (hours; MATRIX="18x2.60" chooses)'
 	@echo 'make dist     build the programs for any Linux, packed, with checksums, into $(PACKAGES)'
@@ -78,6 +79,7 @@ lint:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --test package -- -D warnings
 	$(CARGO) clippy --test ha -- -D warnings
+	$(CARGO) clippy --test monitoring -- -D warnings
 	$(CARGO) clippy --test matrix -- -D warnings
 
 deny: $(CARGO_DENY)
@@ -119,6 +121,17 @@ package: deps release $(CARGO_DEB)
 # Installs and purges on this very machine, so it is no part of `make test`.
 package-test: package
 	$(CARGO) test --quiet --test package -- $(abspath $(PACKAGES))/pgbackrest-guard_$(VERSION)-1_*.deb
+
+monitoring-test: deps monitoring-deps
+	PGBACKREST_GUARD_TOOLS=$(abspath $(TARGET)/tools) $(CARGO) test --quiet --test monitoring
+
+# Debian's package, unpacked instead of installed: no service of it is started.
+monitoring-deps: $(TARGET)/tools/prometheus/usr/bin/prometheus
+
+$(TARGET)/tools/prometheus/usr/bin/prometheus:
+	mkdir -p $(TARGET)/tools/prometheus
+	cd $(TARGET)/tools/prometheus && apt-get download prometheus && dpkg-deb --extract prometheus_*.deb .
+	touch $@
 
 # Words in HA choose scenarios: make ha-test HA=revoked. Takes ports of its own on loopback, and root's rights never.
 ha-test: deps ha-deps
