@@ -2,9 +2,9 @@
 
 use super::archiving;
 use super::backups::backups;
-use super::catalog_report;
+use super::catalog_report::{self, Seen};
 use super::found::{Found, Request};
-use super::report::{Backups, Cluster, Extra, GapReport, Push, Report, moment};
+use super::report::{Archiving, Backups, Cluster, Extra, GapReport, Push, Report, moment};
 use super::repositories::Repositories;
 use super::server::{self};
 use crate::backup_state::{BackupState, LAST_FULL_AT, LAST_VERIFY_AT, SYSTEM_ID};
@@ -109,17 +109,24 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
         backups,
         windows: catalog.windows(),
         drill: None,
-        extra: Extra {
-            stanza: request.common.stanza.value.clone(),
-            cluster_name: request.cluster_name.clone(),
-            watcher_runs: request.common.state_dir.as_ref().map(|folder| presence::is_watched(&folder.value)),
-            made_at: moment(request.now),
-            server_answers: Some(found.heard.answers()),
-            backups: catalog.backups(),
-            estimate: archiving::estimate(&found.directory, &archiving, request.now),
-            reach: catalog.reach,
-        },
+        extra: extra(found, &archiving, catalog),
         archiving,
+    }
+}
+
+/// What the JSON does not have.
+fn extra(found: &Found<'_>, archiving: &Archiving, catalog: Seen) -> Extra {
+    let request = found.request;
+    Extra {
+        stanza: request.common.stanza.value.clone(),
+        cluster_name: request.cluster_name.clone(),
+        watcher_runs: request.common.state_dir.as_ref().map(|folder| presence::is_watched(&folder.value)),
+        made_at: moment(request.now),
+        server_answers: Some(found.heard.answers()),
+        backups: catalog.backups(),
+        archived_after: archiving::waited(found),
+        estimate: archiving::estimate(&found.directory, archiving, request.now),
+        reach: catalog.reach,
     }
 }
 

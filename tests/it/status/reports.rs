@@ -64,6 +64,7 @@ pub(crate) fn well() -> Report {
                 backup(FULL, "full", "2026-11-23T01:00:00Z", "2026-11-23T01:12:00Z"),
                 backup(DIFF, "diff", "2026-11-24T01:00:00Z", "2026-11-24T01:03:00Z"),
             ]),
+            archived_after: Some(4),
             estimate: Some(Estimate {
                 bytes_per_hour: 2_048 * MIB,
                 seen_seconds: 3_600,
