@@ -76,6 +76,14 @@ impl Hosts {
         said
     }
 
+    /// One poll of a watcher that nobody has told who takes the backups, with one that is overdue.
+    fn watch_once_untold(&self) -> String {
+        let mut command = self.program(&self.guard);
+        command.env_remove("WAL_BACKUP_TAKEN_BY").env("WAL_BACKUP_FULL_INTERVAL_SECONDS", "1");
+        let Output { stderr, .. } = command.args(["watch", "--once"]).output().unwrap();
+        String::from_utf8_lossy(&stderr).into_owned()
+    }
+
     fn report(&self) -> serde_json::Value {
         let output = self.program(&self.guard).args(["status", "--output=json"]).output().unwrap();
         serde_json::from_slice(&output.stdout).unwrap()
@@ -140,6 +148,13 @@ fn a_repository_hosts_backups_are_adopted_and_none_is_taken_beside_them() {
     let report = hosts.report();
     assert_eq!(report["verdict"], "ok", "{report}");
     assert_eq!(report["windows"].as_array().map(Vec::len), Some(1), "{report}");
+    let said = hosts.watch_once_untold();
+    if hosts.is_refused_here() {
+        let waits = said.contains("a full backup is overdue by the configured intervals");
+        assert!(waits && !said.contains("running pgbackrest backup"), "{said}");
+    } else {
+        assert!(said.contains("backup --type=full completed"), "{said}");
+    }
 }
 
 #[test]
