@@ -21,7 +21,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MACHINE = $(shell uname -m)-linux
 ARCHIVE = pgbackrest-guard-$(VERSION)-$(MACHINE)
 
-.PHONY: help demo test quick lint deny pages release dist package package-test ha-test ha-deps matrix matrix-deps bench deps
+.PHONY: help demo test test-deps quick lint deny pages release dist package package-test monitoring-test monitoring-deps ha-test ha-deps matrix matrix-deps bench deps
 
 help:
 	@echo 'make demo     show what happens when a repository fails (a minute after the build)'
@@ -33,6 +33,7 @@ help:
 	@echo 'make release  build the programs to install, into $(RELEASE)'
 	@echo 'make package  build the Debian package, into $(PACKAGES)'
 	@echo 'make package-test  install the package here, archive a Debian cluster through a revoked key and back, purge it (as root)'
+	@echo 'make monitoring-test  scrape watchers with the real Prometheus, and try the alert rules and the dashboard with promtool'
 	@echo 'make ha-test  three nodes under Patroni, failovers while the repository fails (about ten minutes)'
 	@echo 'make matrix   run the live tests on PostgreSQL 13 to 18 and pgBackRest 2.45, 2.55 and 2.60 (hours; MATRIX="18x2.60" chooses)'
 	@echo 'make dist     build the programs for any Linux, packed, with checksums, into $(PACKAGES)'
@@ -43,12 +44,20 @@ demo: deps
 	$(CARGO) build --quiet --bins --example demo
 	@$(TARGET)/debug/examples/demo
 
-test: deps
+test: deps test-deps
 	@if $(HAS_NEXTEST); then \
 		echo '$(CARGO) nextest run --workspace'; $(CARGO) nextest run --workspace; \
 	else \
 		echo '$(CARGO) test --workspace'; $(CARGO) test --workspace; \
 	fi
+
+# For the repository on another host. The tests start it on a port of their own, with keys and a configuration of their own.
+test-deps:
+	@if [ -x /usr/sbin/sshd ]; then exit 0; fi; \
+	if [ "$$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then \
+		echo 'missing: on Debian: sudo apt-get install openssh-server' >&2; exit 1; \
+	fi; \
+	apt-get update --quiet && DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends openssh-server
 
 # What is left out: tests that start a server, and those that wait for a time limit or try very many values. Parts of names,
 # which both runners skip in the same way.
@@ -70,6 +79,7 @@ lint:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --test package -- -D warnings
 	$(CARGO) clippy --test ha -- -D warnings
+	$(CARGO) clippy --test monitoring -- -D warnings
 	$(CARGO) clippy --test matrix -- -D warnings
 
 deny: $(CARGO_DENY)
@@ -112,6 +122,17 @@ package: deps release $(CARGO_DEB)
 package-test: package
 	$(CARGO) test --quiet --test package -- $(abspath $(PACKAGES))/pgbackrest-guard_$(VERSION)-1_*.deb
 
+monitoring-test: deps monitoring-deps
+	PGBACKREST_GUARD_TOOLS=$(abspath $(TARGET)/tools) $(CARGO) test --quiet --test monitoring
+
+# Debian's package, unpacked instead of installed: no service of it is started.
+monitoring-deps: $(TARGET)/tools/prometheus/usr/bin/prometheus
+
+$(TARGET)/tools/prometheus/usr/bin/prometheus:
+	mkdir -p $(TARGET)/tools/prometheus
+	cd $(TARGET)/tools/prometheus && apt-get download prometheus && dpkg-deb --extract prometheus_*.deb .
+	touch $@
+
 # Words in HA choose scenarios: make ha-test HA=revoked. Takes ports of its own on loopback, and root's rights never.
 ha-test: deps ha-deps
 	PGBACKREST_GUARD_TOOLS=$(abspath $(TARGET)/tools) $(CARGO) test --quiet --test ha -- $(HA)
@@ -133,7 +154,7 @@ $(TARGET)/tools/etcd/usr/bin/etcd:
 	touch $@
 
 # Words in MATRIX choose pairs and tests: make matrix MATRIX="18x2.60 live::gone". Debian's own programs lay the versions down.
-matrix: deps matrix-deps
+matrix: deps test-deps matrix-deps
 	$(CARGO) test --quiet --test matrix -- $(MATRIX)
 
 matrix-deps:

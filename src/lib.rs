@@ -30,6 +30,7 @@ pub mod seen_catalog;
 pub mod settings;
 pub mod setup;
 pub mod signals;
+pub mod sizes;
 pub mod space;
 pub mod status;
 pub mod supervisor;

@@ -4,9 +4,14 @@
 //! pgBackRest's in a shared log. A line that can't be written (stderr
 //! closed) is lost: `eprintln!` would panic, and a panic would be a death by signal to PostgreSQL.
 
+mod fields;
+
+pub use fields::Fields;
+
 use crate::bad_value::BadValue;
 use crate::pgbackrest::failure::redact::Redacted;
 use rustix::event::{PollFd, PollFlags, poll};
+use serde_json::{Map, Value};
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
 use std::str::FromStr;
@@ -155,14 +160,13 @@ impl Lines {
         format!("{}: {}\n", self.program, message.replace('\n', " "))
     }
 
-    fn json(&self, level: tracing::Level, message: &str) -> String {
-        let line = serde_json::json!({
-            "timestamp": jiff::Timestamp::now().to_string(),
-            "level": level.as_str().to_ascii_lowercase(),
-            "program": self.program,
-            "message": message,
-        });
-        format!("{line}\n")
+    fn json(&self, level: tracing::Level, said: Said) -> String {
+        let mut line = said.fields;
+        line.insert("timestamp".to_owned(), jiff::Timestamp::now().to_string().into());
+        line.insert("level".to_owned(), level.as_str().to_ascii_lowercase().into());
+        line.insert("program".to_owned(), self.program.into());
+        line.insert("message".to_owned(), said.message.into());
+        format!("{}\n", Value::Object(line))
     }
 }
 
@@ -172,12 +176,12 @@ impl Subscriber for Lines {
     }
 
     fn event(&self, event: &Event<'_>) {
-        let mut message = Message(String::new());
-        event.record(&mut message);
+        let mut said = Said::default();
+        event.record(&mut said);
         let level = *event.metadata().level();
         let line = match self.format {
-            Format::Text => self.text(&message.0),
-            Format::Json => self.json(level, &message.0),
+            Format::Text => self.text(&said.message),
+            Format::Json => self.json(level, said),
         };
         write(line.as_bytes());
     }
@@ -192,14 +196,32 @@ impl Subscriber for Lines {
     fn exit(&self, _: &span::Id) {}
 }
 
-/// The message of an event.
-struct Message(String);
+/// What an event says: its words, and the fields beside them.
+#[derive(Default)]
+struct Said {
+    message: String,
+    fields: Map<String, Value>,
+}
 
-impl Visit for Message {
+impl Visit for Said {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
-            let _ = write!(self.0, "{value:?}");
+            let _ = write!(self.message, "{value:?}");
+        } else {
+            self.fields.insert(field.name().to_owned(), format!("{value:?}").into());
         }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.fields.insert(field.name().to_owned(), value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.fields.insert(field.name().to_owned(), value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.fields.insert(field.name().to_owned(), value.into());
     }
 }
 

@@ -137,12 +137,6 @@ impl Limits {
     }
 }
 
-/// Bytes as a person reads them: whole MiB, or bytes where that would be none.
-#[must_use]
-pub fn shown(bytes: u64) -> String {
-    if bytes > 0 && bytes < MIB { format!("{bytes} B") } else { format!("{} MiB", bytes / MIB) }
-}
-
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the tests stand in for PostgreSQL")]
 mod tests {

@@ -1,6 +1,7 @@
 //! The verdict: how things stand, and why.
 
 use crate::pgbackrest::Class;
+use crate::sizes::shown;
 use crate::verdict::Verdict;
 
 /// The ledger, as far as the verdict needs it.
@@ -137,13 +138,27 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<String>) {
         repositories(facts, &mut reasons);
     }
     match &facts.server {
-        ServerFacts::Down => reasons.push((Verdict::Ok, "the server is not running".to_owned())),
-        ServerFacts::Silent(why) => reasons.push((Verdict::Ok, format!("the server runs, but {why}"))),
+        ServerFacts::Down => reasons.push((Verdict::Ok, "PostgreSQL is not running".to_owned())),
+        ServerFacts::Silent(why) => reasons.push((Verdict::Ok, format!("PostgreSQL runs, but {why}"))),
         ServerFacts::Answers { .. } => {}
     }
     reasons.sort_by_key(|(verdict, _)| std::cmp::Reverse(*verdict));
     let verdict = reasons.first().map_or(Verdict::Ok, |(verdict, _)| *verdict);
-    (verdict, reasons.into_iter().map(|(_, reason)| reason).collect())
+    let mut reasons: Vec<String> = reasons.into_iter().map(|(_, reason)| reason).collect();
+    // Else the first thing that a person reads would be a side issue.
+    if verdict == Verdict::Ok
+        && is_whole(facts)
+        && let Some(first) = reasons.first_mut()
+    {
+        *first = format!("nothing is missing ({first})");
+    }
+    (verdict, reasons)
+}
+
+/// Whether it is known that no WAL of this server's is missing.
+fn is_whole(facts: &Facts) -> bool {
+    let here = !facts.switched_off && !facts.standby && !facts.unchecked && facts.catalog.inconclusive_for.is_none();
+    here && matches!(facts.ledger, LedgerFacts::Read { open_gaps: 0, acknowledged_gaps: 0, .. })
 }
 
 type Reasons = Vec<(Verdict, String)>;
@@ -253,18 +268,17 @@ fn marker() -> String {
 }
 
 fn space(facts: &Facts, reasons: &mut Reasons) {
-    let mib = |bytes: u64| bytes >> 20;
     if let Some(backlog) = facts.backlog.filter(|backlog| *backlog > facts.threshold / 2) {
         let (verdict, what) = if backlog >= facts.threshold {
             (Verdict::Critical, "has reached")
         } else {
             (Verdict::Warning, "is over half of")
         };
-        let text = format!("the backlog of {} MiB {what} the threshold of {} MiB", mib(backlog), mib(facts.threshold));
+        let text = format!("the backlog of {} {what} the threshold of {}", shown(backlog), shown(facts.threshold));
         reasons.push((verdict, text));
     }
     if let Some(free) = facts.free.filter(|free| *free < facts.reserve) {
-        let text = format!("{} MiB are free, less than the reserve of {} MiB", mib(free), mib(facts.reserve));
+        let text = format!("{} are free, less than the reserve of {}", shown(free), shown(facts.reserve));
         reasons.push((Verdict::Critical, text));
     }
 }

@@ -119,6 +119,23 @@ fn each_trouble_has_its_verdict() {
 }
 
 #[test]
+fn what_is_well_is_said_before_side_issues() {
+    let first = |facts: Facts| judge(&facts).1.into_iter().next().unwrap_or_default();
+    let down = Facts { server: ServerFacts::Down, ..well() };
+    assert_eq!(first(down.clone()), "nothing is missing (PostgreSQL is not running)");
+    let by_others = Facts { by_others: Some("x".to_owned()), ..well() };
+    assert_eq!(first(by_others), "nothing is missing (others take the backups: x)");
+    for unknown in [
+        Facts { switched_off: true, ..down.clone() },
+        Facts { standby: true, ..down.clone() },
+        Facts { ledger: acknowledged(), ..down.clone() },
+        Facts { late_by: Some(1), ..down },
+    ] {
+        assert!(!first(unknown.clone()).contains("nothing is missing"), "{unknown:?}");
+    }
+}
+
+#[test]
 fn the_worst_reason_stands_first() {
     let facts = Facts { ledger: read(1, 2), server: ServerFacts::Down, late_by: Some(1), ..well() };
     let (verdict, reasons) = judge(&facts);

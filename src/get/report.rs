@@ -4,7 +4,7 @@ use super::attempt::{Attempt, Context};
 use super::probe;
 use crate::decide::get::{Asker, Outcome, Promotion};
 use crate::exit::Exit;
-use crate::log;
+use crate::log::{self, Fields};
 use crate::pgbackrest::config::Config;
 use crate::pgbackrest::{Class, Failure};
 use crate::wal::WalFile;
@@ -50,7 +50,7 @@ impl<'f> Report<'f> {
             Asker::NewTimeline { .. } => "then the server goes on without it",
             _ => "then the server is stopped",
         };
-        tracing::warn!(
+        let line = format!(
             "{} could not be asked for: {}; asking again for {} s more (failing for {} s), {then}{}",
             self.file,
             why(&failure),
@@ -58,6 +58,7 @@ impl<'f> Report<'f> {
             waited.as_secs(),
             other_repositories(context, &failure)
         );
+        self.fields(&failure, waited).warn(&line);
     }
 
     /// The last attempt, and with what the program ends: `exit`, unless we are told to end meanwhile.
@@ -66,18 +67,20 @@ impl<'f> Report<'f> {
         let asker = context.asker(file);
         log::copy(&attempt.printed);
         if attempt.outcome == Outcome::Absent && self.reported_at.is_some() {
-            tracing::info!("the repository answers again after {} s", waited.as_secs());
+            self.about(waited).info(&format!("the repository answers again after {} s", waited.as_secs()));
         }
         match (attempt.outcome, asker) {
             (Outcome::Restored, _) if self.reported_at.is_some() => {
-                tracing::info!("{file} is restored: the repository answers again after {} s", waited.as_secs());
+                let line = format!("{file} is restored: the repository answers again after {} s", waited.as_secs());
+                self.about(waited).info(&line);
             }
             (Outcome::Restored, _) => tracing::debug!("{file} is restored"),
             (Outcome::Absent, Asker::Standby { .. }) => tracing::debug!("{file} is in no repository"),
             (Outcome::Absent, _) if matches!(file, WalFile::Segment(_)) => {
-                tracing::info!("{file} is in no repository: to PostgreSQL the archive ends before it");
+                let line = format!("{file} is in no repository: to PostgreSQL the archive ends before it");
+                self.about(waited).info(&line);
             }
-            (Outcome::Absent, _) => tracing::info!("{file} is in no repository"),
+            (Outcome::Absent, _) => self.about(waited).info(&format!("{file} is in no repository")),
             (Outcome::Shutdown, _) => self.shutdown(waited),
             (Outcome::Inconclusive(_), _) => {
                 if let Some(failure) = attempt.failure {
@@ -105,39 +108,47 @@ impl<'f> Report<'f> {
                 return Exit::Shutdown;
             }
         }
+        let fields = self.fields(&failure, waited);
         let why = why(&failure);
         match asker {
-            Asker::Standby { promotion: Promotion::Waits, .. } => tracing::warn!(
+            Asker::Standby { promotion: Promotion::Waits, .. } => fields.warn(&format!(
                 "{file} could not be asked for: {why}; exit {code}, a promotion does not wait for the archive"
-            ),
-            Asker::Standby { .. } => tracing::warn!(
+            )),
+            Asker::Standby { .. } => fields.warn(&format!(
                 "{file} could not be asked for: {why}; exit {code}, the standby goes on and will ask again"
-            ),
-            Asker::NewTimeline { kept: true, .. } => {
-                tracing::warn!(
-                    "{file} could not be asked for: {why}; exit {code}, PostgreSQL takes the copy in pg_wal"
-                );
-            }
-            Asker::NewTimeline { kept: false, .. } => tracing::error!(
+            )),
+            Asker::NewTimeline { kept: true, .. } => fields.warn(&format!(
+                "{file} could not be asked for: {why}; exit {code}, PostgreSQL takes the copy in pg_wal"
+            )),
+            Asker::NewTimeline { kept: false, .. } => fields.error(&format!(
                 "{file} could not be asked for in {} s: {why}; exit {code}, PostgreSQL goes on without it: the new \
                  timeline's history then does not name the timelines before it",
                 waited.as_secs()
-            ),
-            Asker::Recovery | Asker::Rewind => tracing::error!(
+            )),
+            Asker::Recovery | Asker::Rewind => fields.error(&format!(
                 "{file} could not be asked for in {} s: {why}; exit {code} {}; to do: {}, {}{}",
                 waited.as_secs(),
                 stops(asker),
                 failure.remedy(),
                 then(asker, failure.class()),
                 other_repositories(context, &failure)
-            ),
+            )),
         }
         exit
     }
 
     /// We were asked to end.
     pub(super) fn shutdown(&self, waited: Duration) {
-        tracing::info!("told to end after {} s: {} is not restored", waited.as_secs(), self.file);
+        let line = format!("told to end after {} s: {} is not restored", waited.as_secs(), self.file);
+        self.about(waited).info(&line);
+    }
+
+    fn about(&self, waited: Duration) -> Fields {
+        Fields { seconds: Some(waited.as_secs()), ..Fields::about(self.file) }
+    }
+
+    fn fields(&self, failure: &Failure, waited: Duration) -> Fields {
+        Fields { seconds: Some(waited.as_secs()), ..Fields::of(failure).with_segment(self.file) }
     }
 }
 

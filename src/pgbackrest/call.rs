@@ -83,18 +83,21 @@ impl Caller {
 
     /// `pgbackrest --stanza=… <arguments> --log-level-…`, without standard input, in a process group of its own.
     pub(super) fn command<'a>(&self, verbosity: Verbosity, arguments: impl IntoIterator<Item = &'a OsStr>) -> Command {
-        use std::os::unix::process::CommandExt as _;
-        #[expect(clippy::disallowed_methods, reason = "this is the one way")]
-        let mut command = Command::new(&self.program);
+        let mut command = self.bare();
         command
             .arg(format!("--stanza={}", self.stanza))
             .arg("--log-level-console=off")
             .arg(format!("--log-level-stderr={}", verbosity.as_str()))
-            .args(arguments)
-            .env_clear()
-            .envs(self.environment())
-            .stdin(Stdio::null())
-            .process_group(0);
+            .args(arguments);
+        command
+    }
+
+    /// The same without any option: `version` takes none from 2.60 on (31), where 2.45 took all.
+    pub(super) fn bare(&self) -> Command {
+        use std::os::unix::process::CommandExt as _;
+        #[expect(clippy::disallowed_methods, reason = "this is the one way")]
+        let mut command = Command::new(&self.program);
+        command.env_clear().envs(self.environment()).stdin(Stdio::null()).process_group(0);
         // Usually it is the working directory already; without a change of it the cheaper posix_spawn(3) can be used.
         if std::env::current_dir().ok().as_deref() != Some(self.data_directory.as_path()) {
             command.current_dir(&self.data_directory);

@@ -299,7 +299,9 @@ impl Client {
     /// # Errors
     /// When pgBackRest can't be started or says something else.
     pub fn version(&self, mut watch: Watch<'_>) -> Result<Version, Failure> {
-        let ended = self.succeeded(self.caller.verbosity(), &[OsStr::new("version")], PRINTED_BYTES, &mut watch)?;
+        let mut command = self.caller.bare();
+        command.arg("version");
+        let ended = self.checked(run::run(command, PRINTED_BYTES, &mut watch), &watch)?;
         Version::parse(&String::from_utf8_lossy(&ended.stdout)).ok_or_else(|| {
             let text = "pgbackrest version says something else".to_owned();
             Failure::new(Diagnosis::of_class(Class::Unknown, text), End::Exited(0), &self.redactor)
@@ -352,6 +354,11 @@ impl Client {
         watch: &mut Watch<'_>,
     ) -> Result<Ended, Failure> {
         let ended = self.call(verbosity, arguments, keep, watch);
+        self.checked(ended, watch)
+    }
+
+    /// What a call printed, if it ended with 0.
+    fn checked(&self, ended: Ended, watch: &Watch<'_>) -> Result<Ended, Failure> {
         if matches!(ended.ending, Ending::Exited(0)) {
             return Ok(ended);
         }

@@ -27,6 +27,19 @@ pub(super) enum Fate {
 }
 
 impl Fate {
+    /// What gave it up, or should have.
+    pub(super) fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Retried | Self::Slow | Self::Stored => None,
+            Self::Held(cause)
+            | Self::Lost(cause, _)
+            | Self::Overflowed(cause, _)
+            | Self::Deferred(cause)
+            | Self::Unrecorded(cause)
+            | Self::Kept(cause) => Some(*cause),
+        }
+    }
+
     /// Whether PostgreSQL may recycle the file.
     pub(super) fn lets_postgresql_go_on(&self) -> bool {
         match self {

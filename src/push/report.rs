@@ -5,8 +5,9 @@ use super::fate::Fate;
 use crate::decide::push::Facts;
 use crate::ledger::gaps::Cause;
 use crate::ledger::state::LastFailure;
+use crate::log::Fields;
 use crate::pgbackrest::Failure;
-use crate::space::shown;
+use crate::sizes::shown;
 use crate::wal::WalFile;
 
 /// Characters of pgBackRest's message that the ledger keeps.
@@ -33,30 +34,32 @@ pub(super) fn last_failure(context: &Context, file: &WalFile, failure: &Failure)
 pub(super) fn works_again(file: &WalFile, failures: u64, healed: bool) {
     let after = if failures > 0 { format!(" after {failures} failed pushes") } else { String::new() };
     let gap = if healed { "; it had been given up, and is missing no longer" } else { "" };
-    tracing::info!("{file} is stored: archiving works again{after}{gap}");
+    Fields::about(file).info(&format!("{file} is stored: archiving works again{after}{gap}"));
 }
 
 /// pgBackRest acknowledged a file that it did not store.
 pub(super) fn skipped(file: &WalFile, cause: Cause, kept: bool, facts: &Facts) {
-    let (class, cause, space) = (facts.class, cause.as_str(), space(facts));
+    let (class, space) = (facts.class, space(facts));
+    let fields = Fields { class: Some(class.as_str()), cause: Some(cause.as_str()), ..Fields::about(file) };
+    let fields = Fields { bytes: facts.backlog, ..fields };
+    let cause = cause.as_str();
     match (kept, file.losable().is_some()) {
-        (true, true) => {
-            tracing::error!(
-                "dropping {file}: pgBackRest gave it up, class {class}, cause {cause}; {space}; recorded as lost"
-            );
-        }
-        (true, false) => {
-            tracing::warn!("deferring {file}: pgBackRest gave it up, cause {cause}; a copy is kept to be pushed later");
-        }
-        (false, _) => tracing::error!(
+        (true, true) => fields.error(&format!(
+            "dropping {file}: pgBackRest gave it up, class {class}, cause {cause}; {space}; recorded as lost"
+        )),
+        (true, false) => fields.warn(&format!(
+            "deferring {file}: pgBackRest gave it up, cause {cause}; a copy is kept to be pushed later"
+        )),
+        (false, _) => fields.error(&format!(
             "pgBackRest gave {file} up, cause {cause}, and that could not be recorded; PostgreSQL will try again"
-        ),
+        )),
     }
 }
 
 /// What became of a file that pgBackRest did not store, and why.
 pub(super) fn outcome(file: &WalFile, failure: &Failure, fate: &Fate, facts: &Facts) {
-    told(file, &why(failure), &failure.remedy(), fate, facts);
+    let fields = Fields::of(failure);
+    told(file, fields, (&why(failure), &failure.remedy()), fate, facts);
 }
 
 /// The same of a file for which pgBackRest was not asked, because it has only just failed.
@@ -64,65 +67,56 @@ pub(super) fn shed(file: &WalFile, last: &LastFailure, fate: &Fate, facts: &Fact
     let code = last.s3_code.as_ref().map_or(String::new(), |code| format!("{}, ", code.escape_debug()));
     let end = last.code.map_or_else(|| "no exit code".to_owned(), |code| format!("pgBackRest {code}"));
     let why = format!("class {} ({code}{end}, just before; not asked again while space is short)", last.class);
-    told(file, &why, "what the line about that push says", fate, facts);
+    let s3_code = last.s3_code.clone();
+    let fields = Fields { class: Some(last.class.as_str()), code: last.code, s3_code, ..Fields::default() };
+    told(file, fields, (&why, "what the line about that push says"), fate, facts);
 }
 
-fn told(file: &WalFile, why: &str, remedy: &str, fate: &Fate, facts: &Facts) {
-    let space = space(facts);
+fn told(file: &WalFile, fields: Fields, why: (&str, &str), fate: &Fate, facts: &Facts) {
+    let Some(line) = line(file, why, fate, &space(facts)) else { return };
+    let (cause, gap) = (fate.cause().map(Cause::as_str), if let Fate::Lost(_, gap) = fate { Some(*gap) } else { None });
+    let fields = Fields { cause, gap, bytes: facts.backlog, ..fields.with_segment(file) };
     match fate {
-        Fate::Retried => {
-            tracing::warn!(
-                "{file} is not stored: {why}; {space}; PostgreSQL keeps it and will try again; to do: {remedy}"
-            );
-        }
-        Fate::Slow => tracing::warn!(
-            "{file} is not stored yet: pgBackRest is slow, but gets on ({why}); {space}; PostgreSQL will ask again; to do: nothing, or more archive-push processes (process-max)"
-        ),
-        Fate::Stored => {}
-        Fate::Held(cause) => {
-            let cause = cause.as_str();
-            tracing::error!(
-                "{file} is not given up, though it should be ({why}, cause {cause}; {space}): another process reads it and can't be ended; PostgreSQL keeps it and will try again; to do: end pgBackRest's archive-push by hand"
-            );
-        }
-        Fate::Lost(cause, gap) => {
-            let cause = cause.as_str();
-            tracing::error!(
-                "dropping {file}: {why}, cause {cause}; {space}; recorded as lost in gap {gap}; to do: {remedy}"
-            );
-        }
-        Fate::Overflowed(cause, folder) => {
-            let cause = cause.as_str();
-            tracing::error!(
-                "dropping {file} into the overflow folder {}: {why}, cause {cause}; {space}; nothing is lost; to do: {remedy}",
-                folder.display()
-            );
-        }
-        Fate::Deferred(cause) => {
-            tracing::warn!(
-                "deferring {file}: {why}, cause {}; {space}; a copy is kept to be pushed later; to do: {remedy}",
-                cause.as_str()
-            );
-        }
-        Fate::Unrecorded(cause) if file.losable().is_none() => {
-            let cause = cause.as_str();
-            tracing::error!(
-                "deferring {file}: {why}, cause {cause}; {space}; it could NOT be kept, and space is under the reserve: PostgreSQL goes on; to do: copy it from pg_wal, mend what the line before names, and {remedy}"
-            );
-        }
-        Fate::Unrecorded(cause) => {
-            let cause = cause.as_str();
-            tracing::error!(
-                "dropping {file}: {why}, cause {cause}; {space}; it could NOT be recorded, and space is under the reserve: take a full backup"
-            );
-        }
-        Fate::Kept(cause) => {
-            let cause = cause.as_str();
-            tracing::error!(
-                "{file} is not given up, though it should be ({why}, cause {cause}; {space}): that could not be recorded; PostgreSQL keeps it and will try again; to do: mend what the line before names, and {remedy}"
-            );
+        Fate::Retried | Fate::Slow | Fate::Stored | Fate::Deferred(_) => fields.warn(&line),
+        Fate::Held(_) | Fate::Lost(..) | Fate::Overflowed(..) | Fate::Unrecorded(_) | Fate::Kept(_) => {
+            fields.error(&line);
         }
     }
+}
+
+fn line(file: &WalFile, (why, remedy): (&str, &str), fate: &Fate, space: &str) -> Option<String> {
+    let cause = fate.cause().map_or("", Cause::as_str);
+    Some(match fate {
+        Fate::Stored => return None,
+        Fate::Retried => {
+            format!("{file} is not stored: {why}; {space}; PostgreSQL keeps it and will try again; to do: {remedy}")
+        }
+        Fate::Slow => format!(
+            "{file} is not stored yet: pgBackRest is slow, but gets on ({why}); {space}; PostgreSQL will ask again; to do: nothing, or more archive-push processes (process-max)"
+        ),
+        Fate::Held(_) => format!(
+            "{file} is not given up, though it should be ({why}, cause {cause}; {space}): another process reads it and can't be ended; PostgreSQL keeps it and will try again; to do: end pgBackRest's archive-push by hand"
+        ),
+        Fate::Lost(_, gap) => {
+            format!("dropping {file}: {why}, cause {cause}; {space}; recorded as lost in gap {gap}; to do: {remedy}")
+        }
+        Fate::Overflowed(_, folder) => format!(
+            "dropping {file} into the overflow folder {}: {why}, cause {cause}; {space}; nothing is lost; to do: {remedy}",
+            folder.display()
+        ),
+        Fate::Deferred(_) => format!(
+            "deferring {file}: {why}, cause {cause}; {space}; a copy is kept to be pushed later; to do: {remedy}"
+        ),
+        Fate::Unrecorded(_) if file.losable().is_none() => format!(
+            "deferring {file}: {why}, cause {cause}; {space}; it could NOT be kept, and space is under the reserve: PostgreSQL goes on; to do: copy it from pg_wal, mend what the line before names, and {remedy}"
+        ),
+        Fate::Unrecorded(_) => format!(
+            "dropping {file}: {why}, cause {cause}; {space}; it could NOT be recorded, and space is under the reserve: take a full backup"
+        ),
+        Fate::Kept(_) => format!(
+            "{file} is not given up, though it should be ({why}, cause {cause}; {space}): that could not be recorded; PostgreSQL keeps it and will try again; to do: mend what the line before names, and {remedy}"
+        ),
+    })
 }
 
 /// `class denied (AccessDenied, pgBackRest 103)`.

@@ -91,9 +91,9 @@ impl Place {
         if room < needed {
             return Err(refused(format!(
                 "it needs {} at {}, and there is room for {}; make room, or name another directory by --target",
-                space::shown(needed),
+                crate::sizes::shown(needed),
                 target.display(),
-                space::shown(room)
+                crate::sizes::shown(room)
             )));
         }
         Ok(room)

@@ -6,7 +6,7 @@ use super::replay::Proof;
 use super::server::Programs;
 use super::state::State;
 use crate::decide::restore::{Plan, Target, moment};
-use crate::space;
+use crate::sizes;
 use crate::wal::Lsn;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ impl Said {
                 "first_segment": plan.first.to_string(), "segments": plan.segments, "bytes": bytes
             }));
         }
-        let fetched = fetched.map_or("unknown".to_owned(), space::shown);
+        let fetched = fetched.map_or("unknown".to_owned(), sizes::shown);
         text(&format!(
             "restore {} to {}\n  backup    {} in repository {}, {fetched} to fetch\n  replay    from {}, {} {} at most, \
              on timeline {}\n  space     {} needed, {} there\n  archiving off until the copy has a path of its own\n{}",
@@ -50,8 +50,8 @@ impl Said {
             plan.segments,
             if plan.segments == 1 { "segment" } else { "segments" },
             plan.timeline,
-            space::shown(needed),
-            space::shown(room),
+            sizes::shown(needed),
+            sizes::shown(room),
             if dry_run { "nothing was done (--dry-run)\n" } else { "" }
         ));
     }
@@ -171,7 +171,7 @@ impl Progress {
         }
         let left = left.map_or("unknown".to_owned(), |left| format!("{left} s"));
         let (done, total, rate) = if self.what == "copied" {
-            (space::shown(done), space::shown(self.total), space::shown(rate))
+            (sizes::shown(done), sizes::shown(self.total), sizes::shown(rate))
         } else {
             (done.to_string(), format!("{} segments", self.total), rate.to_string())
         };

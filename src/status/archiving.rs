@@ -72,6 +72,14 @@ pub(super) fn newest_archived(found: &Found<'_>) -> (Option<String>, Option<Time
     newest.map_or((None, None), |(at, name)| (Some(name), Some(at)))
 }
 
+/// How many seconds the newest archived file had waited: its mark is written when it is complete, and renamed when it is
+/// archived, which keeps the time of its content. A standby's marks say nothing.
+pub(super) fn waited(found: &Found<'_>) -> Option<u64> {
+    let (name, archived) = found.directory.newest_archived().filter(|_| found.in_recovery != Some(true))?;
+    let mark = fs::metadata(found.directory.archive_status().join(format!("{name}.done"))).ok()?;
+    Some(archived.duration_since(mark.modified().ok()?).unwrap_or_default().as_secs())
+}
+
 /// Files that wait, and the bytes that count. Where the folder can be read and holds no `.ready`, nothing waits.
 fn backlog(directory: &DataDirectory, measure: DropMeasure) -> Option<(u64, u64)> {
     fs::read_dir(directory.archive_status()).ok()?;

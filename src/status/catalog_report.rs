@@ -8,6 +8,7 @@ use crate::backup_state::{BackupState, LAST_VERIFY_AT};
 use crate::decide::status::CatalogFacts;
 use crate::decide::windows::Archive;
 use crate::ledger::state::Place;
+use crate::pgbackrest::failure::brief;
 use crate::seen_catalog::{Check, Entry, Finding, Known, Record};
 
 /// What is known of the catalog.
@@ -123,7 +124,7 @@ impl Seen {
     pub(super) fn inconclusive_for(&self, now: i64) -> Option<(u64, String)> {
         let check = self.check.as_ref()?;
         let since = u64::try_from(now - check.inconclusive_since?).ok()?;
-        Some((since, check.detail.clone().unwrap_or_default()))
+        Some((since, check.detail.as_deref().map(brief).unwrap_or_default()))
     }
 
     /// As the report shows it. Where no check is noted, the stamp of one may be there.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 /// A restore that was tried.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Drill {
     /// When it began.
     pub at: Option<Timestamp>,
@@ -18,8 +18,8 @@ pub struct Drill {
     pub target: String,
     /// The newest commit that was replayed.
     pub reached: Option<String>,
-    /// How long it took, in seconds.
-    pub seconds: f64,
+    /// How long it took, in whole seconds, rounded up.
+    pub seconds: u64,
     /// When the newest drill that passed began.
     #[serde(skip)]
     pub passed_at: Option<Timestamp>,
@@ -39,9 +39,15 @@ impl Drill {
             backup: record.backup.clone(),
             target: record.target.clone(),
             reached: record.reached.clone(),
-            seconds: record.seconds,
+            seconds: whole(record.seconds),
             passed_at: record.passed_at.and_then(moment),
             troubles: troubles.map(|stage| format!("{}: {}", stage.name, stage.detail)).collect(),
         }
     }
+}
+
+/// A time in whole seconds, rounded up.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a drill takes no 584 billion years")]
+fn whole(seconds: f64) -> u64 {
+    seconds.max(0.0).ceil() as u64
 }

@@ -2,9 +2,9 @@
 
 use super::archiving;
 use super::backups::backups;
-use super::catalog_report;
+use super::catalog_report::{self, Seen};
 use super::found::{Found, Request};
-use super::report::{Backups, Cluster, Drill, Extra, GapReport, Push, Report, moment};
+use super::report::{Archiving, Backups, Cluster, Drill, Extra, GapReport, Push, Report, moment};
 use super::repositories::Repositories;
 use super::server::{self};
 use crate::backup_state::{BackupState, LAST_FULL_AT, LAST_VERIFY_AT, SYSTEM_ID};
@@ -17,6 +17,7 @@ use crate::ledger::gaps::{Cause, Gap};
 use crate::ledger::state::{Identity, State};
 use crate::ledger::{Ledger, LedgerError};
 use crate::log;
+use crate::pgbackrest::failure::brief;
 use crate::pgbackrest::locks;
 use crate::presence;
 use crate::seen_catalog::Record;
@@ -89,7 +90,7 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
         has_full: last_full.is_some() && !catalog.is_absent_since(last_full),
         late_by: late_by(&backups, request),
         watched: request.answer.is_some() || catalog.was_checked() || was_watched(request, &stamps),
-        no_backup_because: catalog.record.as_ref().and_then(|record| record.backup_failed.clone()),
+        no_backup_because: catalog.record.as_ref().and_then(|record| record.backup_failed.as_deref().map(brief)),
         by_others,
         drill: drill.as_ref().and_then(|record| drill_trouble(record, request)),
         catalog: catalog.facts(request),
@@ -110,15 +111,22 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
         backups,
         windows: catalog.windows(),
         drill: drill.as_ref().map(Drill::of),
-        extra: Extra {
-            made_at: moment(request.now),
-            server_answers: Some(found.heard.answers()),
-            backups: catalog.backups(),
-            estimate: archiving::estimate(&found.directory, &archiving, request.now),
-            reach: catalog.reach,
-            ..named(request)
-        },
+        extra: extra(found, &archiving, catalog),
         archiving,
+    }
+}
+
+/// What the JSON does not have.
+fn extra(found: &Found<'_>, archiving: &Archiving, catalog: Seen) -> Extra {
+    let request = found.request;
+    Extra {
+        made_at: moment(request.now),
+        server_answers: Some(found.heard.answers()),
+        backups: catalog.backups(),
+        archived_after: archiving::waited(found),
+        estimate: archiving::estimate(&found.directory, archiving, request.now),
+        reach: catalog.reach,
+        ..named(request)
     }
 }
 

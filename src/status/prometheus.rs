@@ -104,6 +104,8 @@ fn archiving(metrics: &mut Metrics, report: &Report) {
     metrics.counter("archive_failed_total", "Failed attempts, by pg_stat_archiver.", archiving.failed_count);
     let last = archiving.last_archived_at;
     metrics.time("last_archived_timestamp_seconds", "When a WAL file was last archived.", last);
+    let help = "How long the newest archived WAL file had waited, from its completion on.";
+    metrics.gauge("last_archived_wait_seconds", help, report.extra.archived_after);
     metrics.gauge("backlog_bytes", "WAL that waits for archiving.", archiving.backlog_bytes);
     metrics.gauge("backlog_segments", "Files that wait for archiving.", archiving.backlog_segments);
     metrics.gauge("threshold_bytes", "Backlog at which WAL is given up.", archiving.threshold_bytes);
@@ -139,6 +141,12 @@ fn backups(metrics: &mut Metrics, report: &Report) {
     let backups = &report.backups;
     metrics.time("last_full_timestamp_seconds", "End of the newest full backup.", backups.last_full_at);
     metrics.time("last_diff_timestamp_seconds", "End of the newest backup.", backups.last_diff_at);
+    metrics.gauge(
+        "last_full_duration_seconds",
+        "How long the newest full backup took.",
+        took(report, |kind| kind == "full"),
+    );
+    metrics.gauge("last_diff_duration_seconds", "How long the newest backup took.", took(report, |_| true));
     metrics.time("next_backup_due_timestamp_seconds", "When the next backup is due.", backups.next_due_at);
     // Nothing is known of a cluster without a data directory that can be read.
     let running = report.cluster.timeline.map(|_| u64::from(backups.running));
@@ -148,6 +156,13 @@ fn backups(metrics: &mut Metrics, report: &Report) {
     metrics.time("catalog_checked_timestamp_seconds", "Last check of the catalog.", report.catalog.checked_at);
     let count = report.extra.backups.as_ref().map(|backups| backups.len() as u64);
     metrics.gauge("backups", "Backups of this cluster in the catalog.", count);
+}
+
+/// How long the newest backup of some kind took, by the catalog.
+fn took(report: &Report, is_it: impl Fn(&str) -> bool) -> Option<u64> {
+    let backups = report.extra.backups.iter().flatten().filter(|backup| is_it(&backup.kind));
+    let newest = backups.max_by_key(|backup| backup.ended_at)?;
+    u64::try_from(newest.ended_at?.as_second() - newest.started_at?.as_second()).ok()
 }
 
 fn windows(metrics: &mut Metrics, windows: Option<&[Window]>) {
@@ -165,13 +180,7 @@ fn drill(metrics: &mut Metrics, report: &Report) {
     let passed = Some(u64::from(drill.verdict == "passed"));
     metrics.gauge("drill_passed", "Whether the last drill has proved what it went for.", passed);
     metrics.time("drill_passed_timestamp_seconds", "When the last drill that passed began.", drill.passed_at);
-    metrics.gauge("drill_duration_seconds", "How long the last drill took.", Some(whole(drill.seconds)));
-}
-
-/// A time in whole seconds, rounded up.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a drill takes no 584 billion years")]
-fn whole(seconds: f64) -> u64 {
-    seconds.max(0.0).ceil() as u64
+    metrics.gauge("drill_duration_seconds", "How long the last drill took.", Some(drill.seconds));
 }
 
 fn estimate(metrics: &mut Metrics, report: &Report) {

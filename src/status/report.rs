@@ -273,6 +273,8 @@ pub struct Extra {
     pub server_answers: Option<bool>,
     /// This cluster's backups in the catalog, oldest first.
     pub backups: Option<Vec<BackupReport>>,
+    /// How many seconds the newest archived WAL file had waited.
+    pub archived_after: Option<u64>,
     /// What will happen at the present rate of WAL.
     pub estimate: Option<Estimate>,
     /// What the windows rest on.

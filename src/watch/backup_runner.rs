@@ -16,12 +16,10 @@ use crate::checkpoint;
 use crate::decide::watch::{Failures, Kind, Reason, was_in_vain};
 use crate::epoch;
 use crate::ledger::gaps::{Gaps, LossesBefore};
+use crate::log::Fields;
 use crate::pgbackrest::Failure;
 use crate::wal::{Lsn, Timeline};
 use std::time::SystemTime;
-
-/// Characters of pgBackRest's message in a reason of `status`.
-const TROUBLE_LENGTH: usize = 200;
 
 /// The backup that runs, and how the last ones ended. Times in seconds since 1970.
 #[derive(Debug, Default)]
@@ -97,10 +95,11 @@ impl BackupRunner {
     /// Says why one failed; the next one waits for so many seconds.
     pub(super) fn note_failed(&mut self, cluster: &Cluster, begun: &Begun, why: &Failure, wait: u64) {
         self.back_off();
-        note_trouble(cluster, Some(why.shown(TROUBLE_LENGTH)));
+        note_trouble(cluster, Some(why.shown(MESSAGE_LENGTH)));
         let (kind, remedy) = (begun.kind.as_str(), why.remedy());
+        let fields = Fields { seconds: Some(wait), ..Fields::of(why) };
         let why = why.shown(MESSAGE_LENGTH);
-        tracing::error!("backup --type={kind} failed: {why}; tried again in {wait} s; to do: {remedy}");
+        fields.error(&format!("backup --type={kind} failed: {why}; tried again in {wait} s; to do: {remedy}"));
     }
 
     /// Takes up one that has succeeded: stamps, proof, sealed gaps, the marker.
@@ -121,12 +120,14 @@ impl BackupRunner {
         stamps.note(cluster, &[(LAST_DIFF_AT, now)].into_iter().chain(full).collect::<Vec<_>>());
         prover.note_proven(cluster, stamps, begun.failures);
         checkpoint::reached("backup-noted");
-        tracing::info!("backup --type={kind} completed: {}", completed.label());
+        let seconds = u64::try_from(epoch::now() - begun.started_at).ok();
+        let line = format!("backup --type={kind} completed: {}", completed.label());
+        Fields { seconds, ..Fields::default() }.info(&line);
         if let Some(why) = &completed.expire_failed {
-            let why = why.shown(MESSAGE_LENGTH);
-            tracing::warn!(
-                "expire failed, the backup is good: {why}; what should have expired stays until the next backup"
-            );
+            let shown = why.shown(MESSAGE_LENGTH);
+            Fields::of(why).warn(&format!(
+                "expire failed, the backup is good: {shown}; what should have expired stays until the next backup"
+            ));
         }
         let losses = LossesBefore::OnRecord(&begun.gaps);
         let sealed = completed.start.as_ref().map_or(0, |start| seal(cluster, start, losses));

@@ -11,6 +11,7 @@ use crate::decide::holes::archived_up_to;
 use crate::epoch;
 use crate::ledger::gaps::Gap;
 use crate::ledger::state::State;
+use crate::log::Fields;
 use crate::pgbackrest::info::{CatalogAnswer, Doubt, Stanza};
 use crate::seen_catalog::{Record, SeenCommit};
 use crate::status;
@@ -79,9 +80,9 @@ impl CatalogKeeper {
             }
             Err(why) => {
                 self.inconclusive_at = Some(at);
-                let (why, remedy) = (why.shown(MESSAGE_LENGTH), why.remedy());
-                let line = format!("the stanza can't be created: {why}; to do: {remedy}");
-                cluster.tools.log.warn("catalog", &line);
+                let (shown, remedy) = (why.shown(MESSAGE_LENGTH), why.remedy());
+                let line = format!("the stanza can't be created: {shown}; to do: {remedy}");
+                cluster.tools.log.warn_of("catalog", &Fields::of(&why), &line);
                 false
             }
         }

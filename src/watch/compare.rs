@@ -10,6 +10,7 @@ use super::cluster::Cluster;
 use super::drain::NotHealed;
 use super::listed::Listed;
 use crate::epoch;
+use crate::log::Fields;
 use crate::pgbackrest::Fetched;
 use crate::wal::WalFile;
 use std::fs::{self, File};
@@ -80,12 +81,13 @@ pub(super) fn note_in_ledger(cluster: &Cluster, file: &WalFile) -> String {
 /// The same, said with what to do. `kept` says where the right content is.
 pub(super) fn note_differs(cluster: &Cluster, file: &WalFile, (repository, there): (u32, &str), kept: &Path) {
     let gap = note_in_ledger(cluster, file);
-    tracing::error!(
+    let fields = Fields { repository: Some(repository), ..Fields::about(file) };
+    fields.error(&format!(
         "repository {repository} holds other content under the name {file}, and {gap}. No restore can pass it. To do: see who \
          else archives to this stanza; then remove {there} from the repository's storage, and the right file, which lies at {}, \
          is pushed",
         kept.display()
-    );
+    ));
 }
 
 #[cfg(test)]

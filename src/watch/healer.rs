@@ -15,6 +15,7 @@ use crate::decide::heal::{AfterTrouble, after_trouble, round};
 use crate::epoch;
 use crate::ledger::LedgerError;
 use crate::ledger::state::State;
+use crate::log::Fields;
 use crate::space::Volume;
 use crate::wal::{SegmentSize, WalFile};
 use std::collections::{BTreeMap, BTreeSet};
@@ -160,7 +161,8 @@ impl Healer {
                 };
                 if is_new {
                     let path = candidate.path.display();
-                    tracing::error!("{path} can't be pushed again and is left where it is: {why}");
+                    let line = format!("{path} can't be pushed again and is left where it is: {why}");
+                    Fields::about(&candidate.file).error(&line);
                 }
                 true
             }
@@ -248,7 +250,8 @@ fn remove_kept(kept: &[Candidate]) -> bool {
         ),
         _ => {
             for candidate in &removed {
-                tracing::info!("{} is stored: it was kept in {}", candidate.file, folder(candidate).display());
+                let line = format!("{} is stored: it was kept in {}", candidate.file, folder(candidate).display());
+                Fields::about(&candidate.file).info(&line);
             }
         }
     }
@@ -277,7 +280,7 @@ fn look_before(cluster: &Cluster) -> Option<Vec<Archive>> {
 fn say_healed(files: &[WalFile]) {
     match files {
         [] => {}
-        [one] => tracing::info!("{one} is healed: it was given up and still lay in pg_wal"),
+        [one] => Fields::about(one).info(&format!("{one} is healed: it was given up and still lay in pg_wal")),
         [first, .., last] => tracing::info!(
             "{} files are healed, {first} to {last}: they were given up and still lay in pg_wal",
             files.len()

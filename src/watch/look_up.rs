@@ -11,7 +11,7 @@ use super::cluster::{Cluster, is_lost};
 use crate::epoch;
 use crate::ledger::gaps::Gap;
 use crate::ledger::state::State;
-use crate::log;
+use crate::log::{self, Fields};
 use crate::pgbackrest::NoListing;
 use crate::pgbackrest::info::Stanza;
 use crate::wal::{self, SegmentName, SegmentSize, Timeline, WalFile, parse_history};
@@ -110,7 +110,9 @@ fn look_up_histories(cluster: &Cluster, archives: &[Archive]) -> Result<(), NoLi
     };
     for file in line.into_iter().map(WalFile::History).filter(is_owed) {
         match cluster.push_again(&file, &pg_wal.join(file.to_string()), archives) {
-            Ok(()) => tracing::info!("{file} is stored: no repository had it, and it lay in pg_wal"),
+            Ok(()) => {
+                Fields::about(&file).info(&format!("{file} is stored: no repository had it, and it lay in pg_wal"));
+            }
             Err(why) => {
                 let line = format!("no repository has {file}, and it can't be pushed: {why}");
                 cluster.tools.log.warn("look-up", &line);

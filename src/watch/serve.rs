@@ -55,7 +55,7 @@ fn accept(listener: &TcpListener, answers: &Arc<dyn Answers>) {
         let answered = thread::Builder::new().spawn(move || {
             let mut stream = stream;
             let _ = answer(&mut stream, answers.as_ref());
-            // Before the client sees the end.
+            // Before it is closed: whoever has seen the end of one answer can ask for the next.
             own.fetch_sub(1, Ordering::AcqRel);
         });
         if answered.is_err() {

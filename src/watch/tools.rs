@@ -1,6 +1,7 @@
 //! What every part may use for as long as the watcher lives: what was asked for, the signal to end, and the log.
 
 use super::Request;
+use crate::log::Fields;
 use crate::signals::Signals;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -52,8 +53,13 @@ impl ChangeLog {
 
     /// Says one about what is not as it should be.
     pub(super) fn warn(&self, subject: &'static str, line: &str) {
+        self.warn_of(subject, &Fields::default(), line);
+    }
+
+    /// The same about a failure.
+    pub(super) fn warn_of(&self, subject: &'static str, fields: &Fields, line: &str) {
         if self.is_new(subject, line) {
-            tracing::warn!("{line}");
+            fields.warn(line);
         }
     }
 

@@ -41,7 +41,7 @@ impl<'de> Deserialize<'de> for Cause {
 
 impl Cause {
     /// Every cause of this version.
-    const KNOWN: [Self; 7] = [
+    pub const KNOWN: [Self; 7] = [
         Self::InstantDrop,
         Self::DropThreshold,
         Self::FreeReserve,

@@ -44,7 +44,7 @@ impl<'de> Deserialize<'de> for Class {
 
 impl Class {
     /// Every class of this version, the one first that most needs a person.
-    const KNOWN: [Self; 8] = [
+    pub const KNOWN: [Self; 8] = [
         Self::Mismatch,
         Self::Config,
         Self::Denied,

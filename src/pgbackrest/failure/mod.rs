@@ -5,6 +5,7 @@
 //! printed can't be logged or recorded otherwise.
 
 mod advice;
+mod brief;
 mod class;
 pub mod codes;
 pub(crate) mod diagnosis;
@@ -13,6 +14,7 @@ pub mod redact;
 pub mod response;
 
 pub use advice::Advice;
+pub use brief::brief;
 pub use class::Class;
 
 use super::run::Ending;
@@ -57,7 +59,7 @@ pub struct Failure {
 
 impl Failure {
     pub(super) fn new(diagnosis: Diagnosis, end: End, redactor: &Redactor) -> Self {
-        let text = redactor.redact(diagnosis.text.as_bytes());
+        let text = redactor.redact(names::without_alarm(&diagnosis.text).as_bytes());
         Self { repositories: diagnosis.repositories, end, text }
     }
 

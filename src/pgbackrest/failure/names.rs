@@ -72,6 +72,15 @@ const LOGIN_REFUSED: &[&str] = &[
     "Username/PublicKey combination invalid",
 ];
 
+/// A text without OpenSSH's box about a changed host key: a dozen lines of alarm, of which the last two say all of it
+/// (sshconnect.c, `warn_changed_key`).
+pub(super) fn without_alarm(text: &str) -> String {
+    const EDGE: &str = "@@@@@@@@@@@@@@@@@@@@";
+    const VERDICT: &str = "Host key for ";
+    let alarm = text.split_once(EDGE).and_then(|(before, rest)| Some((before, rest.split_once(VERDICT)?.1)));
+    alarm.map_or_else(|| text.to_owned(), |(before, after)| format!("{before}{VERDICT}{}", without_alarm(after)))
+}
+
 fn is_load_of_archive_info(text: &str) -> bool {
     if text.lines().any(|line| line.contains("unable to open missing file '") && line.contains("archive.info")) {
         return true;

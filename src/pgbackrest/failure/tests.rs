@@ -51,6 +51,23 @@ fn gone_needs_every_repository_that_failed() {
     assert_eq!(class(103, &invalid(&[gone(1), denied])).0, Class::Denied);
 }
 
+/// As OpenSSH 9.2 prints it and pgBackRest 2.45 passes it on, shortened by a few lines.
+#[test]
+fn a_changed_host_key_is_told_by_its_last_lines() {
+    let alarm = "@@@@@@@@@@@@@@@@@@@@@@@@@@@\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n\
+                 @@@@@@@@@@@@@@@@@@@@@@@@@@@\nIT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!\n\
+                 Host key for [127.0.0.1]:22 has changed and you have requested strict checking.\n\
+                 Host key verification failed.\n";
+    let one = |number| format!("repo{number}: [UnknownError] remote-0 process terminated unexpectedly [255]: {alarm}");
+    let diagnosis = of_output(103, &invalid(&[one(1), one(2)]), &InstantDropCodes::default());
+    let failure = Failure::new(diagnosis, End::Exited(103), &Redactor::default());
+    assert_eq!((failure.class(), failure.repositories()), (Class::Denied, vec![1, 2]));
+    let told = "remote-0 process terminated unexpectedly [255]: Host key for [127.0.0.1]:22 has changed and you have \
+                requested strict checking. Host key verification failed.";
+    let text = failure.text().one_line(1_000);
+    assert!(text.matches(told).count() == 2 && !text.contains('@'), "{text}");
+}
+
 #[test]
 fn two_answers_of_one_repository_must_agree_on_gone() {
     let both = format!("{}{}", http(403, "InvalidAccessKeyId"), "ServiceError: [503] Slow Down");

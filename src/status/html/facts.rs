@@ -3,6 +3,7 @@
 use super::super::report::{Estimate, Failure, Report};
 use super::markup::{Markup, before, bytes, duration, moment, or_unknown, time, unknown};
 use super::section;
+use crate::pgbackrest::failure::brief;
 use jiff::Timestamp;
 
 /// One answer: its name, its value and whether that is bad, and what to know about it.
@@ -200,7 +201,7 @@ fn last_failure(failure: &Failure) -> Markup {
     if failure.message.is_empty() {
         return head;
     }
-    head.raw("<br/><code class=\"muted\">").text(&failure.message).raw("</code>")
+    head.raw("<br/><code class=\"muted\">").text(brief(&failure.message)).raw("</code>")
 }
 
 /// Which cluster this is about.

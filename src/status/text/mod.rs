@@ -8,7 +8,8 @@ mod timeline;
 pub use layout::Style;
 
 use super::report::{Estimate, GapReport, Report};
-use crate::space::shown;
+use crate::pgbackrest::failure::brief;
+use crate::sizes::shown;
 use crate::verdict::Verdict;
 use jiff::Timestamp;
 use layout::{flow, row};
@@ -114,11 +115,8 @@ fn archiving(out: &mut String, style: &Style, report: &Report) {
     if let (Some(archived), Some(failed)) = (archiving.archived_count, archiving.failed_count) {
         row(out, style, "PostgreSQL", &format!("{archived} archived, {failed} failed, since its counters began"));
     }
-    let pushes = format!(
-        "{} failed, {} of them in a row now",
-        or_unknown(push.failed_count),
-        or_unknown(push.consecutive_failures)
-    );
+    let pushes =
+        format!("{} failed, {} consecutive", or_unknown(push.failed_count), or_unknown(push.consecutive_failures));
     row(out, style, "pushes", &pushes);
     let lost = format!(
         "{} lost, {} in the overflow folder",
@@ -131,11 +129,11 @@ fn archiving(out: &mut String, style: &Style, report: &Report) {
 
 fn last_failure(out: &mut String, style: &Style, report: &Report) {
     let Some(failure) = &report.push.last_failure else { return };
-    let code = failure.s3_code.as_ref().map_or(String::new(), |code| format!(", {code}"));
-    row(out, style, "last failure", &format!("{}{}: {}{code}", failure.file, at(failure.at), failure.class));
-    if !failure.message.is_empty() {
-        row(out, style, "", &failure.message);
-    }
+    let store = failure.s3_code.as_ref().map_or(String::new(), |code| format!(" ({code})"));
+    let code = failure.code.map_or(String::new(), |code| format!(", pgBackRest's code {code}"));
+    let said = if failure.message.is_empty() { String::new() } else { format!("; {}", brief(&failure.message)) };
+    let sentence = format!("{}{}: class {}{store}{code}{said}", failure.file, at(failure.at), failure.class);
+    row(out, style, "last failure", &sentence);
 }
 
 /// What the rate of WAL means. The guard gives WAL up at the threshold; the disk is full only if it does not.
@@ -224,11 +222,7 @@ fn drill(out: &mut String, style: &Style, report: &Report) {
     let Some(drill) = &report.drill else { return };
     let from = drill.backup.as_ref().map_or(String::new(), |backup| format!(" from {backup}"));
     let on = drill.at.map_or(String::new(), |at| format!(" on {at}"));
-    let took = if drill.seconds < 120.0 {
-        format!("{:.0} s", drill.seconds)
-    } else {
-        format!("{:.0} min", drill.seconds / 60.0)
-    };
+    let took = if drill.seconds < 120 { format!("{} s", drill.seconds) } else { format!("{} min", drill.seconds / 60) };
     let what = match drill.verdict {
         "passed" => format!("proved restorable{on}, {took}: {}{from}", drill.target),
         "failed" => format!("FAILED{on}: {}{from}; {}", drill.target, drill.troubles.join("; ")),
@@ -257,7 +251,7 @@ fn restorable(out: &mut String, style: &Style, report: &Report) {
             || format!("an unknown time (WAL up to {})", window.to_lsn.as_deref().unwrap_or("an unknown place")),
             |at| at.to_string(),
         );
-        let first = format!("  {:<3} ", window.timeline);
+        let first = format!("  timeline {:<3}", window.timeline);
         flow(out, style, &first, first.chars().count(), &format!("{from} to {to} from {}", window.backup));
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// Columns before the line.
-const MARGIN: usize = 5;
+const MARGIN: usize = 14;
 
 /// What a cell shows, the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,7 +84,7 @@ pub(super) fn draw(out: &mut String, style: &Style, report: &Report, windows: &[
         let spans = spans(report, windows, timeline, (start, end), step);
         let cells = cells(&spans, (start, end), columns);
         used.extend(cells.iter().copied());
-        let _ = writeln!(out, "  {timeline:<2} {}", painted(&cells, style).trim_end());
+        let _ = writeln!(out, "  timeline {timeline:<3}{}", painted(&cells, style).trim_end());
     }
     let _ = writeln!(out, "{}", ends(start, end, style.width()));
     let legend = used.into_iter().filter(|cell| *cell != Cell::Nothing);

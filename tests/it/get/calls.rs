@@ -232,7 +232,10 @@ fn what_is_not_surely_right_in_the_spool_is_left_to_pgbackrest() {
 #[test]
 fn lines_can_be_json() {
     let case = Get::new("json", Mode::OneShot).env("WAL_GUARD_LOG_FORMAT", "json").does("absent");
-    case.status(1).has("\"program\":\"pgbackrest-guard-get\"").has("is in no repository");
+    case.status(1).has("\"program\":\"pgbackrest-guard-get\"").has("is in no repository").has("\"segment\":\"0000");
+    let silent = Get::new("json of a failure", Mode::OneShot).env("WAL_GUARD_LOG_FORMAT", "json").flag("--retry=0");
+    let silent = silent.does("echo 'WARN: repo2: [HostConnectError] unable to connect to x' >&2; exit 103").status(254);
+    silent.has("\"class\":\"unavailable\"").has("\"code\":103").has("\"repository\":2").has("\"seconds\":0");
 }
 
 #[test]

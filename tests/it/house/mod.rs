@@ -5,4 +5,5 @@
 
 pub(crate) mod docs_blocks;
 mod package;
+mod sizing;
 mod tidy;

@@ -81,7 +81,7 @@ fn live_drill_proves_the_newest_the_oldest_and_any_moment_in_turn() {
     assert!(!scene.lab.path().join("pgbackrest-guard-drill").exists());
     let report: Value = serde_json::from_str(&status(&scene, &["--output=json"])).unwrap();
     assert_eq!(report["drill"]["verdict"], "passed", "{report}");
-    assert!(report["drill"]["seconds"].as_f64().is_some_and(|seconds| seconds > 0.0));
+    assert!(report["drill"]["seconds"].as_u64().is_some_and(|seconds| seconds > 0));
     assert!(status(&scene, &[]).contains("proved restorable"), "{}", status(&scene, &[]));
     let metrics = status(&scene, &["--output=prometheus"]);
     assert!(metrics.contains("\npgbackrest_guard_drill_passed{stanza=\"main\",cluster=\"data\"} 1\n"), "{metrics}");

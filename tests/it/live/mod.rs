@@ -22,6 +22,7 @@ mod promotion;
 mod queue;
 mod recycled;
 mod repositories;
+mod repository_host;
 mod restore;
 mod run;
 mod run_recover;

@@ -2,6 +2,9 @@
 
 use super::outcome::PREFIX;
 use super::standin::{Case, SEGMENT};
+use pgbackrest_guard::log::Fields;
+use serde_json::json;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -215,6 +218,14 @@ fn the_log_says_who_speaks() {
     outcome.check(word(0, "level") == "warn" && word(1, "level") == "error", "their levels");
     outcome.check(word(1, "message").starts_with(&format!("dropping {SEGMENT}")), "the message");
     outcome.check(word(1, "program") == "pgbackrest-guard-push" && !word(1, "timestamp").is_empty(), "who and when");
+    let fields = ["segment", "class", "code", "cause", "gap", "bytes"].map(|field| lines[1][field].clone());
+    let expected = json!([SEGMENT, "unavailable", 49, "drop-threshold", 1, 500 << 20]);
+    outcome.check(json!(fields) == expected, &format!("{fields:?}"));
+    // What is not known is left out, and nothing stands there but what is documented.
+    let known: BTreeSet<&str> = ["timestamp", "level", "program", "message"].into_iter().chain(Fields::NAMES).collect();
+    let unknown = |line: &serde_json::Value| line.as_object().unwrap().keys().any(|key| !known.contains(key.as_str()));
+    outcome.check(!lines.iter().any(unknown) && lines[1].get("s3_code").is_none(), "only fields that are documented");
+    outcome.check(lines[0].as_object().unwrap().len() == 4, "a warning about a setting has no fields");
     noisy("flag").flag("--log-format=json").status(0).stderr_has("{\"");
     noisy("only errors").env("WAL_GUARD_LOG", "error").status(0).lines_with("", 1).stderr_has("dropping");
     Case::new("retries are warnings").flag("--log-level=error").exits(49).status(49).stderr_is("");

@@ -5,6 +5,7 @@ use crate::push::standin::{Case, MIB, SEGMENT};
 use serde_json::Value;
 use std::fs;
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 /// A push that gave its segment up, with the control file of a cluster.
 fn lost(name: &str) -> Outcome {
@@ -21,7 +22,9 @@ fn status(outcome: &Outcome, form: &str, environment: &[(&str, &str)]) -> String
 }
 
 fn report(outcome: &Outcome, environment: &[(&str, &str)]) -> Value {
-    serde_json::from_str(&status(outcome, "json", environment)).unwrap()
+    let report = serde_json::from_str(&status(outcome, "json", environment)).unwrap();
+    assert_eq!(super::schema::wrong(&super::schema::schema(), &report), Vec::<String>::new(), "{report}");
+    report
 }
 
 #[test]
@@ -75,6 +78,24 @@ fn the_backlog_is_measured_as_push_does() {
     let bytes =
         |measure: &str| report(&outcome, &[("WAL_DROP_MEASURE", measure)])["archiving"]["backlog_bytes"].clone();
     outcome.check(bytes("backlog") == 500 * MIB && bytes("pg_wal") == 600 * MIB, "500 and 600 MiB");
+}
+
+#[test]
+fn how_long_the_newest_archived_file_had_waited_is_measured() {
+    let outcome = lost("waited");
+    let wait = || status(&outcome, "prometheus", &[]).lines().find_map(|line| wait_in(line).map(str::to_owned));
+    outcome.check(wait().is_none(), "nothing is archived");
+    let mark = outcome.case.data().join("pg_wal/archive_status/000000010000000000000004.done");
+    fs::write(&mark, "").unwrap();
+    let completed = SystemTime::now() - Duration::from_mins(10);
+    fs::File::options().write(true).open(mark).unwrap().set_modified(completed).unwrap();
+    let waited: u64 = wait().unwrap().parse().unwrap();
+    // Times of a change are read in whole seconds.
+    outcome.check((599..660).contains(&waited), &format!("{waited} s"));
+}
+
+fn wait_in(line: &str) -> Option<&str> {
+    line.strip_prefix("pgbackrest_guard_last_archived_wait_seconds{")?.split("} ").nth(1)
 }
 
 #[test]

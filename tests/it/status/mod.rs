@@ -11,6 +11,7 @@ mod packaging;
 mod page;
 mod program;
 mod reports;
+mod schema;
 mod situations;
 mod snapshots;
 mod states;

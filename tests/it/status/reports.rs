@@ -14,6 +14,14 @@ pub(crate) fn at(time: &str) -> Option<Timestamp> {
     time.parse().map(Some).unwrap()
 }
 
+/// A full backup and a differential one.
+fn known_backups() -> Vec<BackupReport> {
+    vec![
+        backup(FULL, "full", "2026-11-23T01:00:00Z", "2026-11-23T01:12:00Z"),
+        backup(DIFF, "diff", "2026-11-24T01:00:00Z", "2026-11-24T01:03:00Z"),
+    ]
+}
+
 /// A drill that has passed.
 fn drill() -> Drill {
     Drill {
@@ -22,7 +30,7 @@ fn drill() -> Drill {
         backup: Some(FULL.to_owned()),
         target: "latest".to_owned(),
         reached: Some("2026-11-23T02:59:58.25Z".to_owned()),
-        seconds: 845.5,
+        seconds: 846,
         passed_at: at("2026-11-23T03:00:00Z"),
         troubles: Vec::new(),
     }
@@ -75,10 +83,8 @@ pub(crate) fn well() -> Report {
             cluster_name: "15/main".to_owned(),
             watcher_runs: Some(true),
             server_answers: Some(true),
-            backups: Some(vec![
-                backup(FULL, "full", "2026-11-23T01:00:00Z", "2026-11-23T01:12:00Z"),
-                backup(DIFF, "diff", "2026-11-24T01:00:00Z", "2026-11-24T01:03:00Z"),
-            ]),
+            backups: Some(known_backups()),
+            archived_after: Some(4),
             estimate: Some(Estimate {
                 bytes_per_hour: 2_048 * MIB,
                 seen_seconds: 3_600,

@@ -56,7 +56,7 @@ fn unknowns() -> Vec<(&'static str, Report)> {
         ),
         (
             "server down",
-            but(Verdict::Ok, &["the server is not running"], |report| {
+            but(Verdict::Ok, &["nothing is missing (PostgreSQL is not running)"], |report| {
                 report.extra.server_answers = Some(false);
                 (report.archiving.archived_count, report.archiving.failed_count) = (None, None);
             }),
@@ -104,7 +104,9 @@ fn losses() -> Vec<(&'static str, Report)> {
                             class: "denied",
                             code: Some(103),
                             s3_code: Some("AccessDenied".to_owned()),
-                            message: "unable to find a valid repository: repo1: [FileWriteError] 403 (Forbidden)"
+                            message: "unable to find a valid repository: repo1: [ProtocolError] HTTP request failed \
+                                      with 403 (Forbidden): PUT /wal/a <?xml version=\"1.0\"?> <Error><Code>AccessDenied\
+                                      </Code><Message>Access Denied.</Message><RequestId>44</RequestId></Error>"
                                 .to_owned(),
                         }),
                     };

@@ -8,6 +8,7 @@
 mod crash;
 mod full_disk;
 mod histories;
+mod metrics;
 mod numbers;
 mod others;
 pub(crate) mod scene;

@@ -1,8 +1,8 @@
 //! The laboratory: what the integration tests of pgbackrest-guard run against.
 //!
 //! Nothing here is a stand-in. A test gets throw-away `PostgreSQL` clusters, the machine's own
-//! pgBackRest and an S3 server over TLS in the test's process, whose keys, policies, buckets and
-//! faults it changes while everything runs. All of it lives in one folder under `/tmp` (a Unix
+//! pgBackRest, an S3 server over TLS in the test's process, whose keys, policies, buckets and
+//! faults it changes while everything runs, and OpenSSH's server for a repository on another host. All of it lives in one folder under `/tmp` (a Unix
 //! socket's path must stay below 108 bytes) and ends when the values are dropped.
 //!
 //! A failure of the laboratory is the failure of the test, so its functions panic with what they
@@ -45,6 +45,7 @@ mod cluster;
 mod lab;
 mod restore;
 mod s3;
+mod ssh;
 mod wait;
 
 pub use backrest::{Output, PgBackRest, PgBackRestBuilder};
@@ -52,4 +53,5 @@ pub use cluster::{Cluster, ClusterBuilder, StopMode, postgres_programs};
 pub use lab::{Lab, Process};
 pub use rustix::process::Signal;
 pub use s3::{Fault, FaultId, FaultKind, Operation, Operations, Policy, Request, S3Server};
+pub use ssh::SshServer;
 pub use wait::{eventually, within};
