@@ -13,22 +13,28 @@ PACKAGES = $(TARGET)/packages
 # Of this version, in a folder of its own: nothing is installed for the whole machine.
 CARGO_DEB_VERSION = 3.8.0
 CARGO_DEB = $(TARGET)/tools/bin/cargo-deb
+CARGO_DENY_VERSION = 0.20.2
+CARGO_DENY = $(TARGET)/tools/bin/cargo-deny
+# What of the policy is checked; the advisories are fetched from GitHub.
+DENY = advisories bans licenses sources
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MACHINE = $(shell uname -m)-linux
 ARCHIVE = pgbackrest-guard-$(VERSION)-$(MACHINE)
 
-.PHONY: help demo test quick lint pages release dist package package-test ha-test ha-deps bench deps
+.PHONY: help demo test quick lint deny pages release dist package package-test ha-test ha-deps matrix matrix-deps bench deps
 
 help:
 	@echo 'make demo     show what happens when a repository fails (a minute after the build)'
 	@echo 'make test     run all tests'
 	@echo 'make quick    run those that start no server and wait for no time limit (half a minute after the build)'
 	@echo 'make lint     check formatting and clippy'
+	@echo 'make deny     hold the dependencies against the policy in deny.toml (make deny DENY="bans licenses sources" without a network)'
 	@echo 'make pages    write the settings file and the tables of docs/configuration.md anew, out of src/settings/table'
 	@echo 'make release  build the programs to install, into $(RELEASE)'
 	@echo 'make package  build the Debian package, into $(PACKAGES)'
 	@echo 'make package-test  install the package here, archive a Debian cluster through a revoked key and back, purge it (as root)'
 	@echo 'make ha-test  three nodes under Patroni, failovers while the repository fails (about ten minutes)'
+	@echo 'make matrix   run the live tests on PostgreSQL 13 to 18 and pgBackRest 2.45, 2.55 and 2.60 (hours; MATRIX="18x2.60" chooses)'
 	@echo 'make dist     build the programs for any Linux, packed, with checksums, into $(PACKAGES)'
 	@echo 'make bench    measure speed and size beside bare pgBackRest (about seven minutes)'
 	@echo 'make deps     install PostgreSQL, pgBackRest and a C compiler if they are missing (as root)'
@@ -64,6 +70,10 @@ lint:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --test package -- -D warnings
 	$(CARGO) clippy --test ha -- -D warnings
+	$(CARGO) clippy --test matrix -- -D warnings
+
+deny: $(CARGO_DENY)
+	$(CARGO_DENY) --all-features check $(DENY)
 
 pages:
 	$(CARGO) run --quiet --package pgbackrest-guard-pages -- --settings .
@@ -122,8 +132,23 @@ $(TARGET)/tools/etcd/usr/bin/etcd:
 	cd $(TARGET)/tools/etcd && apt-get download etcd-server && dpkg-deb --extract etcd-server_*.deb .
 	touch $@
 
+# Words in MATRIX choose pairs and tests: make matrix MATRIX="18x2.60 live::gone". Debian's own programs lay the versions down.
+matrix: deps matrix-deps
+	$(CARGO) test --quiet --test matrix -- $(MATRIX)
+
+matrix-deps:
+	@missing=''; \
+	for program in debootstrap patchelf npm; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	$(HAS_NEXTEST) || { echo 'missing: cargo install cargo-nextest' >&2; exit 1; }; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" -ne 0 ]; then echo "missing: sudo apt-get install$$missing" >&2; exit 1; fi; \
+	apt-get update --quiet && DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes $$missing
+
 $(CARGO_DEB):
 	$(CARGO) install --quiet --locked --version $(CARGO_DEB_VERSION) --root $(TARGET)/tools cargo-deb
+
+$(CARGO_DENY):
+	$(CARGO) install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(TARGET)/tools cargo-deny
 
 bench: deps release
 	PGBACKREST_GUARD_RELEASE=$(abspath $(RELEASE)) $(CARGO) bench --bench speed --bench status --bench handover

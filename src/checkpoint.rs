@@ -5,6 +5,7 @@
 /// The checkpoints, in the order in which a push that gives a segment up passes them.
 pub const NAMES: &[&str] = &[
     "ledger-allocated",
+    "kept-files-copied",
     "pgbackrest-ended",
     "copy-written",
     "overflow-copied",

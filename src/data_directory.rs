@@ -19,6 +19,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+/// The folder in the data directory that holds the programs' own state, unless `WAL_GUARD_STATE_DIR` names another.
+pub const STATE_FOLDER: &str = ".pgbackrest_guard";
 /// The line of `postmaster.pid` that holds the state, from 0 (`LOCK_FILE_LINE_PM_STATUS`).
 const STATUS_LINE: usize = 7;
 /// Bytes of `pg_control` that are read: up to the segment size.

@@ -38,6 +38,15 @@ pub fn copy_into(source: &mut dyn Read, folder: &Path, name: &str) -> io::Result
     written
 }
 
+/// Copies a file that need not outlive this program, mode 0600.
+///
+/// # Errors
+/// What the system says.
+pub fn copy_for_now(source: &mut File, to: &Path) -> io::Result<()> {
+    let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    io::copy(source, &mut copy).map(drop)
+}
+
 /// Replaces a file that others read, mode 0644, by way of a temporary file beside it.
 ///
 /// # Errors

@@ -6,8 +6,10 @@
 
 mod attempt;
 mod context;
+mod defer;
 mod fate;
 mod keep;
+mod overflow;
 mod probe;
 mod progress;
 mod report;

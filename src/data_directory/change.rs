@@ -4,7 +4,7 @@
 //! in the directory tells of the request then, but a file that was removed leaves no entry of that moment behind, while one
 //! that was made or renamed does.
 
-use super::{DataDirectory, changed};
+use super::{DataDirectory, STATE_FOLDER, changed};
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -15,9 +15,6 @@ const PROMOTION: Duration = Duration::from_secs(15);
 /// How far the times may lie apart that the kernel gives to a folder and to its entry in one and the same call: its clock
 /// for files ticks every 1 to 10 ms.
 const ONE_CALL: Duration = Duration::from_millis(30);
-
-/// The programs' own folder, where it lies in the data directory.
-const STATE: &str = ".pgbackrest_guard";
 
 /// What changed the data directory's own entries a moment ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +43,8 @@ impl DataDirectory {
             return Change::Nothing;
         }
         // Our own folder is made when a call of a promotion leaves its note: that explains nothing away.
-        let others = fs::read_dir(&self.0).into_iter().flatten().flatten().filter(|entry| entry.file_name() != STATE);
+        let others =
+            fs::read_dir(&self.0).into_iter().flatten().flatten().filter(|entry| entry.file_name() != STATE_FOLDER);
         let mut entries = others.filter_map(|entry| entry.metadata().ok());
         if entries.any(|entry| is_of(&entry, changed)) { Change::Made } else { Change::Removed }
     }
@@ -124,7 +122,7 @@ mod tests {
         fs::remove_file(root.join("promote")).unwrap();
         pause();
         assert_eq!(directory.change(), Change::Removed);
-        fs::create_dir(root.join(STATE)).unwrap();
+        fs::create_dir(root.join(STATE_FOLDER)).unwrap();
         assert_eq!(directory.change(), Change::Removed, "our own folder");
     }
 }

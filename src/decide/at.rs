@@ -103,6 +103,16 @@ fn holds(window: &Window, windows: &[Window], at: i64) -> bool {
 
 /// The newest backup on the window's way that ended before the moment.
 fn nearest(window: &Window, windows: &[Window], backups: &[Backup], at: i64) -> String {
+    newest_on_way(window, windows, backups, |backup| micros(backup.stop_at + 1) <= at)
+}
+
+/// The newest backup that `is_usable` on the way that leads into a window; the window's own where none is newer.
+pub(super) fn newest_on_way(
+    window: &Window,
+    windows: &[Window],
+    backups: &[Backup],
+    is_usable: impl Fn(&Backup) -> bool,
+) -> String {
     let way = |backup: &&Backup| {
         let timeline = backup.start.timeline().0;
         let on = |one: &Window| {
@@ -112,7 +122,7 @@ fn nearest(window: &Window, windows: &[Window], backups: &[Backup], at: i64) -> 
             let left = timeline == window.timeline || backup.stop_lsn.is_some_and(|lsn| lsn <= window.from);
             from_first && inside && left
         };
-        backup.repository == window.repository && micros(backup.stop_at + 1) <= at && windows.iter().any(on)
+        backup.repository == window.repository && is_usable(backup) && windows.iter().any(on)
     };
     let newest = backups.iter().filter(way).max_by_key(|backup| (backup.stop_at, &backup.label));
     newest.map_or_else(|| window.backup.clone(), |backup| backup.label.clone())

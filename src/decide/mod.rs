@@ -1,6 +1,7 @@
 //! The decisions, as functions of plain values: no clock, file, process or environment.
 
 pub mod at;
+pub mod differing;
 pub mod get;
 pub mod heal;
 pub mod holes;
@@ -8,6 +9,7 @@ pub mod marker;
 pub mod pressure;
 pub mod push;
 pub mod repository_path;
+pub mod restore;
 pub mod setup;
 pub mod status;
 pub mod supervisor;

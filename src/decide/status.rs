@@ -95,6 +95,8 @@ pub struct Facts {
     pub owed: (u64, Vec<u32>),
     /// The repositories that hold no backup, though another does.
     pub without_backup: Vec<u32>,
+    /// How many of the missing segments have their names in an archive with other content, and the first one's name.
+    pub differing: (u64, Option<String>),
 }
 
 /// Judges the facts: the verdict, and the reasons, worst first.
@@ -115,6 +117,7 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<String>) {
         // What a primary has lost since its promotion it knows by itself.
         if !(facts.unchecked && facts.standby) {
             losses(facts, &mut reasons);
+            reasons.extend(super::differing::reason(&facts.differing).map(|reason| (Verdict::Critical, reason)));
         }
         if facts.standby {
             let text = "the server is recovering: another one archives and is backed up".to_owned();
@@ -292,6 +295,7 @@ mod tests {
             catalog: CatalogFacts { interval: 3600, ..CatalogFacts::default() },
             owed: (0, Vec::new()),
             without_backup: Vec::new(),
+            differing: (0, None),
         }
     }
 
@@ -369,6 +373,7 @@ mod tests {
             (Facts { backlog: Some(251 << 20), ..well() }, Verdict::Warning, 1),
             (Facts { late_by: Some(60), ..well() }, Verdict::Warning, 1),
             (Facts { ledger: read(2, 0), ..well() }, Verdict::Critical, 1),
+            (Facts { ledger: read(2, 0), differing: (1, None), ..well() }, Verdict::Critical, 2),
             (Facts { gap_marker: true, ..well() }, Verdict::Critical, 1),
             (Facts { gap_marker: true, ledger: LedgerFacts::Missing, ..well() }, Verdict::Critical, 1),
             (Facts { backlog: Some(500 << 20), ..well() }, Verdict::Critical, 1),

@@ -73,13 +73,14 @@ pub(super) fn prune(folder: &Path) -> Vec<Event> {
 fn removed(aside: PathBuf) -> Option<Event> {
     let state = newest(&aside).ok().flatten().unwrap_or_default();
     fs::remove_file(&aside).ok()?;
-    let deferred = state.own_deferred.map_or(0, |own| own.len());
+    let deferred = state.own_deferred.map_or(0, |own| own.len()) + state.kept_files.len();
     Some(Event::Removed { aside, system_id: state.identity.system_id, open: state.gaps.open().count(), deferred })
 }
 
 fn worth(aside: &Path) -> Worth {
-    let claims =
-        |state: &State| state.gaps.any_open() || state.own_deferred.as_ref().is_some_and(|own| !own.is_empty());
+    let defers =
+        |state: &State| !state.kept_files.is_empty() || state.own_deferred.as_ref().is_some_and(|own| !own.is_empty());
+    let claims = |state: &State| state.gaps.any_open() || defers(state);
     match newest(aside) {
         Ok(None) => Worth::Nothing,
         Ok(Some(state)) if !claims(&state) => Worth::Closed,

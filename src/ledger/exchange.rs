@@ -49,7 +49,7 @@ impl Ledger {
     /// When it can't be renamed, or that can't be made durable.
     pub fn make_room(&self, name: &str) -> Result<State, LedgerError> {
         let _lock = self.lock()?;
-        let (state, _) = self.read_newest()?;
+        let (state, _) = self.read_own()?;
         if state.foreign_deferred.contains(name) {
             let owner = aside::owner_of(&self.folder, name);
             deferred::move_away(&self.folder, name, owner).map_err(self.failed("make room beside"))?;

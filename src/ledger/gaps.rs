@@ -7,6 +7,7 @@
 
 mod acknowledgement;
 mod cause;
+mod differs;
 mod repositories;
 
 pub use acknowledgement::{BadReason, NotAcknowledged, Reason};
@@ -170,8 +171,8 @@ pub struct BackupStart {
 pub enum LossesBefore<'a> {
     /// Those that were on record when it began, whatever the clock says.
     OnRecord(&'a Gaps),
-    /// Those of an earlier time than when it began, in seconds since 1970; and what was found missing, whenever that
-    /// was: it had been archived at its place in the WAL, and it is the place that counts.
+    /// Those of an earlier time than when it began, in seconds since 1970; and what was found missing or wrong, whenever
+    /// that was: it had been archived at its place in the WAL, and it is the place that counts.
     StartedAt(i64),
 }
 
@@ -183,7 +184,7 @@ impl LossesBefore<'_> {
                     && known.holds(gap.last, gap.partial, size)
                     && known.last_at == gap.last_at
             }),
-            Self::StartedAt(at) => gap.last_at < at || gap.cause == Cause::FoundMissing,
+            Self::StartedAt(at) => gap.last_at < at || gap.cause.was_found(),
         }
     }
 }
@@ -258,27 +259,32 @@ impl Gaps {
 
     /// Marks one file as stored after all, in every repository. False when no open gap holds it.
     pub fn heal(&mut self, file: &WalFile, at: i64, size: SegmentSize) -> bool {
-        let Some(alone) = self.take_out(file, size) else { return false };
-        self.gaps.push(Gap { state: GapState::Healed, closed_at: Some(at), ..alone });
+        let Some(one) = self.take_out_file(file, size) else { return false };
+        self.gaps.push(Gap { state: GapState::Healed, closed_at: Some(at), ..one });
         self.tidy(size);
         true
     }
 
-    /// Takes one file out of the open gap that holds it, as a gap of its own.
-    fn take_out(&mut self, file: &WalFile, size: SegmentSize) -> Option<Gap> {
-        let (segment, partial) = file.losable()?;
-        let held = |gap: &Gap| gap.state == GapState::Open && gap.holds(segment, partial, size);
-        let index = self.gaps.iter().position(held)?;
+    /// Takes one segment out of a gap. What is left of the gap on either side stays, the earlier part under its id.
+    fn take_out(&mut self, index: usize, segment: SegmentName, size: SegmentSize) -> Gap {
         let whole = self.gaps.remove(index);
         let (before, after) = around(&whole, segment, size);
         let alone = before.is_none() && after.is_none();
         let id = if alone { whole.id } else { self.take_id() };
-        let taken = Gap { id, first: segment, last: segment, ..whole.clone() };
+        let one = Gap { id, first: segment, last: segment, ..whole.clone() };
         // The part that keeps the gap's id is the one before, else the one after.
         let after_id = if before.is_some() && after.is_some() { self.take_id() } else { whole.id };
         self.gaps.extend(before.map(|last| Gap { last, ..whole.clone() }));
         self.gaps.extend(after.map(|first| Gap { id: after_id, first, ..whole }));
-        Some(taken)
+        one
+    }
+
+    /// Takes one file out of the open gap that holds it, as a gap of its own.
+    fn take_out_file(&mut self, file: &WalFile, size: SegmentSize) -> Option<Gap> {
+        let (segment, partial) = file.losable()?;
+        let held = |gap: &Gap| gap.state == GapState::Open && gap.holds(segment, partial, size);
+        let index = self.gaps.iter().position(held)?;
+        Some(self.take_out(index, segment, size))
     }
 
     /// Seals every open gap that ended before a backup began, in every repository. How many that were.

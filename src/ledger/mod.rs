@@ -10,6 +10,7 @@ mod aside;
 mod deferred;
 mod exchange;
 pub mod gaps;
+pub mod kept_files;
 pub mod moment;
 pub mod slots;
 pub mod state;
@@ -58,6 +59,12 @@ pub enum LedgerError {
     /// Another program holds the lock.
     #[error("the ledger {path} has been locked by another program for {} s", LOCK_WAIT.as_secs())]
     Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Its cluster gave way to another one since it was opened.
+    #[error("the ledger {path} has become another cluster's meanwhile")]
+    Foreign {
         /// The file.
         path: PathBuf,
     },
@@ -192,7 +199,7 @@ impl Ledger {
         let slots = self.slots(true)?;
         let contents = slots.read().map_err(self.failed("read"))?;
         let newest = contents.records.first().ok_or_else(|| self.unreadable())?;
-        let mut state = self.state(newest)?;
+        let mut state = self.own(self.state(newest)?)?;
         change(&mut state);
         slots.write(newest.sequence + 1, &payload(&state)).map_err(self.failed("write"))?;
         checkpoint::reached("ledger-slot-written");
@@ -207,7 +214,7 @@ impl Ledger {
     /// When the ledger can't be locked or read.
     pub fn unless_open<T>(&self, act: impl FnOnce() -> T) -> Result<Option<T>, LedgerError> {
         let _lock = self.lock()?;
-        let (state, _) = self.read_newest()?;
+        let (state, _) = self.read_own()?;
         Ok(if state.gaps.any_open() { None } else { Some(act()) })
     }
 
@@ -277,6 +284,20 @@ impl Ledger {
         let contents = self.slots(false)?.read().map_err(self.failed("read"))?;
         let newest = contents.records.iter().find_map(|record| self.state(record).ok());
         newest.map(|state| (state, contents.is_damaged())).ok_or_else(|| self.unreadable())
+    }
+
+    /// The same of a ledger that is still this cluster's.
+    fn read_own(&self) -> Result<(State, bool), LedgerError> {
+        let (state, damaged) = self.read_newest()?;
+        Ok((self.own(state)?, damaged))
+    }
+
+    /// Refuses a state that is another cluster's: between opening and writing, that one's push may have exchanged the ledgers.
+    fn own(&self, state: State) -> Result<State, LedgerError> {
+        if state.identity.is_another(self.identity) {
+            return Err(LedgerError::Foreign { path: self.path() });
+        }
+        Ok(state)
     }
 
     fn slots(&self, writable: bool) -> Result<Slots, LedgerError> {

@@ -4,6 +4,7 @@
 //! writes; a field that a newer one adds has a default.
 
 use super::gaps::Gaps;
+use super::kept_files::KeptFiles;
 use super::moment::Moment;
 use crate::pgbackrest::failure::Class;
 use crate::pgbackrest::identity::RepositoryIdentity;
@@ -27,6 +28,9 @@ pub struct State {
     /// another's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own_deferred: Option<BTreeSet<String>>,
+    /// Deferred files that no file could be made for.
+    #[serde(skip_serializing_if = "KeptFiles::is_empty")]
+    pub kept_files: KeptFiles,
     /// The cluster's segment size, known from the first lost segment on.
     pub segment_size: Option<SegmentSize>,
     /// What `push` counts.

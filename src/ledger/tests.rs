@@ -47,6 +47,40 @@ fn another_cluster_begins_afresh_and_the_first_finds_its_ledger_again() {
 }
 
 #[test]
+fn a_ledger_that_became_another_clusters_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, ..) = open(&folder, identity(7));
+    count(&ledger);
+    let (other, ..) = open(&folder, identity(8));
+    assert!(matches!(ledger.update(|state| state.push.failed_count = 9), Err(LedgerError::Foreign { .. })));
+    assert!(matches!(ledger.unless_open(|| ()), Err(LedgerError::Foreign { .. })));
+    assert!(matches!(ledger.make_room("00000002.history"), Err(LedgerError::Foreign { .. })));
+    assert_eq!(count(&other), 1);
+    assert_eq!(open(&folder, identity(7)).1.push.failed_count, 1);
+}
+
+/// A file that the ledger keeps makes it worth keeping, and goes out of it when it can.
+#[test]
+fn what_a_ledger_keeps_is_moved_out_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, ..) = open(&folder, identity(7));
+    let state = ledger.update(|state| assert!(state.kept_files.insert("00000002.history", b"7"))).unwrap();
+    let deferred = ledger.folder().join(DEFERRED);
+    // A folder can't be made where a file is.
+    File::create(&deferred).unwrap();
+    assert!(ledger.unload(&state).is_err());
+    fs::remove_file(&deferred).unwrap();
+    for system_id in 8..=12 {
+        open(&folder, identity(system_id));
+    }
+    let (ledger, state, _) = open(&folder, identity(7));
+    assert_eq!(state.kept_files.len(), 1);
+    let (state, names) = ledger.unload(&state).unwrap();
+    assert_eq!((state.kept_files.len(), names.as_slice()), (0, &["00000002.history".to_owned()][..]));
+    assert_eq!(fs::read(deferred.join("00000002.history")).unwrap(), b"7");
+}
+
+#[test]
 fn at_most_three_ledgers_are_kept_aside() {
     let folder = tempfile::tempdir().unwrap();
     for system_id in 1..=9 {

@@ -13,7 +13,8 @@ use super::failure::redact::{Redacted, Redactor};
 use super::failure::{Class, End, Failure, Listing, unspoken};
 use super::identity::{self, RepositoryIdentity};
 use super::info::{CatalogAnswer, Doubt, Stanza};
-use super::output::{self, MadeBackup, Skipped};
+use super::output::{self, MadeBackup};
+use super::pushed::Pushed;
 use super::run::{self, Ended, Ending};
 use super::spool::Spool;
 use super::version::Version;
@@ -57,13 +58,6 @@ pub struct Spoken<T> {
     pub printed: Redacted,
     /// The answer.
     pub answer: T,
-}
-
-/// A push that pgBackRest called a success.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Pushed {
-    /// The files that it acknowledged without storing them.
-    pub dropped: Vec<Skipped>,
 }
 
 /// What is fetched, and how.
@@ -148,6 +142,13 @@ impl Client {
         self.caller.stanza()
     }
 
+    /// Whether a push says what was there already: it is silent about it where nobody checks the archive's mode.
+    #[must_use]
+    pub fn says_what_existed(&self) -> bool {
+        let config = self.config.as_ref();
+        config.is_none_or(|config| config.option("archive-push", "archive-mode-check") != Some("n"))
+    }
+
     /// Whether the spool already shows a file as stored, and that may be relied on.
     #[must_use]
     pub fn has_stored(&self, name: &str, archive_status: &Path) -> bool {
@@ -170,7 +171,7 @@ impl Client {
         let ended = self.call(self.caller.verbosity(), &arguments, PRINTED_BYTES, &mut watch);
         let text = output::joined(&ended.stderr, &ended.stdout);
         let answer = if matches!(ended.ending, Ending::Exited(0)) {
-            Ok(Pushed { dropped: output::skipped(&text) })
+            Ok(Pushed::by(&text))
         } else {
             let spooled = spool.zip(before).and_then(|(spool, before)| spool.error_since(&before));
             let spooled = spooled.map(|error| diagnosis::of_message_alone(error.code, &error.text, &self.instant));
@@ -330,7 +331,28 @@ impl Client {
         self.caller.program()
     }
 
-    fn call(&self, verbosity: Verbosity, arguments: &[&OsStr], keep: usize, watch: &mut Watch<'_>) -> Ended {
+    /// The codes that mean *gone*.
+    pub(super) fn instant(&self) -> &InstantDropCodes {
+        &self.instant
+    }
+
+    /// What cuts secrets out.
+    pub(super) fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
+    /// Whether a stop file forbids pushing.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.spool.as_ref().is_some_and(super::spool::Spool::is_stopped)
+    }
+
+    /// A call that did not end by itself with 0.
+    pub(super) fn failure(&self, ended: &Ended, text: &str, limit: &str) -> Failure {
+        let (diagnosis, end) = self.diagnosis(ended, text, limit);
+        Failure::new(diagnosis, end, &self.redactor)
+    }
+
+    pub(super) fn call(&self, verbosity: Verbosity, arguments: &[&OsStr], keep: usize, watch: &mut Watch<'_>) -> Ended {
         run::run(self.caller.command(verbosity, arguments.iter().copied()), keep, watch)
     }
 
@@ -348,8 +370,7 @@ impl Client {
         }
         // A listing that failed may be long, and says nothing of why.
         let stdout = ended.stdout.get(..ended.stdout.len().min(PRINTED_BYTES)).unwrap_or_default();
-        let (diagnosis, end) = self.diagnosis(&ended, &output::joined(&ended.stderr, stdout), watch.limit);
-        Err(Failure::new(diagnosis, end, &self.redactor))
+        Err(self.failure(&ended, &output::joined(&ended.stderr, stdout), watch.limit))
     }
 
     fn diagnosis(&self, ended: &Ended, text: &str, limit: &str) -> (Diagnosis, End) {

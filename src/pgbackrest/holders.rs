@@ -78,7 +78,7 @@ fn has_open(pid: u32, file: Option<(u64, u64)>) -> bool {
 }
 
 /// SIGTERM, and SIGKILL after the grace. False where we may not.
-fn end(pid: u32, with_group: bool) -> bool {
+pub(super) fn end(pid: u32, with_group: bool) -> bool {
     let Some(process) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
     let send = |signal| if with_group { kill_process_group(process, signal) } else { kill_process(process, signal) };
     let _ = send(Signal::TERM);

@@ -5,12 +5,13 @@
 //! its failures mean ([`failure`]), its configuration ([`config`], [`options`]), its repositories ([`identity`]), its `info`
 //! answer ([`info`]) and its [`version`]. Beside it stand the files that it leaves in its spool and lock folders ([`prefetch`],
 //! [`locks`], `spool`) what the kernel counts of its processes ([`progress`]),
-//! and which of them still read a file (`holders`). Each module names the versions it was checked
+//! and which of them still read a file (`holders`). Many files at once are pushed by a [`drain`]. Each module names the versions it was checked
 //! on; 2.45 (Debian 12) is the floor.
 
 pub mod call;
 pub mod client;
 pub mod config;
+pub mod drain;
 pub mod failure;
 mod holders;
 pub mod identity;
@@ -20,12 +21,15 @@ pub mod options;
 mod output;
 pub mod prefetch;
 pub mod progress;
+mod pushed;
 mod run;
 mod spool;
 pub mod version;
 pub mod watch;
 
-pub use client::{Client, Fetch, Fetched, NoListing, PushMode, Pushed, Spoken};
+pub use client::{Client, Fetch, Fetched, NoListing, PushMode, Spoken};
+pub use drain::{Drain, Drained};
 pub use failure::{Class, End, Failure};
 pub use output::{MadeBackup, SkipReason, Skipped};
+pub use pushed::Pushed;
 pub use watch::{Interruption, Watch};

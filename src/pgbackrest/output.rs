@@ -189,6 +189,15 @@ fn skipped_line(line: &str) -> Option<Skipped> {
         .then(|| Skipped { name: name.to_owned(), why: SkipReason::Manually })
 }
 
+/// Whether a successful `archive-push` says that a file of this name and checksum was there already: `WAL file '…' already
+/// exists in the repoN archive with the same checksum` (src/command/archive/push/file.c, 2.45 to 2.59.1).
+#[must_use]
+pub(super) fn existed(output: &str) -> bool {
+    let says = |line: &str| line.starts_with("WAL file '") && line.ends_with(" archive with the same checksum");
+    let mut warnings = messages(output).into_iter().filter(|message| message.level == Level::Warn);
+    warnings.any(|message| message.text.lines().any(says))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,6 +289,8 @@ mod tests {
             ),
             0
         );
+        let exists = "WARN: WAL file '000000010000000000000003' already exists in the repo1 archive with the same checksum\n      HINT: x\n";
+        assert!(existed(exists) && !existed(&exists.replace("WARN", "INFO")) && !existed(&format!("WARN: {dropped}")));
         let manually = "WARN: WAL segment '000000010000000000000003' was not pushed due to error [104] and was manually skipped: x\n";
         assert_eq!(skipped(manually).pop().map(|skip| skip.why), Some(SkipReason::Manually));
     }

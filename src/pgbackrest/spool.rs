@@ -75,7 +75,7 @@ impl Spool {
     }
 
     /// Whether a stop file forbids pushing. One that can't be looked for counts as there.
-    fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         let exists = |name: &str| self.lock_path.join(name).try_exists().unwrap_or(true);
         exists(&format!("{}.stop", self.stanza)) || exists("all.stop")
     }
@@ -132,13 +132,15 @@ fn fingerprint(path: &Path) -> Option<Fingerprint> {
     Some(Fingerprint { inode: metadata.ino(), written: metadata.modified().ok()? })
 }
 
-fn read_error(path: &Path) -> Option<SpoolError> {
+/// The error in a status file; `None` where it holds none.
+pub(super) fn read_error(path: &Path) -> Option<SpoolError> {
     let text = read_start(path)?;
     let (code, message) = text.split_once('\n')?;
     Some(SpoolError { code: code.trim().parse().ok()?, text: message.trim().to_owned() })
 }
 
-fn read_start(path: &Path) -> Option<String> {
+/// The beginning of a status file.
+pub(super) fn read_start(path: &Path) -> Option<String> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
     fs::File::open(path).ok()?.take(STATUS_BYTES).read_to_end(&mut bytes).ok()?;

@@ -1,6 +1,6 @@
 //! What one push works with: its settings, the cluster, pgBackRest and the ledger.
 
-use crate::data_directory::DataDirectory;
+use crate::data_directory::{DataDirectory, STATE_FOLDER};
 use crate::decide::pressure::Space;
 use crate::decide::push::{Facts, is_under_reserve, space_left};
 use crate::epoch;
@@ -209,13 +209,30 @@ fn open_ledger_with_state(
     let control = data_directory.control();
     let identity = Identity { system_id: control.map(|control| control.system_id) };
     let place = Place { control_inode: control.map(|control| control.inode), repositories: None };
-    let beside = data_directory.path().join(".pgbackrest_guard");
+    let beside = data_directory.path().join(STATE_FOLDER);
     let folder = common.state_dir.as_ref().map_or(beside, |folder| folder.value.clone());
-    let (ledger, state, events) = Ledger::open(&folder, identity, place, epoch::now())?;
+    let (ledger, mut state, events) = Ledger::open(&folder, identity, place, epoch::now())?;
     for event in &events {
         tell(event, data_directory);
     }
+    if !state.kept_files.is_empty() {
+        state = unload(&ledger, state);
+    }
     Ok((ledger, state))
+}
+
+/// Has the ledger give away the files that it keeps, if there is room for them by now.
+fn unload(ledger: &Ledger, state: State) -> State {
+    match ledger.unload(&state) {
+        Ok((state, names)) => {
+            tracing::info!("{} lies in {} now, no longer in the ledger", names.join(", "), ledger.folder().display());
+            state
+        }
+        Err(error) => {
+            tracing::debug!("{}", log::chain(&error));
+            state
+        }
+    }
 }
 
 fn say_without_ledger(error: &LedgerError) {

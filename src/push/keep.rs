@@ -1,28 +1,23 @@
 //! What becomes of a file that pgBackRest did not store, and the record of it.
 //!
-//! A segment goes to the overflow folder if there is one with room, else into the ledger as lost. A `.history` or
-//! `.backup` file is never lost: without a timeline's history no restore can follow it. It is a few hundred bytes, so
-//! it is copied beside the ledger, for the watcher to push.
+//! A segment goes to the overflow folder if there is one with room (`overflow.rs`), else into the ledger as lost. A
+//! `.history` or `.backup` file is kept (`defer.rs`).
 
 use super::context::Context;
+use super::defer::defer;
 use super::fate::Fate;
+use super::overflow::overflow;
 use super::report;
 use crate::checkpoint;
 use crate::decide::push::{Facts, is_under_reserve};
 use crate::durable;
 use crate::epoch;
-use crate::ledger::DEFERRED;
 use crate::ledger::gaps::{Cause, Loss};
 use crate::ledger::moment::Moment;
 use crate::ledger::state::{LastFailure, State};
 use crate::pgbackrest::Class;
 use crate::pgbackrest::{SkipReason, Skipped};
-use crate::settings::Overflow;
-use crate::space::Volume;
 use crate::wal::WalFile;
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
 
 /// Notes that a file is in every repository: it ends a run of failures, and heals a gap that holds it.
 pub(super) fn stored(context: &mut Context, file: &WalFile) {
@@ -76,7 +71,13 @@ pub(super) fn give_up(
         let path = context.file_path();
         let deferred = defer(context, &name, &path);
         context.update(|state| count(state, counted, facts));
-        return if deferred { Fate::Deferred(cause) } else { Fate::Kept(cause) };
+        return if deferred {
+            Fate::Deferred(cause)
+        } else if is_under_reserve(facts.free, facts.reserve) {
+            Fate::Unrecorded(cause)
+        } else {
+            Fate::Kept(cause)
+        };
     };
     if !context.client.release(&context.file_path()) {
         return Fate::Held(cause);
@@ -174,96 +175,4 @@ fn count(state: &mut State, failure: LastFailure, facts: &Facts) {
         push.gone_from.get_or_insert_with(Moment::now);
     }
     push.last_failure = Some(failure);
-}
-
-/// Copies a small file beside the ledger. False when that could not be done.
-fn defer(context: &mut Context, name: &str, path: &Path) -> bool {
-    let Some(state_dir) = &context.request.common.state_dir else { return false };
-    let folder = state_dir.value.join(DEFERRED);
-    let copied = durable::create_private_folder(&folder)
-        .and_then(|()| make_room(context, &folder, path, name))
-        .and_then(|()| File::open(path))
-        .and_then(|mut file| durable::copy_into(&mut file, &folder, name));
-    checkpoint::reached("deferred-copied");
-    if let Err(error) = &copied {
-        tracing::error!("can't keep a copy of {} in {}: {error}", path.display(), folder.display());
-    }
-    copied.is_ok()
-}
-
-/// What lies there under that name must not be another cluster's. Without a ledger nobody knows: then it must be the same.
-fn make_room(context: &mut Context, folder: &Path, path: &Path, name: &str) -> io::Result<()> {
-    let there = folder.join(name);
-    if !context.has_ledger() && there.exists() {
-        return same_content(path, &there);
-    }
-    context.make_room(name)
-}
-
-/// Copies a segment into the overflow folder, if there is one and it has room. Where it lies then.
-fn overflow(context: &Context, file: &WalFile, facts: &Facts) -> Option<PathBuf> {
-    let overflow = context.request.push.overflow.as_ref()?;
-    let (name, path) = (file.to_string(), context.file_path());
-    let copied = has_room(overflow, &name, &path, facts).and_then(|()| {
-        let mut source = File::open(&path)?;
-        durable::copy_into(&mut source, &overflow.folder, &name)
-    });
-    match copied {
-        Ok(()) => {
-            checkpoint::reached("overflow-copied");
-            Some(overflow.folder.clone())
-        }
-        Err(error) => {
-            tracing::warn!("the overflow folder {} does not take {name}: {error}", overflow.folder.display());
-            None
-        }
-    }
-}
-
-/// Whether the file fits: under the folder's own limit, on its volume, and above the reserve of `pg_wal`'s volume.
-fn has_room(overflow: &Overflow, name: &str, path: &Path, facts: &Facts) -> io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
-    let length = path.metadata()?.len();
-    if !overflow.folder.exists() {
-        // Not what is missing above it: that is a volume which is not mounted.
-        DirBuilder::new().mode(0o700).create(&overflow.folder)?;
-    }
-    let mut held = 0;
-    for entry in fs::read_dir(&overflow.folder)? {
-        let entry = entry?;
-        if entry.file_name() == name {
-            return same_content(path, &entry.path());
-        }
-        held += entry.metadata()?.len();
-    }
-    let full = |what: &str| Err(io::Error::new(io::ErrorKind::StorageFull, what));
-    if held + length > overflow.most.bytes() {
-        return full("WAL_OVERFLOW_MAX_MB is reached");
-    }
-    if Volume::of(&overflow.folder).free.is_some_and(|free| free < length) {
-        return full("its volume has no space left");
-    }
-    let left = facts.free.map(|free| free.saturating_sub(length));
-    if is_under_reserve(left, facts.reserve) && overflow.folder.metadata()?.dev() == path.metadata()?.dev() {
-        return full("it lies on the volume whose space is short");
-    }
-    Ok(())
-}
-
-/// A file of that name that is already there must be the same: PostgreSQL asked again after a kill.
-fn same_content(path: &Path, there: &Path) -> io::Result<()> {
-    let (mut one, mut other) = (BufReader::new(File::open(path)?), BufReader::new(File::open(there)?));
-    loop {
-        let (left, right) = (one.fill_buf()?, other.fill_buf()?);
-        let count = left.len().min(right.len());
-        if left.is_empty() && right.is_empty() {
-            return Ok(());
-        }
-        if count == 0 || left.get(..count) != right.get(..count) {
-            break;
-        }
-        one.consume(count);
-        other.consume(count);
-    }
-    Err(io::Error::new(io::ErrorKind::AlreadyExists, "it holds another file of that name"))
 }

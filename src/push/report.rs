@@ -94,6 +94,12 @@ pub(super) fn outcome(file: &WalFile, failure: &Failure, fate: &Fate, facts: &Fa
                 cause.as_str()
             );
         }
+        Fate::Unrecorded(cause) if file.losable().is_none() => {
+            let cause = cause.as_str();
+            tracing::error!(
+                "deferring {file}: {why}, cause {cause}; {space}; it could NOT be kept, and space is under the reserve: PostgreSQL goes on; to do: copy it from pg_wal, mend what the line before names, and {remedy}"
+            );
+        }
         Fate::Unrecorded(cause) => {
             let cause = cause.as_str();
             tracing::error!(

@@ -27,7 +27,7 @@ pub use value::{DropMeasure, GapBackup, Mebibytes, RepositoryNumber, Seconds};
 pub use watch::{Connection, WatchSettings};
 
 use crate::bad_value::BadValue;
-use crate::data_directory::DataDirectory;
+use crate::data_directory::{DataDirectory, STATE_FOLDER};
 use crate::log::{Format, Level};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -131,7 +131,7 @@ impl CommonSettings {
 
 /// Where the ledger lies unless it is set.
 fn state_dir_beside(pgdata: &Path) -> PathBuf {
-    pgdata.join(".pgbackrest_guard")
+    pgdata.join(STATE_FOLDER)
 }
 
 /// Checks a stanza's name, which becomes part of file names.

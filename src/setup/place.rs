@@ -1,7 +1,7 @@
 //! Where setup finds itself: the phase, the owner of what it writes, the paths.
 
 use super::{Request, SetupError};
-use crate::data_directory::DataDirectory;
+use crate::data_directory::{DataDirectory, STATE_FOLDER};
 use crate::durable::Owner;
 use crate::pgbackrest::config::Config;
 use crate::settings::Origin;
@@ -113,7 +113,7 @@ impl Place {
     /// The state directory, where it is not the usual one.
     pub(super) fn foreign_state_dir<'r>(&self, request: &'r Request) -> Option<&'r Path> {
         let folder = &request.common.state_dir.as_ref()?.value;
-        let usual: PathBuf = self.in_data(".pgbackrest_guard");
+        let usual: PathBuf = self.in_data(STATE_FOLDER);
         let same = folder.components().eq(usual.components());
         (!same).then_some(folder.as_path())
     }

@@ -6,6 +6,7 @@ use super::render::{self, HEADER, Keys, Machine, Processes, Repository};
 use super::server_config::{self, ServerConfig, quoted};
 use super::{Archiving, Request, SetupError};
 use crate::backup_state;
+use crate::data_directory::STATE_FOLDER;
 use crate::decide::repository_path::{RepositoryPath, repository_path};
 use crate::ledger::Ledger;
 use crate::pgbackrest::Watch;
@@ -93,7 +94,7 @@ fn switched_on(request: &Request, place: &Place, sentinel: PathBuf) -> Result<Pl
 /// the volume, as a container's configuration does not.
 fn is_another_repository(request: &Request, place: &Place, path: &str) -> bool {
     let folder = request.common.state_dir.as_ref().map(|folder| folder.value.clone());
-    let folder = folder.unwrap_or_else(|| place.in_data(".pgbackrest_guard"));
+    let folder = folder.unwrap_or_else(|| place.in_data(STATE_FOLDER));
     let checked = Ledger::peek(&folder).ok().flatten().and_then(|state| state.checked?.repositories);
     let setup = &request.setup;
     let bucket = text(setup.bucket.as_ref()).unwrap_or_default();

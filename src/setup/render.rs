@@ -4,6 +4,7 @@
 //! the end of the line, which is why the screen lets no control character through.
 
 use super::server_config::quoted;
+use crate::data_directory::STATE_FOLDER;
 use crate::settings::ProcessOverrides;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -18,7 +19,7 @@ const MIB: u64 = 1 << 20;
 const EXCLUDED: [&str; 5] = [
     crate::backup_state::FILE_NAME,
     ".pgbackrest_gap_pending",
-    ".pgbackrest_guard",
+    STATE_FOLDER,
     ".pgbackrest_invalid_bucket",
     ".pgbackrest_repo_path",
 ];

@@ -3,7 +3,7 @@
 //! It goes into the ledger, durably and under its lock, beside the gap it is about. Only a ledger that is there and
 //! belongs to this cluster is written; its files stay the server's user's, also when root says the word.
 
-use crate::data_directory::DataDirectory;
+use crate::data_directory::{DataDirectory, STATE_FOLDER};
 use crate::ledger::gaps::{Gap, NotAcknowledged, Reason};
 use crate::ledger::state::Identity;
 use crate::ledger::{Ledger, LedgerError};
@@ -45,7 +45,7 @@ pub fn acknowledge(
 ) -> Result<(Gap, u64), AcknowledgeError> {
     let directory = common.pgdata.as_ref().map(|pgdata| DataDirectory::new(pgdata.value.clone()));
     let directory = directory.ok_or(AcknowledgeError::NoDataDirectory)?;
-    let beside = directory.path().join(".pgbackrest_guard");
+    let beside = directory.path().join(STATE_FOLDER);
     let folder = common.state_dir.as_ref().map_or(beside, |folder| folder.value.clone());
     let state = Ledger::peek(&folder).map_err(AcknowledgeError::Ledger)?;
     let mut state = state.ok_or_else(|| AcknowledgeError::NoLedger(folder.clone()))?;

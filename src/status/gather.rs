@@ -10,7 +10,7 @@ use super::server::{self};
 use crate::backup_state::BackupState;
 use crate::data_directory::{Control, DataDirectory};
 use crate::decide::status::{CatalogFacts, Facts, LedgerFacts, judge};
-use crate::ledger::gaps::Gap;
+use crate::ledger::gaps::{Cause, Gap};
 use crate::ledger::state::{Identity, State};
 use crate::ledger::{Ledger, LedgerError};
 use crate::log;
@@ -86,6 +86,7 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
         },
         owed: repositories.owed(),
         without_backup: repositories.without_backup(catalog.known.as_ref()),
+        differing: found.state.as_ref().map(differing).unwrap_or_default(),
     };
     let (verdict, reasons) = judge(&facts);
     Report {
@@ -177,6 +178,13 @@ fn facts_of_gaps(state: &State, counts: impl Fn(&Gap) -> bool) -> LedgerFacts {
         consecutive_failures: state.push.consecutive_failures,
         last_class: state.push.last_failure.as_ref().map(|failure| failure.class),
     }
+}
+
+/// The open gaps whose names in a listing prove nothing, as far as other content was found under them.
+fn differing(state: &State) -> (u64, Option<String>) {
+    let differing = || state.gaps.open().filter(|gap| gap.cause == Cause::ContentDiffers && gap.acknowledged.is_none());
+    let segments = differing().map(|gap| gap.segments(state.segment_size())).sum();
+    (segments, differing().map(|gap| gap.first).min().map(|first| first.to_string()))
 }
 
 /// The stamps, unless they are about another cluster.

@@ -6,6 +6,7 @@ use crate::data_directory::DataDirectory;
 use crate::decide::windows::Switch;
 use crate::epoch;
 use crate::ledger::DEFERRED;
+use crate::ledger::state::State;
 use crate::wal::{WalFile, parse_history};
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,14 +16,15 @@ use std::path::Path;
 const LONGEST: u64 = 256 << 10;
 
 /// How each timeline began whose history is archived, by its number.
-pub(super) fn switches(directory: &DataDirectory, state_dir: &Path) -> BTreeMap<u32, Switch> {
+pub(super) fn switches(directory: &DataDirectory, state_dir: &Path, state: &State) -> BTreeMap<u32, Switch> {
     let mut switches = BTreeMap::new();
     for entry in fs::read_dir(directory.pg_wal()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Ok(WalFile::History(timeline)) = name.parse::<WalFile>() else { continue };
         let waits = directory.archive_status().join(format!("{name}.ready")).exists();
         let Ok(file) = entry.metadata() else { continue };
-        if waits || state_dir.join(DEFERRED).join(&name).exists() || file.len() > LONGEST {
+        let is_deferred = state_dir.join(DEFERRED).join(&name).exists() || state.kept_files.contains(&name);
+        if waits || is_deferred || file.len() > LONGEST {
             continue;
         }
         let text = fs::read(entry.path()).unwrap_or_default();
@@ -71,7 +73,7 @@ mod tests {
         let deferred = folder.path().join("state/deferred");
         fs::create_dir_all(&deferred).unwrap();
         fs::write(deferred.join("00000004.history"), "").unwrap();
-        let found = switches(&directory, &folder.path().join("state"));
+        let found = switches(&directory, &folder.path().join("state"), &State::default());
         assert_eq!(found.keys().copied().collect::<Vec<_>>(), [2]);
         assert!(found[&2].at.is_some());
     }

@@ -52,7 +52,7 @@ impl Sources<'_> {
         keys.sort_unstable();
         keys.dedup();
         let size = self.size();
-        let switches = history::switches(self.directory, self.state_dir);
+        let switches = history::switches(self.directory, self.state_dir, self.state);
         let mut archives = Archives { walked: Vec::new(), unverified_from: None };
         for key in keys {
             let walked = self.record.and_then(|record| record.walked.get(&key));

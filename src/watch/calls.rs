@@ -1,9 +1,9 @@
-//! Short calls of pgBackRest: the catalog, a stanza, a push, a listing. Each has a time limit and ends with the watcher.
+//! Short calls of pgBackRest: the catalog, a stanza, a push, a fetch, a listing. Each has a time limit and ends with the watcher.
 
 use super::cluster::Cluster;
 use crate::decide::holes::MOST_NAMES;
 use crate::pgbackrest::info::{CatalogAnswer, Stanza};
-use crate::pgbackrest::{Failure, Interruption, NoListing, PushMode, Watch};
+use crate::pgbackrest::{Drain, Drained, Failure, Fetch, Fetched, Interruption, NoListing, PushMode, Pushed, Watch};
 use crate::wal::{WalFile, listed};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -75,10 +75,26 @@ impl Cluster {
         self.client.config()?.repositories().iter().map(archive).collect()
     }
 
+    /// Pushes one file at once, whether or not PostgreSQL has marked it as waiting.
+    pub(super) fn push(&self, path: &Path) -> Result<Pushed, Failure> {
+        self.client.push(path, PushMode::Synchronous, self.watch(WORK_LIMIT)).answer
+    }
+
+    /// Pushes what is marked in a drain.
+    pub(super) fn drain(&self, drain: &Drain, names: &[String]) -> Drained {
+        self.client.drain(drain, names, self.watch(WORK_LIMIT))
+    }
+
+    /// Fetches a file from one repository.
+    pub(super) fn fetch(&self, file: &WalFile, to: &Path, repository: u32) -> Fetched {
+        let fetch =
+            Fetch { file, to, data_directory: None, repository: Some(repository), synchronous: true, verbose: false };
+        self.client.fetch(&fetch, self.watch(WORK_LIMIT)).answer
+    }
+
     /// Pushes a file again, and proves it: a success without a drop, and the file in every repository's listing.
     pub(super) fn push_again(&self, file: &WalFile, path: &Path, archives: &[Archive]) -> Result<(), NotStored> {
-        let pushed = self.client.push(path, PushMode::Synchronous, self.watch(WORK_LIMIT));
-        if !pushed.answer.map_err(NotStored::Failed)?.dropped.is_empty() {
+        if !self.push(path).map_err(NotStored::Failed)?.dropped.is_empty() {
             return Err(NotStored::Dropped);
         }
         if archives.is_empty() {

@@ -98,11 +98,6 @@ impl Cluster {
         Ledger::peek(self.ledger.folder()).ok().flatten()
     }
 
-    /// Whether a file is in an open gap.
-    pub(super) fn is_lost(&self, file: &WalFile) -> bool {
-        self.state().is_some_and(|state| is_lost(&state, file))
-    }
-
     /// PostgreSQL's failures as of this poll.
     pub(super) fn failures(&self) -> Failures {
         let count = i64::try_from(self.primary.failed_count).unwrap_or(i64::MAX);

@@ -1,30 +1,36 @@
 //! The healer: what was given up, and still exists, is pushed again.
 //!
-//! First the deferred `.history` and `.backup` files, then the overflow folder, then the gaps, the oldest first. A lost
-//! segment often still lies in `pg_wal` until a checkpoint recycles it under another name (xlog.c,
-//! `RemoveOldXlogFiles`), and PostgreSQL may do so while it is being read: so it is copied first, and the copy counts
-//! only if afterwards the file still has its name and its first page still says that it is itself.
+//! First the deferred `.history` and `.backup` files, then the overflow folder, then the gaps, the oldest first. It is quick
+//! about it, because the next checkpoint recycles what lies in `pg_wal`: batches of files go out together, and where one poll
+//! has not come to the end the next one begins at once.
 
-use super::calls::{Archive, MESSAGE_LENGTH, NotStored};
-use super::candidates::{Candidate, Place, candidates, is_itself};
-use super::cluster::Cluster;
+use super::calls::{Archive, MESSAGE_LENGTH};
+use super::candidates::{Candidate, candidates};
+use super::cluster::{Cluster, is_lost};
+use super::compare::{note_differs, note_in_ledger};
+use super::drain::{FEW, NotHealed, Outcome, push_batch};
 use super::look_up::look_up;
 use crate::checkpoint;
-use crate::decide::heal::{AfterTrouble, Trouble, after_trouble, round};
-use crate::durable;
+use crate::decide::heal::{AfterTrouble, after_trouble, round};
 use crate::epoch;
+use crate::ledger::LedgerError;
 use crate::ledger::state::State;
-use crate::wal::WalFile;
+use crate::space::Volume;
+use crate::wal::{SegmentSize, WalFile};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long one poll may spend on it.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(45);
 /// The folder of copies that are being pushed, in the state directory.
 pub(super) const COPIES: &str = "heal";
+/// The most files of a batch, and the most bytes of their copies.
+const MOST_FILES: usize = 100;
+const MOST_BYTES: u64 = 1 << 30;
+/// Where a repository holds other content under a file's name, the file has its turn again after so long.
+const DIFFERS_WAIT: Duration = Duration::from_mins(10);
 
 /// What is remembered of files that could not be pushed again.
 #[derive(Debug, Default)]
@@ -35,30 +41,10 @@ pub(super) struct Healer {
     failures: BTreeMap<String, u32>,
     /// The names of those that are left where they are.
     left: BTreeSet<String>,
-}
-
-/// Why a file could not be healed.
-#[derive(Debug, thiserror::Error)]
-enum NotHealed {
-    /// PostgreSQL has recycled it meanwhile: nobody's failure.
-    #[error("PostgreSQL has recycled it meanwhile")]
-    Recycled,
-    /// It is not stored.
-    #[error(transparent)]
-    NotStored(#[from] NotStored),
-    /// A file of our own.
-    #[error("{0}")]
-    Local(String),
-}
-
-impl NotHealed {
-    fn trouble(&self) -> Trouble {
-        match self {
-            Self::Recycled => Trouble::Recycled,
-            Self::NotStored(NotStored::Failed(failure)) => failure.code().map_or(Trouble::Other, Trouble::Code),
-            Self::NotStored(_) | Self::Local(_) => Trouble::Other,
-        }
-    }
+    /// By the names of files, where a repository holds other content under them, and when that was last looked at.
+    differing: BTreeMap<String, (String, Instant)>,
+    /// Whether the time of the last poll was over before all had their turn.
+    pub(super) goes_on: bool,
 }
 
 impl Healer {
@@ -66,7 +52,9 @@ impl Healer {
     /// others had their turn.
     pub(super) fn candidates(&self, cluster: &Cluster, state: &State) -> Vec<Candidate> {
         let mut candidates = candidates(cluster, state);
-        candidates.retain(|candidate| !self.left.contains(&candidate.file.to_string()));
+        let waits = |name: &String| self.differing.get(name).is_some_and(|(_, at)| at.elapsed() < DIFFERS_WAIT);
+        let is_left = |name: &String| self.left.contains(name) || waits(name);
+        candidates.retain(|candidate| !is_left(&candidate.file.to_string()));
         let failures = |candidate: &Candidate| self.failures.get(&candidate.file.to_string()).copied();
         candidates.sort_by_key(|candidate| round(failures(candidate).unwrap_or(0)));
         candidates
@@ -74,37 +62,87 @@ impl Healer {
 
     /// Pushes as many as one poll has time for.
     pub(super) fn heal(&mut self, cluster: &Cluster, candidates: Vec<Candidate>) {
-        let all_well = self.heal_each(cluster, candidates);
+        let all_well = self.heal_all(cluster, candidates);
         self.failed_at = if all_well { None } else { Some(epoch::now()) };
+        self.goes_on &= all_well;
     }
 
     /// False when one could not be pushed.
-    fn heal_each(&mut self, cluster: &Cluster, candidates: Vec<Candidate>) -> bool {
+    fn heal_all(&mut self, cluster: &Cluster, mut candidates: Vec<Candidate>) -> bool {
         let started = Instant::now();
+        self.goes_on = false;
         let Some(archives) = look_before(cluster) else { return false };
+        // The look through the archive may have healed some.
+        let state = cluster.state().unwrap_or_default();
+        candidates.retain(|candidate| !candidate.is_in_a_gap() || is_lost(&state, &candidate.file));
         let (mut all_well, mut healed) = (true, Vec::new());
-        for candidate in candidates {
-            if cluster.must_end() || started.elapsed() > LIMIT {
+        for batch in batches(cluster, candidates) {
+            self.goes_on = cluster.must_end() || started.elapsed() > LIMIT;
+            if self.goes_on {
                 break;
             }
-            // The look through the archive may have healed it.
-            if candidate.is_in_a_gap() && !cluster.is_lost(&candidate.file) {
-                continue;
-            }
-            match self.push_again(cluster, &candidate, &archives) {
-                Ok(()) if candidate.is_in_a_gap() => healed.push(candidate.file),
-                Ok(()) => {}
+            let outcomes = match push_batch(cluster, batch, &archives) {
+                Ok(outcomes) => outcomes,
                 Err(_) if cluster.must_end() => break,
                 Err(why) => {
+                    cluster.tools.log.warn("repair", &format!("nothing can be healed now: {why}"));
                     all_well = false;
-                    if !self.goes_on_after(cluster, &candidate, &why) {
-                        break;
-                    }
+                    break;
                 }
+            };
+            let (stored, failed): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(|(_, result)| result.is_ok());
+            let nothing = stored.is_empty() && failed.is_empty();
+            let goes_on = self.settle(cluster, stored.into_iter().map(|(candidate, _)| candidate), &mut healed);
+            if nothing || cluster.must_end() {
+                break;
+            }
+            if !goes_on || !self.goes_on_after_all(cluster, failed, &mut all_well) {
+                all_well = false;
+                break;
             }
         }
         say_healed(&healed);
         all_well
+    }
+
+    /// Closes what is stored, then deletes our copies of it. False where that could not be done.
+    fn settle(
+        &mut self,
+        cluster: &Cluster,
+        stored: impl Iterator<Item = Candidate>,
+        healed: &mut Vec<WalFile>,
+    ) -> bool {
+        let stored: Vec<Candidate> = stored.collect();
+        checkpoint::reached("repair-pushed");
+        for candidate in &stored {
+            let name = candidate.file.to_string();
+            self.failures.remove(&name);
+            self.differing.remove(&name);
+        }
+        if let Err(error) = note_healed(cluster, &stored) {
+            tracing::error!("{}; what was stored just now stays on record as lost", crate::log::chain(&error));
+            return false;
+        }
+        checkpoint::reached("repair-healed");
+        let (lost, kept): (Vec<_>, Vec<_>) = stored.into_iter().partition(Candidate::is_in_a_gap);
+        healed.extend(lost.into_iter().map(|candidate| candidate.file));
+        remove_kept(&kept)
+    }
+
+    /// Whether the next batch has its turn after what could not be pushed in this one.
+    fn goes_on_after_all(&mut self, cluster: &Cluster, failed: Vec<Outcome>, all_well: &mut bool) -> bool {
+        for (candidate, result) in failed {
+            let Err(why) = result else { continue };
+            if let NotHealed::Differs { repository, there } = &why {
+                self.note_differs(cluster, &candidate, *repository, there);
+                continue;
+            }
+            *all_well &= matches!(why, NotHealed::Recycled);
+            if !self.goes_on_after(cluster, &candidate, &why) {
+                return false;
+            }
+        }
+        true
     }
 
     /// Says why a file could not be pushed again. Whether the next one has its turn now.
@@ -114,8 +152,16 @@ impl Healer {
         match after_trouble(why.trouble(), failures, candidate.is_in_a_gap()) {
             AfterTrouble::GoOn => true,
             AfterTrouble::LeaveFile => {
-                tracing::error!("{} can't be pushed again and is left where it is: {why}", candidate.path.display());
-                self.left.insert(name);
+                let is_new = if why.trouble().is_of_the_name() {
+                    note_in_ledger(cluster, &candidate.file);
+                    self.differing.insert(name, (String::new(), Instant::now())).is_none()
+                } else {
+                    self.left.insert(name)
+                };
+                if is_new {
+                    let path = candidate.path.display();
+                    tracing::error!("{path} can't be pushed again and is left where it is: {why}");
+                }
                 true
             }
             AfterTrouble::Stop { leave_file } => {
@@ -129,46 +175,81 @@ impl Healer {
         }
     }
 
-    fn push_again(&mut self, cluster: &Cluster, candidate: &Candidate, archives: &[Archive]) -> Result<(), NotHealed> {
-        let file = candidate.file;
-        match candidate.place {
-            Place::Saved => {
-                cluster.push_again(&file, &candidate.path, archives)?;
-                self.note_healed(cluster, &file)?;
-                let failed = |error| NotHealed::Local(format!("it is stored, but not removed: {error}"));
-                fs::remove_file(&candidate.path).map_err(failed)?;
-                let folder = candidate.path.parent().unwrap_or(&candidate.path);
-                tracing::info!("{file} is stored: it was kept in {}", folder.display());
-            }
-            Place::PgWal => {
-                let copy = copy_of(cluster, &candidate.path, &file)?;
-                checkpoint::reached("repair-copied");
-                let pushed = cluster.push_again(&file, &copy, archives);
-                let _ = fs::remove_file(&copy);
-                pushed?;
-                self.note_healed(cluster, &file)?;
-                tracing::debug!("{file} is healed");
-            }
+    fn note_differs(&mut self, cluster: &Cluster, candidate: &Candidate, repository: u32, there: &str) {
+        let before = self.differing.insert(candidate.file.to_string(), (there.to_owned(), Instant::now()));
+        if before.is_none_or(|(known, _)| known != there) {
+            note_differs(cluster, &candidate.file, (repository, there), &candidate.path);
         }
-        Ok(())
     }
+}
 
-    /// Closes what a proven push heals, if it is in a gap.
-    fn note_healed(&mut self, cluster: &Cluster, file: &WalFile) -> Result<(), NotHealed> {
-        checkpoint::reached("repair-pushed");
-        self.failures.remove(&file.to_string());
-        if cluster.is_lost(file) {
-            let now = epoch::now();
-            let change = |state: &mut State| {
-                let size = state.segment_size();
-                state.gaps.heal(file, now, size);
-            };
-            let updated = cluster.ledger.update(change);
-            updated.map_err(|error| NotHealed::Local(crate::log::chain(&error)))?;
+/// The batches in which they are pushed: first, one by one, what can't be lost; then the rest, many at a time, as far as their
+/// copies take an eighth of the free space at most.
+fn batches(cluster: &Cluster, candidates: Vec<Candidate>) -> Vec<Vec<Candidate>> {
+    let size = cluster.primary.segment_size.unwrap_or(SegmentSize::DEFAULT).bytes();
+    let room = Volume::of(cluster.ledger.folder()).free.unwrap_or(MOST_BYTES) / 8;
+    let most = usize::try_from(room.min(MOST_BYTES) / size).unwrap_or(1).clamp(1, MOST_FILES);
+    let (losable, others): (Vec<_>, Vec<_>) =
+        candidates.into_iter().partition(|candidate| candidate.file.losable().is_some());
+    let in_turn = |mut files: Vec<Candidate>, most: usize| {
+        let mut batches = Vec::new();
+        while !files.is_empty() {
+            let rest = files.split_off(files.len().min(most));
+            batches.push(std::mem::replace(&mut files, rest));
         }
-        checkpoint::reached("repair-healed");
-        Ok(())
+        batches
+    };
+    let mut batches = in_turn(others, FEW);
+    batches.extend(in_turn(losable, most));
+    batches
+}
+
+/// Closes what proven pushes heal, as far as it is in gaps.
+fn note_healed(cluster: &Cluster, stored: &[Candidate]) -> Result<(), LedgerError> {
+    let state = cluster.state().unwrap_or_default();
+    let lost: Vec<WalFile> =
+        stored.iter().map(|candidate| candidate.file).filter(|file| is_lost(&state, file)).collect();
+    if lost.is_empty() {
+        return Ok(());
     }
+    let now = epoch::now();
+    let change = |state: &mut State| {
+        let size = state.segment_size();
+        for file in &lost {
+            state.gaps.heal(file, now, size);
+        }
+    };
+    cluster.ledger.update(change).map(drop)
+}
+
+/// Deletes our copies of what is stored. False where one could not be.
+fn remove_kept(kept: &[Candidate]) -> bool {
+    let mut removed = Vec::new();
+    for candidate in kept {
+        match fs::remove_file(&candidate.path) {
+            Ok(()) => removed.push(candidate),
+            Err(error) => {
+                let path = candidate.path.display();
+                tracing::error!("{path} is stored, but could not be removed: {error}; it is pushed again");
+            }
+        }
+    }
+    let folder = |candidate: &Candidate| candidate.path.parent().map(Path::to_owned).unwrap_or_default();
+    match removed.as_slice() {
+        [first, .., last] if removed.len() > FEW => tracing::info!(
+            "{} files are stored, {} to {}: they were kept in {}",
+            removed.len(),
+            first.file,
+            last.file,
+            folder(first).display()
+        ),
+        _ => {
+            for candidate in &removed {
+                tracing::info!("{} is stored: it was kept in {}", candidate.file, folder(candidate).display());
+            }
+        }
+    }
+    removed.len() == kept.len()
 }
 
 /// What the archive has already needs no push. Where this cluster's WAL lies in each repository; `None` where one can't say.
@@ -187,27 +268,6 @@ fn look_before(cluster: &Cluster) -> Option<Vec<Archive>> {
         None => not_now("not every repository can be asked for this cluster's archive"),
     }
     archives
-}
-
-/// A copy that PostgreSQL can't recycle, and that is known to be the file it is named after.
-fn copy_of(cluster: &Cluster, path: &Path, file: &WalFile) -> Result<PathBuf, NotHealed> {
-    let folder = cluster.ledger.folder().join(COPIES);
-    let failed = |error: std::io::Error| NotHealed::Local(format!("can't copy it: {error}"));
-    durable::create_private_folder(&folder).map_err(failed)?;
-    let gone = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => NotHealed::Recycled,
-        _ => failed(error),
-    };
-    let mut source = File::open(path).map_err(gone)?;
-    let inode = source.metadata().map_err(failed)?.ino();
-    durable::copy_into(&mut source, &folder, &file.to_string()).map_err(failed)?;
-    let copy = folder.join(file.to_string());
-    let unchanged = path.metadata().is_ok_and(|metadata| metadata.ino() == inode);
-    if unchanged && file.losable().is_some_and(|(segment, _)| is_itself(cluster, segment, &copy)) {
-        return Ok(copy);
-    }
-    let _ = fs::remove_file(&copy);
-    Err(NotHealed::Recycled)
 }
 
 /// One line, however many they are.

@@ -47,10 +47,16 @@ fn look_up_gaps(cluster: &Cluster, archives: &[Archive]) -> Result<bool, NoListi
             break;
         }
         let names = listed_by_all(cluster, archives, Some(&folder))?;
-        listed.extend(names.into_iter().filter(|file| is_lost(&state, file)));
+        listed.extend(names.into_iter().filter(|file| is_lost(&state, file) && name_proves(&state, file)));
     }
     close(cluster, &listed);
     Ok(whole)
+}
+
+/// Whether the name of a lost file in a listing shows that it is stored.
+fn name_proves(state: &State, file: &WalFile) -> bool {
+    let gap = |(segment, partial)| state.gaps.open_gap_of(segment, partial, state.segment_size());
+    file.losable().and_then(gap).is_none_or(|gap| !gap.name_proves_nothing())
 }
 
 /// The WAL files that every repository lists in a folder of this cluster's archive; `None`: right in it.

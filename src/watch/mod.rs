@@ -23,8 +23,11 @@ mod calls;
 mod candidates;
 mod catalog_keeper;
 mod cluster;
+mod compare;
+mod drain;
 mod healer;
 mod leftovers;
+mod listed;
 mod look_up;
 mod marker;
 mod metrics;
@@ -128,6 +131,7 @@ impl Watcher {
     /// Asks, observes, decides and acts, once; then writes the metrics.
     fn poll(&mut self) {
         self.take_up_backup();
+        self.healer.goes_on = false;
         let tools = Rc::clone(&self.tools);
         self.server.look_again(&tools.request.data_directory, &tools.request.watch.connection);
         let server = self.server.ask(&mut || tools.shutdown.is_requested());
@@ -198,8 +202,9 @@ impl Watcher {
     fn wait(&mut self) -> bool {
         let Request { watch, once, .. } = &Rc::clone(&self.tools).request;
         let interval = if self.stamps.last_full_at.is_some() { watch.poll } else { watch.initial_poll };
-        // A poll without a pause would be a busy loop.
-        let until = Instant::now() + interval.duration().max(BACKUP_CHECK);
+        // What is being healed does not wait. A poll without a pause would be a busy loop.
+        let interval = if self.healer.goes_on { Duration::ZERO } else { interval.duration() };
+        let until = Instant::now() + interval.max(BACKUP_CHECK);
         let longest = if self.backup.runs() { BACKUP_CHECK } else { WATCHDOG_CHECK };
         loop {
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);

@@ -7,7 +7,6 @@ use super::{Watcher, look_up, marker};
 use crate::decide::marker::wants_a_backup;
 use crate::decide::watch::{Memory, Observation, Schedule, backoff};
 use crate::epoch;
-use crate::ledger::gaps::Cause;
 use crate::ledger::state::State;
 use crate::settings::{GapBackup, Seconds};
 
@@ -17,7 +16,7 @@ impl Watcher {
         let (now, primary) = (epoch::now(), &cluster.primary);
         let ours = state.push.last_failure.as_ref().map(|failure| failure.at);
         // What pgBackRest drops by itself is counted by nobody else.
-        let dropped = state.gaps.open().filter(|gap| gap.cause != Cause::FoundMissing).map(|gap| gap.last_at);
+        let dropped = state.gaps.open().filter(|gap| !gap.cause.was_found()).map(|gap| gap.last_at);
         let failures = primary.last_failed_at.into_iter().chain(ours).chain(dropped);
         Observation {
             now,

@@ -19,6 +19,8 @@ pub enum Cause {
     ManuallySkipped,
     /// A walk through the repository's listing did not find it.
     FoundMissing,
+    /// A repository holds other content under its name.
+    ContentDiffers,
     /// One that a newer version has recorded, by its word.
     Newer(&'static str),
 }
@@ -39,14 +41,21 @@ impl<'de> Deserialize<'de> for Cause {
 
 impl Cause {
     /// Every cause of this version.
-    const KNOWN: [Self; 6] = [
+    const KNOWN: [Self; 7] = [
         Self::InstantDrop,
         Self::DropThreshold,
         Self::FreeReserve,
         Self::ArchivePushQueueMax,
         Self::ManuallySkipped,
         Self::FoundMissing,
+        Self::ContentDiffers,
     ];
+
+    /// Whether the watcher found it in the archive, whenever that was: no push has failed for it then.
+    #[must_use]
+    pub fn was_found(self) -> bool {
+        matches!(self, Self::FoundMissing | Self::ContentDiffers)
+    }
 
     /// The cause's name in logs and JSON.
     #[must_use]
@@ -58,6 +67,7 @@ impl Cause {
             Self::ArchivePushQueueMax => "archive-push-queue-max",
             Self::ManuallySkipped => "manually-skipped",
             Self::FoundMissing => "found missing",
+            Self::ContentDiffers => "content differs",
             Self::Newer(word) => word,
         }
     }

@@ -91,7 +91,7 @@ impl Gaps {
             if known == *lack {
                 continue;
             }
-            let Some(alone) = self.take_out(file, size) else { continue };
+            let Some(alone) = self.take_out_file(file, size) else { continue };
             let mut alone = Gap { repositories: Some(lack.clone()), ..alone };
             alone.sealed_in.retain(|key| lack.contains(key));
             healed += usize::from(alone.settle(configured, at));

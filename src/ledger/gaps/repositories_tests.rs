@@ -38,7 +38,10 @@ fn seal(gaps: &mut Gaps, repository: u32, configured: &[u32], number: u64) -> us
     gaps.seal_in(repository, configured, &backup(number), LossesBefore::StartedAt(i64::MAX), (9, SIZE))
 }
 
-fn states(gaps: &Gaps) -> Vec<(u64, u64, GapState, Option<Vec<u32>>, Vec<u32>)> {
+/// The first and the last number, the state, who lacks it, and where it is sealed.
+type Seen = (u64, u64, GapState, Option<Vec<u32>>, Vec<u32>);
+
+fn states(gaps: &Gaps) -> Vec<Seen> {
     let of = |gap: &Gap| {
         let (first, last) = (gap.first.number(SIZE), gap.last.number(SIZE));
         (first, last, gap.state, gap.repositories.clone(), gap.sealed_in.clone())

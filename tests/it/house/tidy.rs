@@ -110,6 +110,12 @@ fn pgbackrests_files_are_known_to_one_module() {
 }
 
 #[test]
+fn the_state_folder_is_named_once() {
+    let names = |source: &Source| source.code().contains("\".pgbackrest_guard\"");
+    none_of(&outside(&["src/data_directory.rs"]), "only src/data_directory.rs names the state folder", names);
+}
+
+#[test]
 fn pgbackrest_has_one_face() {
     // What it prints becomes a typed answer without secrets before anybody else sees it.
     let elsewhere = outside(&["src/pgbackrest"]);

@@ -4,7 +4,7 @@
 //! user that everything runs as, and `systemctl` knows one service: it starts the program of the packaged unit.
 
 use crate::house::docs_blocks::{Step, scene};
-use pgbackrest_guard_lab::{Cluster, Fault, FaultId, Lab, PgBackRest, Policy, S3Server, within};
+use pgbackrest_guard_lab::{Cluster, Fault, FaultId, Lab, PgBackRest, Policy, S3Server, postgres_programs, within};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -61,7 +61,7 @@ impl Stage {
         let backrest = PgBackRest::builder(&lab).repo_s3(&s3, "wal", KEY, "secret", "/repo").postgres(&postgres);
         let backrest = backrest.option("global", "io-timeout", "1").option("global", "repo1-bundle", "y").write();
         let bindings = Self::bindings(&lab, &postgres.pgdata(), &backrest);
-        let path = format!("{}:{}:{}", bin.display(), programs().display(), std::env::var("PATH").unwrap());
+        let path = format!("{}:{}:{}", bin.display(), postgres_programs().display(), std::env::var("PATH").unwrap());
         let (port, data) = (postgres.port().to_string(), postgres.pgdata().display().to_string());
         let (folder, config) = (lab.path().display().to_string(), backrest.config_file().display().to_string());
         let (locks, authority) = (backrest.lock_path().display().to_string(), s3.ca_file().display().to_string());
@@ -106,7 +106,7 @@ impl Stage {
             ("/var/lib/postgresql/drill", in_lab("drill")),
             ("/var/spool/pgbackrest", show(backrest.spool_path())),
             ("/var/run/postgresql", show(lab.path().to_owned())),
-            ("/usr/lib/postgresql/15/bin", show(programs())),
+            ("/usr/lib/postgresql/15/bin", show(postgres_programs())),
         ]
     }
 
@@ -199,13 +199,6 @@ impl Stage {
         let all = || self.postgres.ready().is_empty();
         self.postgres.wait_until("everything is archived", SOON, all);
     }
-}
-
-/// Where the newest PostgreSQL's programs are.
-fn programs() -> PathBuf {
-    let folders = std::fs::read_dir("/usr/lib/postgresql").unwrap().map(|entry| entry.unwrap().path());
-    let version = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().parse::<u32>().unwrap_or(0);
-    folders.max_by_key(version).unwrap().join("bin")
 }
 
 /// Whether a line is the text; where the text has a …, whether the line holds its parts in their order. It begins with

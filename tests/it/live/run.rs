@@ -2,9 +2,9 @@
 //! and its first backup; a stop; a start with a watcher that dies in the middle of a backup; a start with junk.
 
 use crate::run::scene::{Place, Run, Scene, arguments, environment, places, stat};
-use pgbackrest_guard_lab::{Fault, FaultKind, Lab, PgBackRest, S3Server, Signal};
+use pgbackrest_guard_lab::{Fault, FaultKind, Lab, PgBackRest, S3Server, Signal, postgres_programs};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY";
@@ -45,7 +45,7 @@ impl Volume {
         let at = |name: &str| scene.path(name).to_str().unwrap().to_owned();
         let mut command = scene.command();
         command.arg("--").arg(scene.path("bin/entrypoint.sh")).arg("postgres");
-        let path = format!("{}:{}:/usr/bin:/bin:/usr/sbin:/sbin", at("bin"), programs().display());
+        let path = format!("{}:{}:{}", at("bin"), postgres_programs().display(), std::env::var("PATH").unwrap());
         command.env("PATH", path).env("PGDATA", at("data")).env("POSTGRES_USER", "app");
         for (name, value) in [("CONFIG", "etc/pgbackrest.conf"), ("LOCK_PATH", "lock"), ("LOG_PATH", "log")] {
             command.env(format!("PGBACKREST_{name}"), at(value));
@@ -68,7 +68,7 @@ impl Volume {
 
     /// Statements, as the image's superuser.
     fn sql(&self, statements: &str) -> String {
-        let mut psql = self.scene.lab.command(programs().join("psql"));
+        let mut psql = self.scene.lab.command(postgres_programs().join("psql"));
         psql.args(["-XAtq", "-h"]).arg(self.scene.lab.path()).args(["-U", "app", "-d", "postgres", "-c", statements]);
         let output = psql.output().unwrap();
         assert!(output.status.success(), "{statements}: {}", String::from_utf8_lossy(&output.stderr));
@@ -100,12 +100,6 @@ impl Volume {
         run.wait("nothing is left", |_| self.scene.lab.processes().is_empty());
         assert!(!run.said().contains(SECRET), "{}", run.said());
     }
-}
-
-/// Where PostgreSQL's programs lie.
-fn programs() -> PathBuf {
-    let versions = fs::read_dir("/usr/lib/postgresql").unwrap().map(|entry| entry.unwrap().path().join("bin"));
-    versions.filter(|path| path.join("initdb").exists()).max().unwrap()
 }
 
 /// The server that CMD has become.

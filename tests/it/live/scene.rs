@@ -83,6 +83,11 @@ impl Setup {
         Self { postgres: self.postgres.setting(name, value), ..self }
     }
 
+    /// The size of a WAL segment in MiB, 1 unless said otherwise.
+    pub(crate) fn segment_mib(self, mib: u64) -> Self {
+        Self { postgres: self.postgres.segment_mib(mib), ..self }
+    }
+
     /// A second repository, in a bucket with a key of its own.
     pub(crate) fn second_repository(self) -> Self {
         self.s3.create_bucket(SECOND_BUCKET);

@@ -1,7 +1,7 @@
 //! Setup with real programs: initdb in the order of a container's first boot, PostgreSQL on the result, segments in the
 //! bucket; then the life of a volume, on, off, on, another bucket, junk, on again.
 
-use pgbackrest_guard_lab::{Cluster, Lab, S3Server, StopMode};
+use pgbackrest_guard_lab::{Cluster, Lab, S3Server, StopMode, postgres_programs};
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -110,7 +110,7 @@ fn first_boot(volume: &Volume) {
     assert_eq!((file.mode() & 0o7777, file.uid()), (0o640, owner));
     let folder = volume.conf.parent().unwrap();
     fs::set_permissions(folder, fs::Permissions::from_mode(0o555)).unwrap();
-    let mut initdb = volume.lab.command(program("initdb"));
+    let mut initdb = volume.lab.command(postgres_programs().join("initdb"));
     said(initdb.args(["--no-sync", "--username=postgres", "-D"]).arg(&volume.pgdata).output().unwrap());
     let automatic = fs::read(volume.pgdata.join("postgresql.auto.conf")).unwrap();
     let hook = volume.setup(true, "wal-one");
@@ -193,7 +193,7 @@ fn configured_elsewhere(volume: &Volume) {
     let option = format!("config_file={}", main.display());
     fs::write(volume.pgdata.join("postmaster.opts"), format!("postgres \"-c\" \"{option}\"\n")).unwrap();
     let value = |name: &str| {
-        let mut postgres = volume.lab.command(program("postgres"));
+        let mut postgres = volume.lab.command(postgres_programs().join("postgres"));
         let output = postgres.arg("-D").arg(&volume.pgdata).args(["-c", &option, "-C", name]).output().unwrap();
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };
@@ -212,14 +212,4 @@ fn configured_elsewhere(volume: &Volume) {
     assert_eq!((value("archive_mode"), value("archive_timeout")), ("on".into(), "60".into()));
     assert_eq!(value("archive_command"), "pgbackrest-guard-push %p");
     assert_eq!(value("restore_command"), "pgbackrest-guard-get %f \"%p\"");
-}
-
-/// A program of the newest PostgreSQL.
-fn program(name: &str) -> PathBuf {
-    fs::read_dir("/usr/lib/postgresql")
-        .unwrap()
-        .flatten()
-        .map(|entry| entry.path().join("bin").join(name))
-        .max()
-        .unwrap()
 }

@@ -86,7 +86,7 @@ fn at_every_checkpoint(case: fn(&str) -> Case, verify: fn(Outcome) -> Outcome) -
 #[test]
 fn a_loss_is_recorded_once_wherever_push_is_killed() {
     let reached = at_every_checkpoint(giving_up, |outcome| outcome.lost("unavailable", "drop-threshold").deferred(&[]));
-    let elsewhere = ["copy-written", "overflow-copied", "deferred-copied"];
+    let elsewhere = ["kept-files-copied", "copy-written", "overflow-copied", "deferred-copied"];
     let expected: Vec<_> = NAMES.iter().copied().filter(|name| !elsewhere.contains(name)).collect();
     assert_eq!(reached, expected, "the checkpoints of a loss");
 }
@@ -126,6 +126,21 @@ fn a_repository_that_works_again_stores_what_a_killed_push_left() {
         let outcome = case.works().status(0);
         // Killed before the record: stored. After it: recorded, then healed by being stored.
         outcome.ledger("nothing open", |state| state.gaps.open().count() == 0 && state.push.consecutive_failures == 0);
+    }
+}
+
+/// What the ledger keeps for want of room is moved out of it by the next push, wherever that is killed.
+#[test]
+fn a_file_in_the_ledger_is_deferred_wherever_push_is_killed() {
+    for checkpoint in ["copy-written", "kept-files-copied", "ledger-slot-written", "ledger-slot-synced"] {
+        let outcome = Case::new(checkpoint).status(0);
+        let ledger = Ledger::existing(&outcome.case.data().join(".pgbackrest_guard")).unwrap();
+        let kept = ledger.update(|state| assert!(state.kept_files.insert(HISTORY, b"7")));
+        assert_eq!(kept.unwrap().kept_files.len(), 1);
+        let (reached, case) = killed(outcome.again(), checkpoint);
+        assert!(reached, "{checkpoint}");
+        let outcome = case.status(0).deferred(&[HISTORY]).ledger("no longer", |state| state.kept_files.is_empty());
+        outcome.check(deferred(&outcome, HISTORY) == "7" && litter(&outcome).is_empty(), "the file and no litter");
     }
 }
 

@@ -84,16 +84,53 @@ fn a_loss_is_recorded_on_a_full_disk() {
     });
 }
 
+const HISTORY: &str = "00000002.history";
+const CONTENT: &[u8] = b"1\t0/5000000\tx\n";
+
+fn giving_up_a_history(case: Case) -> Case {
+    case.pushes(HISTORY).write(&format!("pg_wal/{HISTORY}"), CONTENT).env("WAL_DROP_THRESHOLD_MB", "0")
+}
+
 #[test]
-fn a_history_file_that_can_not_be_copied_is_kept() {
+fn a_history_file_that_can_not_be_copied_is_kept_in_the_ledger() {
     let Some((case, disk)) = on_a_small_disk("a .history") else { return };
-    let name = "00000002.history";
-    let case = case.status(49).again().pushes(name).write(&format!("pg_wal/{name}"), "1\t0/5000000\tx\n");
+    let case = giving_up_a_history(case.status(49).again());
     disk.fill();
-    let outcome = case.env("WAL_DROP_THRESHOLD_MB", "0").status(49).stderr_has("is not given up").marker(false);
-    outcome.check(!disk.0.join(".pgbackrest_guard/deferred").join(name).exists(), "no half copy");
-    let names = fs::read_dir(disk.0.join(".pgbackrest_guard/deferred")).into_iter().flatten().count();
-    outcome.check(names == 0, "no litter");
+    let kept = case.status(0).stderr_has("is kept in the ledger").stderr_has("deferring").marker(false).deferred(&[]);
+    let kept = kept.ledger("the file", |state| state.kept_files.content(HISTORY).is_some_and(|text| text == CONTENT));
+    // Asked again after a kill, and again with the disk still full.
+    let kept = kept.again().status(0).ledger("once", |state| state.kept_files.len() == 1);
+    disk.empty();
+    let outcome = kept.again().argument(format!("pg_wal/{SEGMENT}")).works().status(0).deferred(&[HISTORY]);
+    let copy = fs::read(disk.0.join(".pgbackrest_guard/deferred").join(HISTORY)).unwrap();
+    outcome.check(copy == CONTENT, "the same bytes");
+    outcome.ledger("not any more", |state| state.kept_files.is_empty());
+}
+
+/// A state directory that can't be written to, and a file too large for the ledger.
+#[test]
+fn a_history_file_that_nothing_can_keep_is_refused_only_while_the_disk_is_not_short() {
+    let Some((case, disk)) = on_a_small_disk("nowhere") else { return };
+    let case = giving_up_a_history(case.status(49).again());
+    let case = case.write(&format!("pg_wal/{HISTORY}"), vec![b'x'; 20 << 10]);
+    disk.fill();
+    let refused = case.status(49).stderr_has("is not given up").marker(false).deferred(&[]);
+    let outcome = refused.again().env("WAL_FREE_RESERVE_MB", "4").status(0).stderr_has("could NOT be kept");
+    outcome.ledger("nothing", |state| state.kept_files.is_empty() && state.push.failed_count == 3);
+}
+
+#[test]
+fn a_read_only_state_directory_holds_the_archiver_up_only_while_the_disk_is_not_short() {
+    let case = giving_up_a_history(Case::new("read-only").says(REFUSED).exits(49));
+    let folder = case.root().join("state");
+    fs::create_dir(&folder).unwrap();
+    let Some(disk) = Disk::mount(&folder, 8) else { return };
+    let made = case.env("WAL_GUARD_STATE_DIR", &folder).argument(format!("pg_wal/{SEGMENT}")).works().status(0);
+    let made = made.again().says(REFUSED).exits(49).argument(format!("pg_wal/{HISTORY}"));
+    let remounted = Command::new("mount").args(["-o", "remount,ro"]).arg(&disk.0).status().unwrap();
+    assert!(remounted.success());
+    let refused = made.status(49).stderr_has("is not given up").marker(false);
+    refused.again().env("WAL_FREE_RESERVE_MB", "8796093022208").status(0).stderr_has("could NOT be kept");
 }
 
 #[test]

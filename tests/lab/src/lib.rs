@@ -48,7 +48,7 @@ mod s3;
 mod wait;
 
 pub use backrest::{Output, PgBackRest, PgBackRestBuilder};
-pub use cluster::{Cluster, ClusterBuilder, StopMode};
+pub use cluster::{Cluster, ClusterBuilder, StopMode, postgres_programs};
 pub use lab::{Lab, Process};
 pub use rustix::process::Signal;
 pub use s3::{Fault, FaultId, FaultKind, Operation, Operations, Policy, Request, S3Server};

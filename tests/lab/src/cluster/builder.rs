@@ -5,7 +5,6 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Mutex;
 
 use super::Cluster;
@@ -119,7 +118,7 @@ impl ClusterBuilder {
     }
 
     fn cluster(self) -> Cluster {
-        let segment_bytes = segment_bytes(&self.lab, &self.pgdata());
+        let segment_bytes = segment_bytes(&self.pgdata());
         let pgdata = self.pgdata();
         let Self { lab, name, port, tcp, .. } = self;
         Cluster { lab, name, pgdata, port, tcp, segment_bytes, server: Mutex::new(None) }
@@ -149,11 +148,10 @@ fn append(file: &Path, text: &str) {
     file.write_all(text.as_bytes()).unwrap();
 }
 
-fn segment_bytes(lab: &Lab, pgdata: &Path) -> u64 {
-    let mut controldata: Command = lab.command(postgres_program("pg_controldata"));
-    let output = run(controldata.arg(pgdata));
-    let line = output.lines().find(|line| line.starts_with("Bytes per WAL segment:")).unwrap();
-    let bytes: u64 = line.split_whitespace().next_back().unwrap().parse().unwrap();
-    assert_eq!(bytes % MIB, 0, "pg_controldata says: {line}");
+/// `xlog_seg_size` of `pg_control`, at offset 228 from `PostgreSQL` 13 to 18 (`catalog/pg_control.h`).
+fn segment_bytes(pgdata: &Path) -> u64 {
+    let control = fs::read(pgdata.join("global/pg_control")).unwrap();
+    let bytes = u64::from(u32::from_ne_bytes(control.get(228..232).unwrap().try_into().unwrap()));
+    assert!(bytes.is_power_of_two() && bytes >= MIB, "pg_control gives a segment size of {bytes}");
     bytes
 }

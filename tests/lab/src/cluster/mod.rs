@@ -12,7 +12,7 @@ use std::time::Duration;
 use std::{fs, thread};
 
 pub use builder::ClusterBuilder;
-pub use process::StopMode;
+pub use process::{StopMode, postgres_programs};
 
 use crate::{Lab, wait};
 

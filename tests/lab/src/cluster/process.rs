@@ -165,11 +165,18 @@ impl Cluster {
     }
 }
 
-/// A program of the newest `PostgreSQL` below /usr/lib/postgresql.
-pub(super) fn postgres_program(name: &str) -> PathBuf {
+/// The folder of `PostgreSQL`'s programs: `LAB_POSTGRES`, or that of the newest version below `/usr/lib/postgresql`.
+pub fn postgres_programs() -> PathBuf {
+    if let Some(folder) = std::env::var_os("LAB_POSTGRES") {
+        return folder.into();
+    }
     let versions = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is not installed").flatten();
     let newest = versions.max_by_key(|entry| version(&entry.path())).expect("PostgreSQL is not installed");
-    newest.path().join("bin").join(name)
+    newest.path().join("bin")
+}
+
+pub(super) fn postgres_program(name: &str) -> PathBuf {
+    postgres_programs().join(name)
 }
 
 fn version(folder: &std::path::Path) -> u32 {
