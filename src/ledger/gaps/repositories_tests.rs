@@ -162,8 +162,11 @@ proptest! {
                     }
                 }
                 Step::Seal { repository, number } => {
+                    // Only a gap that ended before the backup began is sealed, and then the whole of it.
+                    let ranges: Vec<_> = gaps.open().map(|gap| gap.first.number(SIZE)..=gap.last.number(SIZE)).collect();
                     seal(&mut gaps, repository, &ALL, number);
-                    for (_, (lack, sealed)) in model.range_mut(..number) {
+                    for segment in ranges.into_iter().filter(|range| *range.end() < number).flatten() {
+                        let (lack, sealed) = model.get_mut(&segment).expect("it is open");
                         if lack.contains(&repository) {
                             sealed.insert(repository);
                         }
