@@ -36,10 +36,25 @@ pub const OF_WATCH: &[&str] = &[
 /// The checkpoints of setup: a file that has not its name yet, and each change.
 pub const OF_SETUP: &[&str] = &["replacement-written", "setup-change-made"];
 
+/// The checkpoints of a restore, in the order in which it passes them.
+pub const OF_RESTORE: &[&str] = &[
+    "restore-planned",
+    "restore-copying",
+    "restore-copied",
+    "restore-armed",
+    "restore-reached",
+    "restore-stopped",
+    "restore-proved",
+    "restore-handed-over",
+];
+
 /// Dies here by SIGKILL when a test asked for it.
 #[cfg(debug_assertions)]
 pub fn reached(name: &str) {
-    debug_assert!([NAMES, OF_EXCHANGE, OF_WATCH, OF_SETUP].concat().contains(&name), "{name} is not listed");
+    debug_assert!(
+        [NAMES, OF_EXCHANGE, OF_WATCH, OF_SETUP, OF_RESTORE].concat().contains(&name),
+        "{name} is not listed"
+    );
     #[expect(clippy::disallowed_methods, reason = "a test's switch, no setting")]
     let asked = std::env::var_os("WAL_GUARD_TEST_KILL_AT");
     if asked.is_some_and(|asked| asked == name) {

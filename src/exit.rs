@@ -20,6 +20,8 @@ pub enum Exit {
     Usage,
     /// 2: whether a moment can be restored is not known (`status --at`).
     NotKnown,
+    /// 3: refused before anything was touched (`restore`).
+    Refused,
     /// 1 to 125: pgBackRest's own code.
     PgBackRest(ArchiverCode),
     /// 63: pgBackRest, or the program itself, was ended by a signal (pgBackRest's `TermError`).
@@ -47,7 +49,7 @@ impl Exit {
             Self::Success | Self::Nagios(Verdict::Ok) => 0,
             Self::Failed | Self::Nagios(Verdict::Warning) => 1,
             Self::Usage | Self::NotKnown | Self::Nagios(Verdict::Critical) => 2,
-            Self::Nagios(Verdict::Unknown) => 3,
+            Self::Refused | Self::Nagios(Verdict::Unknown) => 3,
             Self::PgBackRest(code) => code.0,
             Self::Terminated => 63,
             Self::TimedOut => 82,
@@ -115,6 +117,7 @@ mod tests {
             (Exit::Failed, 1),
             (Exit::Usage, 2),
             (Exit::NotKnown, 2),
+            (Exit::Refused, 3),
             (Exit::PgBackRest(ArchiverCode::from_child(103)), 103),
             (Exit::Terminated, 63),
             (Exit::TimedOut, 82),

@@ -2,12 +2,14 @@
 //!
 //! Data goes one way in each of them: arguments, environment and file become [`settings`]; files, the server and pgBackRest
 //! give the facts ([`data_directory`], [`space`], [`postgres`], [`pgbackrest`]); [`decide`] makes a decision
-//! of them, without a clock, a file or a process in it; then [`push`], [`get`], [`watch`], [`setup`] or [`status`] acts on it, with
+//! of them, without a clock, a file or a process in it; then [`push`], [`get`], [`watch`], [`setup`], [`restore`] or [`status`] acts on it, with
 //! the [`ledger`] as the durable record; and the [`exit`] code tells PostgreSQL.
 pub mod backup_state;
 pub mod bad_value;
+pub mod check;
 pub mod checkpoint;
 pub mod cli;
+pub mod clusters;
 pub mod data_directory;
 pub mod decide;
 pub mod durable;
@@ -18,7 +20,9 @@ pub mod ledger;
 pub mod log;
 pub mod pgbackrest;
 pub mod postgres;
+pub mod presence;
 pub mod push;
+pub mod restore;
 pub mod seen_catalog;
 pub mod settings;
 pub mod setup;

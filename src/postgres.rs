@@ -5,6 +5,11 @@
 //! stays there makes `CREATE DATABASE` fail. Each query runs on a thread of its own, with a time limit of 5 s for it and its connection, because a
 //! server that hangs accepts a connection on its socket and then says nothing.
 
+mod installation;
+mod recovery;
+
+pub use recovery::Recovery;
+
 use crate::data_directory::DataDirectory;
 use crate::settings::Connection;
 use crate::wal::{Lsn, SegmentName, SegmentSize, Timeline};

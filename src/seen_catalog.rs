@@ -140,6 +140,10 @@ pub struct Record {
     pub repositories: Vec<SeenRepository>,
     /// What a walk has shown of each repository, by its number.
     pub walked: BTreeMap<u32, Walked>,
+    /// Why others take the backups, if they do.
+    pub others: Option<String>,
+    /// Why the newest try of a backup failed, if it did, redacted.
+    pub backup_failed: Option<String>,
 }
 
 impl Record {

@@ -19,7 +19,7 @@ pub(crate) struct CommonArguments {
     stanza: Option<String>,
     #[arg(long)]
     pgbackrest_config: Option<PathBuf>,
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pgbackrest: Option<PathBuf>,
     #[arg(long)]
     state_dir: Option<PathBuf>,

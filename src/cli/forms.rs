@@ -119,7 +119,7 @@ fn shown(report: &Report, form: Form, text: impl Fn(&Report) -> String) -> Resul
         Form::Whole(Output::Text) => text(report),
         Form::Whole(Output::Json) => serde_json::to_string_pretty(report)? + "\n",
         Form::Whole(Output::Nagios) => status::nagios(report),
-        Form::Whole(Output::Prometheus) => status::prometheus(report, report.extra.server_answers),
+        Form::Whole(Output::Prometheus) => status::prometheus(report),
         Form::Whole(Output::Html) => status::html(report),
         Form::GapsText => status::gaps_text(report),
         Form::GapsJson => status::gaps_json(report)?,

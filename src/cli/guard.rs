@@ -1,7 +1,9 @@
 //! The command line of `pgbackrest-guard`: one subcommand a task.
 
 use super::GUARD as PROGRAM;
+use super::check::CheckArguments;
 use super::described::{self, described};
+use super::restore::RestoreArguments;
 use super::run::RunArguments;
 use super::setup::SetupArguments;
 use super::status::StatusArguments;
@@ -22,6 +24,8 @@ struct Arguments {
 /// Each says in its own file what it does: a comment here would take the place of the whole of that.
 #[derive(Debug, Subcommand)]
 enum Task {
+    Check(CheckArguments),
+    Restore(Box<RestoreArguments>),
     Run(RunArguments),
     Setup(SetupArguments),
     Status(StatusArguments),
@@ -42,6 +46,8 @@ pub fn command() -> Command {
 pub fn main() -> ExitCode {
     exit::on_panic(PROGRAM, || Exit::Failed);
     let exit = match described::parse(command()) {
+        Ok(Arguments { task: Task::Check(arguments) }) => super::check::run(arguments),
+        Ok(Arguments { task: Task::Restore(arguments) }) => super::restore::run(*arguments),
         Ok(Arguments { task: Task::Run(arguments) }) => super::run::run(arguments),
         Ok(Arguments { task: Task::Setup(arguments) }) => super::setup::run(arguments),
         Ok(Arguments { task: Task::Status(arguments) }) => super::status::run(arguments),

@@ -1,13 +1,17 @@
 //! The command lines: what was typed, then what it means. The help of what is a setting comes from
 //! the table of settings, other help from the doc comments of the fields.
 
+mod check;
+mod cluster;
 mod common;
 mod described;
 mod forms;
 pub mod get;
 pub mod guard;
+mod moment;
 mod owner;
 pub mod push;
+mod restore;
 mod run;
 mod setup;
 mod status;
@@ -26,7 +30,7 @@ pub(crate) fn answer(program: &str, error: &clap::Error) -> bool {
         return true;
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        wrong(program, "no task was named");
+        wrong(program, "missing subcommand");
         return false;
     }
     let text = error.to_string();

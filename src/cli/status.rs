@@ -1,8 +1,10 @@
 //! The command line of `pgbackrest-guard status`.
 
 use super::GUARD as PROGRAM;
+use super::cluster::ClusterArguments;
 use super::common::CommonArguments;
 use super::forms::{self, Form, FormArguments, Output, Task};
+use crate::clusters;
 use crate::exit::Exit;
 use crate::log;
 use crate::settings::{self, CommonSettings, Environment, WatchSettings};
@@ -26,6 +28,8 @@ pub(super) struct StatusArguments {
     form: FormArguments,
     #[command(flatten)]
     look: LookArguments,
+    #[command(flatten)]
+    cluster: ClusterArguments,
     #[command(flatten)]
     common: CommonArguments,
 }
@@ -54,8 +58,8 @@ struct Looking {
 
 /// Makes the report and shows it.
 pub(super) fn run(arguments: StatusArguments) -> Exit {
-    let StatusArguments { form, look, common } = arguments;
-    match task(form, &look).and_then(|task| Ok((task, looking(common, &look)?))) {
+    let StatusArguments { form, look, cluster, common } = arguments;
+    match task(form, &look).and_then(|task| Ok((task, looking(common, cluster, &look)?))) {
         Ok((task, looking)) => act(looking, task),
         Err(what) => {
             super::wrong(PROGRAM, &what);
@@ -75,9 +79,10 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
     text.trim().parse().map_err(|_| "no time with an offset, such as '2026-11-22 10:00:00+00'".to_owned())
 }
 
-fn looking(common: CommonArguments, look: &LookArguments) -> Result<Looking, String> {
-    let flags = common.into_unchecked_flags()?;
+fn looking(common: CommonArguments, cluster: ClusterArguments, look: &LookArguments) -> Result<Looking, String> {
+    let mut flags = common.into_unchecked_flags()?;
     let mut sources = settings::sources(flags.config.as_deref(), Environment::of_process());
+    cluster.find(&mut flags, &mut sources)?;
     // A directory that is named and can't be read is reported on, and no other in its place.
     let common = CommonSettings::resolve_as_named(flags, std::env::current_dir().ok(), &mut sources);
     let watch = WatchSettings::resolve(&mut sources);
@@ -92,12 +97,16 @@ fn looking(common: CommonArguments, look: &LookArguments) -> Result<Looking, Str
     } else {
         (None, Asking::Yes(watch.connection))
     };
+    let pgdata = common.pgdata.as_ref();
+    let cluster_name = pgdata.map(|pgdata| clusters::name_of(sources.environment(), &pgdata.value));
     let request = Request {
+        cluster_name: cluster_name.unwrap_or_default(),
         config: client.config().cloned(),
         drop_threshold: watch.drop_threshold,
         drop_measure: watch.drop_measure,
         free_reserve: watch.free_reserve,
         overflow: watch.overflow,
+        taken_by: watch.taken_by,
         intervals: watch.intervals,
         verify: watch.verify,
         server,

@@ -1,6 +1,7 @@
 //! The command line of `pgbackrest-guard watch`.
 
 use super::GUARD as PROGRAM;
+use super::cluster::ClusterArguments;
 use super::common::CommonArguments;
 use crate::data_directory::DataDirectory;
 use crate::exit::Exit;
@@ -9,6 +10,7 @@ use crate::settings::{self, CommonSettings, Environment, WatchSettings};
 use crate::signals::Signals;
 use crate::watch::{Request, Watcher};
 use clap::Args;
+use std::net::SocketAddr;
 
 /// Takes base backups, checks the catalog, heals and seals gaps
 ///
@@ -21,6 +23,10 @@ pub(super) struct WatchArguments {
     /// Started by `run`: in a session of its own, and not without it
     #[arg(long, hide = true)]
     supervised: bool,
+    #[arg(long)]
+    metrics_listen: Option<SocketAddr>,
+    #[command(flatten)]
+    cluster: ClusterArguments,
     #[command(flatten)]
     common: CommonArguments,
 }
@@ -31,10 +37,12 @@ pub(super) fn run(arguments: WatchArguments) -> Exit {
     if arguments.supervised {
         leave_session();
     }
-    let watch = arguments.common.into_flags().and_then(|flags| {
+    let watch = arguments.common.into_flags().and_then(|mut flags| {
         let mut sources = settings::sources(flags.config.as_deref(), Environment::of_process());
+        arguments.cluster.find(&mut flags, &mut sources)?;
         let common = CommonSettings::resolve(flags, std::env::current_dir().ok(), &mut sources);
-        let watch = WatchSettings::resolve(&mut sources);
+        let mut watch = WatchSettings::resolve(&mut sources);
+        watch.metrics_listen = arguments.metrics_listen.or(watch.metrics_listen);
         log::start(PROGRAM, common.log_level.value, common.log_format.value);
         for warning in sources.warnings() {
             tracing::warn!("{}", warning.0);

@@ -1,6 +1,7 @@
 //! The decisions, as functions of plain values: no clock, file, process or environment.
 
 pub mod at;
+pub mod check;
 pub mod differing;
 pub mod get;
 pub mod heal;
@@ -8,6 +9,7 @@ pub mod holes;
 pub mod marker;
 pub mod pressure;
 pub mod push;
+pub mod regime;
 pub mod repository_path;
 pub mod restore;
 pub mod setup;

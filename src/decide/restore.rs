@@ -272,6 +272,36 @@ impl fmt::Display for Target {
     }
 }
 
+/// Where a replay has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The timeline that was left.
+    pub timeline: u32,
+    /// Where.
+    pub position: Lsn,
+    /// The newest commit that was replayed, in microseconds since 1970.
+    pub last_commit: Option<i64>,
+}
+
+/// What contradicts that a replay has ended where it should: on the timeline, and at the target. `least`: the position that a
+/// replay to the end of the archive must have passed.
+#[must_use]
+pub fn contradiction(target: &Target, timeline: u32, least: u64, outcome: &Outcome) -> Option<String> {
+    if outcome.timeline != timeline {
+        return Some(format!("the replay has ended on timeline {}, and not on {timeline}", outcome.timeline));
+    }
+    let position = outcome.position;
+    let late = |at: &i64| outcome.last_commit.filter(|last| last > at);
+    match target {
+        Target::Time(at) => late(at).map(|last| format!("the replay has gone to {}, past {target}", moment(last))),
+        Target::Lsn(lsn) if position < *lsn => Some(format!("the replay has ended at {position}, before {lsn}")),
+        Target::Latest if position.0 <= least => {
+            Some(format!("the replay has ended at {position}, before the archive's last segment at {}", Lsn(least)))
+        }
+        Target::Lsn(_) | Target::Latest | Target::Xid(_) | Target::Name(_) | Target::Immediate => None,
+    }
+}
+
 /// A moment in microseconds since 1970, in UTC.
 #[must_use]
 pub fn moment(micros: i64) -> String {

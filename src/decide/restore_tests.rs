@@ -185,3 +185,15 @@ fn a_large_archive_is_planned_at_once() {
     // 100 ms is the aim in a release build; a busy machine and a debug build are given room.
     assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
 }
+
+#[test]
+fn what_was_reached_is_held_against_what_was_asked_for() {
+    let outcome = Outcome { timeline: 2, position: Lsn(500), last_commit: Some(5_000_000) };
+    let wrong = |target: &Target, timeline, least| contradiction(target, timeline, least, &outcome).is_some();
+    assert!(!wrong(&time(5), 2, 0) && wrong(&time(4), 2, 0) && wrong(&time(5), 1, 0));
+    assert!(!wrong(&Target::Lsn(Lsn(500)), 2, 0) && wrong(&Target::Lsn(Lsn(501)), 2, 0));
+    assert!(!wrong(&Target::Latest, 2, 499) && wrong(&Target::Latest, 2, 500));
+    assert!(!wrong(&Target::Immediate, 2, 9_000) && wrong(&Target::Immediate, 3, 0));
+    let nothing = Outcome { last_commit: None, ..outcome.clone() };
+    assert_eq!(contradiction(&time(4), 2, 0, &nothing), None, "no commit was replayed at all");
+}

@@ -89,6 +89,12 @@ pub struct Facts {
     pub has_full: bool,
     /// By how many seconds a backup is late.
     pub late_by: Option<u64>,
+    /// Whether a watcher has run here, or the repository was asked: else no backup can be on record.
+    pub watched: bool,
+    /// Why the newest try of a backup failed, if it did.
+    pub no_backup_because: Option<String>,
+    /// Why others take the backups, if they do.
+    pub by_others: Option<String>,
     /// The catalog.
     pub catalog: CatalogFacts,
     /// Segments that only some repositories lack, and the numbers of those.
@@ -260,12 +266,20 @@ fn space(facts: &Facts, reasons: &mut Reasons) {
 
 fn backups(facts: &Facts, reasons: &mut Reasons) {
     let refused = matches!(facts.server, ServerFacts::Answers { always: true, .. });
-    if !facts.has_full {
-        reasons.push((Verdict::Critical, "no full backup is on record".to_owned()));
+    let others = facts.by_others.as_ref().map(|why| format!("others take the backups: {why}"));
+    let because = others.clone().or_else(|| facts.no_backup_because.clone());
+    let because = because.map_or_else(String::new, |because| format!(" ({because})"));
+    if !facts.has_full && !facts.watched {
+        let text = "no full backup is on record here, and no watcher has run here; `--repo` asks the repository";
+        reasons.push((Verdict::Unknown, text.to_owned()));
+    } else if !facts.has_full {
+        reasons.push((Verdict::Critical, format!("no full backup is on record{because}")));
     } else if let Some(late) = facts.late_by {
-        reasons.push((Verdict::Warning, format!("a backup is overdue by {} minutes", late / 60)));
+        reasons.push((Verdict::Warning, format!("a backup is overdue by {} minutes{because}", late / 60)));
+    } else if let Some(others) = others {
+        reasons.push((Verdict::Ok, others));
     }
-    if refused {
+    if refused && facts.by_others.is_none() {
         let text =
             "no backup can be taken: archive_mode is always, and pgBackRest refuses to back such a server up (67)";
         reasons.push((Verdict::Warning, text.to_owned()));
@@ -273,125 +287,5 @@ fn backups(facts: &Facts, reasons: &mut Reasons) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn well() -> Facts {
-        Facts {
-            data_directory: true,
-            switched_off: false,
-            invalid_bucket: None,
-            server: ServerFacts::Answers { archives: None, always: false },
-            standby: false,
-            ledger: read(0, 0),
-            unchecked: false,
-            gap_marker: false,
-            backlog: Some(0),
-            threshold: 500 << 20,
-            free: Some(9_000 << 20),
-            reserve: 1_000 << 20,
-            has_full: true,
-            late_by: None,
-            catalog: CatalogFacts { interval: 3600, ..CatalogFacts::default() },
-            owed: (0, Vec::new()),
-            without_backup: Vec::new(),
-            differing: (0, None),
-        }
-    }
-
-    fn inconclusive(seconds: u64, interval: u64) -> CatalogFacts {
-        CatalogFacts { trouble: None, inconclusive_for: Some((seconds, "no answer".to_owned())), interval }
-    }
-
-    /// No push has run here, and no backup is on record.
-    fn fresh() -> Facts {
-        Facts { ledger: LedgerFacts::Missing, has_full: false, ..well() }
-    }
-
-    fn read(open_gaps: u64, consecutive_failures: u64) -> LedgerFacts {
-        LedgerFacts::Read {
-            open_gaps,
-            acknowledged_gaps: 0,
-            missing_segments: open_gaps,
-            first_missing: None,
-            consecutive_failures,
-            last_class: None,
-        }
-    }
-
-    fn acknowledged() -> LedgerFacts {
-        LedgerFacts::Read {
-            open_gaps: 0,
-            acknowledged_gaps: 1,
-            missing_segments: 0,
-            first_missing: None,
-            consecutive_failures: 0,
-            last_class: None,
-        }
-    }
-
-    #[test]
-    fn each_trouble_has_its_verdict() {
-        let table = [
-            (well(), Verdict::Ok, 0),
-            (Facts { server: ServerFacts::Down, ..well() }, Verdict::Ok, 1),
-            (Facts { server: ServerFacts::Silent("it hangs".to_owned()), ..well() }, Verdict::Ok, 1),
-            (Facts { server: ServerFacts::Answers { archives: Some(true), always: false }, ..well() }, Verdict::Ok, 0),
-            (
-                Facts { server: ServerFacts::Answers { archives: Some(false), always: false }, ..well() },
-                Verdict::Critical,
-                1,
-            ),
-            (
-                Facts { server: ServerFacts::Answers { archives: Some(true), always: true }, ..well() },
-                Verdict::Warning,
-                1,
-            ),
-            (Facts { standby: true, ..well() }, Verdict::Ok, 1),
-            (Facts { standby: true, late_by: Some(60), ..fresh() }, Verdict::Ok, 1),
-            (Facts { standby: true, ledger: read(1, 0), ..fresh() }, Verdict::Critical, 2),
-            (Facts { standby: true, unchecked: true, ledger: read(1, 3), ..fresh() }, Verdict::Ok, 2),
-            (Facts { unchecked: true, gap_marker: true, ..well() }, Verdict::Unknown, 1),
-            (Facts { unchecked: true, ledger: read(0, 3), ..well() }, Verdict::Warning, 2),
-            (Facts { unchecked: true, ledger: read(1, 0), ..well() }, Verdict::Critical, 2),
-            (Facts { ledger: acknowledged(), gap_marker: true, ..well() }, Verdict::Ok, 1),
-            (Facts { catalog: inconclusive(7_200, 3_600), ..well() }, Verdict::Ok, 1),
-            (Facts { catalog: inconclusive(7_201, 3_600), ..well() }, Verdict::Warning, 1),
-            (Facts { catalog: inconclusive(7_201, 0), ..well() }, Verdict::Ok, 1),
-            (
-                Facts { catalog: CatalogFacts { trouble: Some("x".to_owned()), ..CatalogFacts::default() }, ..well() },
-                Verdict::Unknown,
-                1,
-            ),
-            (Facts { switched_off: true, has_full: false, ledger: LedgerFacts::Missing, ..well() }, Verdict::Ok, 1),
-            (Facts { data_directory: false, ..well() }, Verdict::Unknown, 1),
-            (Facts { ledger: LedgerFacts::Missing, ..well() }, Verdict::Unknown, 1),
-            (Facts { ledger: LedgerFacts::Unreadable("x".to_owned()), ..well() }, Verdict::Unknown, 1),
-            (Facts { ledger: read(0, 3), ..well() }, Verdict::Warning, 1),
-            (Facts { owed: (3, vec![2]), ..well() }, Verdict::Warning, 1),
-            (Facts { without_backup: vec![2], ..well() }, Verdict::Warning, 1),
-            (Facts { backlog: Some(251 << 20), ..well() }, Verdict::Warning, 1),
-            (Facts { late_by: Some(60), ..well() }, Verdict::Warning, 1),
-            (Facts { ledger: read(2, 0), ..well() }, Verdict::Critical, 1),
-            (Facts { ledger: read(2, 0), differing: (1, None), ..well() }, Verdict::Critical, 2),
-            (Facts { gap_marker: true, ..well() }, Verdict::Critical, 1),
-            (Facts { gap_marker: true, ledger: LedgerFacts::Missing, ..well() }, Verdict::Critical, 1),
-            (Facts { backlog: Some(500 << 20), ..well() }, Verdict::Critical, 1),
-            (Facts { free: Some(0), ..well() }, Verdict::Critical, 1),
-            (Facts { has_full: false, ..well() }, Verdict::Critical, 1),
-            (Facts { invalid_bucket: Some("whitespace".to_owned()), ..well() }, Verdict::Critical, 1),
-        ];
-        for (facts, verdict, count) in table {
-            let (judged, reasons) = judge(&facts);
-            assert_eq!((judged, reasons.len()), (verdict, count), "{facts:?}: {reasons:?}");
-        }
-    }
-
-    #[test]
-    fn the_worst_reason_stands_first() {
-        let facts = Facts { ledger: read(1, 2), server: ServerFacts::Down, late_by: Some(1), ..well() };
-        let (verdict, reasons) = judge(&facts);
-        assert_eq!((verdict, reasons.len()), (Verdict::Critical, 4));
-        assert!(reasons[0].contains("missing") && reasons[3].contains("not running"), "{reasons:?}");
-    }
-}
+#[path = "status_tests.rs"]
+mod tests;

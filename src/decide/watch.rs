@@ -55,6 +55,8 @@ pub struct Memory {
     pub unsealed_at: Option<i64>,
     /// When the catalog was last asked, whatever it answered.
     pub check_tried_at: Option<i64>,
+    /// When a backup that others take was last waited for.
+    pub waited_at: Option<i64>,
 }
 
 /// What is to be seen now, on a primary that answers.
@@ -77,8 +79,8 @@ pub struct Observation {
     pub backup_runs: bool,
     /// Whether another process holds pgBackRest's backup lock.
     pub backup_locked: bool,
-    /// Whether pgBackRest refuses to back this server up, because of `archive_mode=always`.
-    pub backup_refused: bool,
+    /// Whether others take the backups.
+    pub others: bool,
     /// Whether pushes have failed since it was last shown that nothing is missing, and have succeeded since.
     pub unproven: bool,
     /// Whether more is archived than the last walk through the listings has looked for.
@@ -150,10 +152,12 @@ pub enum Action {
     ProveContinuity,
     /// Push again what can be.
     Heal,
-    /// Before a backup is taken for a gap: close what the archive has or a backup in the catalog seals.
+    /// Before a backup: close what the archive has or a backup in the catalog seals, and adopt what others took.
     LookUp,
     /// Take a backup.
     Backup(Kind, Reason),
+    /// Say that others have to take one.
+    Wait(Kind, Reason),
 }
 
 /// Decides one poll.
@@ -168,7 +172,8 @@ pub fn decide(seen: &Observation, memory: &Memory, schedule: &Schedule) -> Vec<A
     let has_full = past(seen.now, memory.last_full_at).is_some();
     let verify_due = schedule.verify > 0 && waited(memory.last_verify_at, schedule.verify);
     // Without a full, asking ends in a backup: one that has just failed is waited out first.
-    let first_due = !has_full && !seen.backup_runs && waited(memory.backup_failed_at, backoff);
+    let waited_for = !seen.others || waited(memory.waited_at, backoff);
+    let first_due = !has_full && !seen.backup_runs && waited(memory.backup_failed_at, backoff) && waited_for;
     let quiet = waited(seen.last_failure_at, schedule.grace);
     let check_due = seen.unchecked && waited(memory.check_tried_at, backoff);
     if (first_due || has_full && (verify_due || check_due)) && waited(memory.inconclusive_at, backoff) {
@@ -182,38 +187,48 @@ pub fn decide(seen: &Observation, memory: &Memory, schedule: &Schedule) -> Vec<A
     if seen.pushable && quiet && waited(memory.heal_failed_at, backoff) {
         actions.push(Action::Heal);
     }
-    if has_full && may_begin_backup(seen, memory, schedule) {
-        match backup(seen, memory, schedule, quiet) {
-            Some(action @ Action::Backup(_, Reason::Gap)) => actions.extend([Action::LookUp, action]),
-            other => actions.extend(other),
+    let may_begin = if seen.others { waited_for } else { may_begin_backup(seen, memory, schedule) };
+    if has_full
+        && may_begin
+        && let Some((kind, reason)) = backup(seen, memory, schedule, quiet)
+    {
+        // What others took may have made it needless.
+        if seen.others || reason != Reason::Unproven {
+            actions.push(Action::LookUp);
         }
+        actions.push(if seen.others { Action::Wait(kind, reason) } else { Action::Backup(kind, reason) });
     }
     actions
 }
 
 /// The backup that is wanted now, with a full one on record.
-fn backup(seen: &Observation, memory: &Memory, schedule: &Schedule, quiet: bool) -> Option<Action> {
-    let past = |at: Option<i64>| past(seen.now, at);
-    let due = |at: Option<i64>, interval: u64| interval > 0 && past(at).is_some_and(|at| age(seen.now, at) >= interval);
+fn backup(seen: &Observation, memory: &Memory, schedule: &Schedule, quiet: bool) -> Option<(Kind, Reason)> {
     let kind = if schedule.gap_diff { Kind::Diff } else { Kind::Full };
     let of_use = waited(seen.now, memory.unsealed_at, backoff(memory, schedule));
     if seen.gap && quiet && !seen.healable && of_use {
-        Some(Action::Backup(kind, Reason::Gap))
+        Some((kind, Reason::Gap))
     } else if seen.unproven && quiet && memory.unproven_count >= PROOFS {
-        Some(Action::Backup(kind, Reason::Unproven))
-    } else if due(memory.last_full_at, schedule.full) {
-        Some(Action::Backup(Kind::Full, Reason::Due))
-    } else if due(past(memory.last_diff_at).max(memory.last_full_at), schedule.diff) {
-        Some(Action::Backup(Kind::Diff, Reason::Due))
+        Some((kind, Reason::Unproven))
     } else {
-        None
+        due(seen.now, memory, schedule).map(|kind| (kind, Reason::Due))
+    }
+}
+
+/// The backup that the calendar wants now.
+fn due(now: i64, memory: &Memory, schedule: &Schedule) -> Option<Kind> {
+    let is_due =
+        |at: Option<i64>, interval: u64| interval > 0 && past(now, at).is_some_and(|at| age(now, at) >= interval);
+    if is_due(memory.last_full_at, schedule.full) {
+        Some(Kind::Full)
+    } else {
+        is_due(past(now, memory.last_diff_at).max(memory.last_full_at), schedule.diff).then_some(Kind::Diff)
     }
 }
 
 /// Whether nothing stands against a backup, whatever it is for. Where no repository can be read, none can be written.
 fn may_begin_backup(seen: &Observation, memory: &Memory, schedule: &Schedule) -> bool {
     let failure_is_over = waited(seen.now, memory.backup_failed_at, backoff(memory, schedule));
-    !seen.backup_runs && !seen.backup_refused && !memory.unreadable && failure_is_over
+    !seen.backup_runs && !seen.others && !memory.unreadable && failure_is_over
 }
 
 /// Why a backup that was decided on is not begun after all.
@@ -223,6 +238,8 @@ pub enum Obstacle {
     Overtaken,
     /// Another process holds pgBackRest's backup lock.
     Locked,
+    /// Others take the backups.
+    Others,
 }
 
 /// Decides again right before a backup begins, by what is to be seen then: a look-up may have closed the gap, and a walk
@@ -232,9 +249,12 @@ pub fn obstacle(reason: Reason, seen: &Observation, memory: &Memory, schedule: &
     let is_wanted = match reason {
         Reason::Gap => seen.gap,
         Reason::Unproven => seen.unproven,
-        Reason::NoFull | Reason::Due => true,
+        Reason::Due => due(seen.now, memory, schedule).is_some(),
+        Reason::NoFull => true,
     };
-    if !is_wanted || !may_begin_backup(seen, memory, schedule) {
+    if is_wanted && seen.others {
+        Some(Obstacle::Others)
+    } else if !is_wanted || !may_begin_backup(seen, memory, schedule) {
         Some(Obstacle::Overtaken)
     } else {
         seen.backup_locked.then_some(Obstacle::Locked)

@@ -81,7 +81,7 @@ fn a_gap_that_a_backup_did_not_seal_waits_for_the_next_one() {
 #[test]
 fn no_backup_is_begun_where_no_repository_can_be_read() {
     let aged = Memory { last_full_at: Some(NOW - 604_800), ..well() };
-    assert_eq!(actions(seen(), aged), [Action::Backup(Kind::Full, Reason::Due)]);
+    assert_eq!(actions(seen(), aged), [Action::LookUp, Action::Backup(Kind::Full, Reason::Due)]);
     for gap in [false, true] {
         assert_eq!(actions(Observation { gap, ..seen() }, Memory { unreadable: true, ..aged }), []);
     }
@@ -94,17 +94,21 @@ fn right_before_a_backup_it_is_decided_again() {
     assert_eq!(at(Reason::Gap, gap, well()), None);
     assert_eq!(at(Reason::Gap, seen(), well()), Some(Obstacle::Overtaken), "the look-up has closed it");
     assert_eq!(at(Reason::Unproven, gap, well()), Some(Obstacle::Overtaken), "it was shown meanwhile");
-    assert_eq!(at(Reason::Due, seen(), well()), None);
-    assert_eq!(at(Reason::Due, Observation { backup_locked: true, ..seen() }, well()), Some(Obstacle::Locked));
+    let aged = Memory { last_full_at: Some(NOW - 604_800), ..well() };
+    assert_eq!(at(Reason::Due, seen(), aged), None);
+    assert_eq!(at(Reason::Due, Observation { backup_locked: true, ..seen() }, aged), Some(Obstacle::Locked));
     let first = Memory { backup_failed_at: Some(NOW - 29), ..Memory::default() };
     assert_eq!(at(Reason::NoFull, seen(), first), Some(Obstacle::Overtaken));
     assert_eq!(at(Reason::NoFull, seen(), Memory { backup_failed_at: Some(NOW - 30), ..first }), None);
     for memory in [Memory { unreadable: true, ..well() }, Memory { backup_failed_at: Some(NOW), ..well() }] {
         assert_eq!(at(Reason::Gap, gap, memory), Some(Obstacle::Overtaken));
     }
-    for seen in [Observation { backup_runs: true, ..gap }, Observation { backup_refused: true, ..gap }] {
+    for seen in [Observation { backup_runs: true, ..gap }, Observation { backup_runs: true, unproven: true, ..gap }] {
         assert_eq!(at(Reason::Gap, seen, well()), Some(Obstacle::Overtaken));
     }
+    assert_eq!(at(Reason::Gap, Observation { others: true, ..gap }, well()), Some(Obstacle::Others));
+    assert_eq!(at(Reason::Gap, Observation { others: true, ..seen() }, well()), Some(Obstacle::Overtaken));
+    assert_eq!(at(Reason::Due, seen(), well()), Some(Obstacle::Overtaken), "somebody has just taken one");
 }
 
 #[test]
@@ -116,9 +120,22 @@ fn a_backup_for_a_gap_that_leaves_it_was_in_vain() {
 }
 
 #[test]
-fn a_backup_that_would_be_refused_is_not_taken() {
+fn what_others_take_is_looked_for_and_waited_for() {
+    let others = Observation { others: true, ..seen() };
     let aged = Memory { last_full_at: Some(NOW - 604_800), ..well() };
-    assert_eq!(actions(Observation { backup_refused: true, gap: true, ..seen() }, aged), []);
+    assert_eq!(actions(others, well()), []);
+    assert_eq!(actions(others, aged), [Action::LookUp, Action::Wait(Kind::Full, Reason::Due)]);
+    let gap = Observation { gap: true, ..others };
+    assert_eq!(actions(gap, well()), [Action::LookUp, Action::Wait(Kind::Full, Reason::Gap)]);
+    let waited = |ago, memory: Memory| Memory { waited_at: Some(NOW - ago), ..memory };
+    assert_eq!(actions(gap, waited(599, aged)), []);
+    assert_eq!(actions(gap, waited(600, aged)), [Action::LookUp, Action::Wait(Kind::Full, Reason::Gap)]);
+    assert_eq!(actions(others, Memory::default()), [Action::AskCatalog]);
+    assert_eq!(actions(others, waited(29, Memory::default())), []);
+    assert_eq!(actions(others, waited(30, Memory::default())), [Action::AskCatalog]);
+    let unproven = Observation { unproven: true, ..others };
+    let tried = Memory { unproven_at: Some(NOW - 1), unproven_count: PROOFS, ..well() };
+    assert_eq!(actions(unproven, tried), [Action::LookUp, Action::Wait(Kind::Full, Reason::Unproven)]);
 }
 
 #[test]
@@ -173,8 +190,8 @@ fn a_count_that_began_anew_is_newer_from_one_on() {
 #[test]
 fn the_calendar_wants_a_full_before_a_diff() {
     let aged = |full, diff| Memory { last_full_at: Some(NOW - full), last_diff_at: Some(NOW - diff), ..well() };
-    assert_eq!(actions(seen(), aged(604_800, 86_400)), [Action::Backup(Kind::Full, Reason::Due)]);
-    assert_eq!(actions(seen(), aged(604_799, 86_400)), [Action::Backup(Kind::Diff, Reason::Due)]);
+    assert_eq!(actions(seen(), aged(604_800, 86_400)), [Action::LookUp, Action::Backup(Kind::Full, Reason::Due)]);
+    assert_eq!(actions(seen(), aged(604_799, 86_400)), [Action::LookUp, Action::Backup(Kind::Diff, Reason::Due)]);
     assert_eq!(actions(seen(), aged(86_399, 500_000)), []);
     assert_eq!(decide(&seen(), &aged(9_000_000, 9_000_000), &Schedule { full: 0, diff: 0, verify: 0, ..SCHEDULE }), []);
 }
@@ -196,11 +213,11 @@ fn only_absent_clears_the_record_and_only_without_one_is_a_stanza_created() {
 proptest! {
     #[test]
     fn never_more_than_one_backup_and_none_while_one_runs(
-        gap: bool, pushable: bool, healable: bool, backup_runs: bool, unproven: bool, unreadable: bool, count in 0..5_u32, full in -5_000_000..10_i64, diff in -5_000_000..10_i64,
+        gap: bool, pushable: bool, healable: bool, backup_runs: bool, unproven: bool, unreadable: bool, others: bool, count in 0..5_u32, full in -5_000_000..10_i64, diff in -5_000_000..10_i64,
     ) {
         let memory = Memory { last_full_at: Some(NOW + full), last_diff_at: Some(NOW + diff), unreadable, unproven_count: count, ..well() };
-        let actions = actions(Observation { gap, pushable, healable, backup_runs, unproven, ..seen() }, memory);
+        let actions = actions(Observation { gap, pushable, healable, backup_runs, others, unproven, ..seen() }, memory);
         let backups = actions.iter().filter(|action| matches!(action, Action::Backup(..))).count();
-        prop_assert!(backups <= usize::from(!backup_runs && !unreadable));
+        prop_assert!(backups <= usize::from(!backup_runs && !unreadable && !others));
     }
 }

@@ -124,7 +124,9 @@ impl Gap {
         self.last.number(size).saturating_sub(self.first.number(size)) + 1
     }
 
-    fn holds(&self, segment: SegmentName, partial: bool, size: SegmentSize) -> bool {
+    /// Whether a segment (`partial`: its `.partial` file) is one of its files. `size`: of a segment, in bytes.
+    #[must_use]
+    pub fn holds(&self, segment: SegmentName, partial: bool, size: SegmentSize) -> bool {
         self.is_like(segment, partial)
             && (self.first.number(size)..=self.last.number(size)).contains(&segment.number(size))
     }

@@ -5,6 +5,11 @@
 //! the store's, and a text without secrets ([`Failure`]). Each call is watched by a [`Watch`], because nothing in pgBackRest
 //! bounds one.
 
+mod backup;
+mod restore;
+
+pub use restore::Restoring;
+
 use super::call::{Caller, Verbosity};
 use super::config::Config;
 use super::failure::codes::InstantDropCodes;
@@ -13,7 +18,7 @@ use super::failure::redact::{Redacted, Redactor};
 use super::failure::{Class, End, Failure, Listing, unspoken};
 use super::identity::{self, RepositoryIdentity};
 use super::info::{CatalogAnswer, Doubt, Stanza};
-use super::output::{self, MadeBackup};
+use super::output;
 use super::pushed::Pushed;
 use super::run::{self, Ended, Ending};
 use super::spool::Spool;
@@ -279,34 +284,6 @@ impl Client {
         if ended.cut { Err(NoListing::TooLong) } else { Ok(String::from_utf8_lossy(&ended.stdout).into_owned()) }
     }
 
-    /// `stanza-create`.
-    ///
-    /// # Errors
-    /// When it fails.
-    pub fn create_stanza(&self, mut watch: Watch<'_>) -> Result<(), Failure> {
-        let arguments = [OsStr::new("stanza-create")];
-        self.succeeded(self.caller.verbosity(), &arguments, PRINTED_BYTES, &mut watch).map(drop)
-    }
-
-    /// `backup` without the expiry behind it. What was made; `None` where its lines do not say.
-    ///
-    /// # Errors
-    /// When it fails.
-    pub fn backup(&self, kind: &str, mut watch: Watch<'_>) -> Result<Option<MadeBackup>, Failure> {
-        let kind = format!("--type={kind}");
-        let arguments = ["backup", "--no-expire-auto", kind.as_str()].map(OsStr::new);
-        let ended = self.succeeded(Verbosity::Info, &arguments, PRINTED_BYTES, &mut watch)?;
-        Ok(output::made_backup(&output::joined(&ended.stderr, &ended.stdout)))
-    }
-
-    /// `expire`.
-    ///
-    /// # Errors
-    /// When it fails.
-    pub fn expire(&self, mut watch: Watch<'_>) -> Result<(), Failure> {
-        self.succeeded(self.caller.verbosity(), &[OsStr::new("expire")], PRINTED_BYTES, &mut watch).map(drop)
-    }
-
     /// `version`.
     ///
     /// # Errors
@@ -357,7 +334,7 @@ impl Client {
     }
 
     /// Calls, and takes everything but an exit code of 0 for a failure.
-    fn succeeded(
+    pub(super) fn succeeded(
         &self,
         verbosity: Verbosity,
         arguments: &[&OsStr],

@@ -108,6 +108,15 @@ impl Config {
         numbers
     }
 
+    /// The repository to which a backup goes if it lies on another host (`repo1-host`, once `backup-host`).
+    #[must_use]
+    pub fn remote_repository(&self) -> Option<u32> {
+        let repository = self.repositories().into_iter().min()?;
+        let old = if repository == 1 { self.option("backup", "backup-host") } else { None };
+        let host = self.option("backup", &format!("repo{repository}-host")).or(old);
+        host.filter(|host| !host.is_empty()).map(|_| repository)
+    }
+
     /// Every secret value that stands in the configuration or the environment, in any section.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         let all = self.sections.values().flatten().chain(&self.environment);
@@ -229,6 +238,15 @@ mod tests {
         let environment = [("PGBACKREST_REPO3_PATH", "/r")];
         assert_eq!(load("[global]\nrepo2-type=s3\n", &environment).repositories(), [2, 3]);
         assert_eq!(load("[other]\nrepo2-type=s3\n[main:backup]\nrepo4-path=/r\n", &[]).repositories(), [4]);
+    }
+
+    #[test]
+    fn a_repository_on_another_host_is_seen_where_a_backup_would_go() {
+        assert_eq!(load("[global]\nrepo1-path=/r\n", &[]).remote_repository(), None);
+        assert_eq!(load("[global]\nrepo1-host=backup\n", &[]).remote_repository(), Some(1));
+        assert_eq!(load("[global]\nrepo1-path=/r\nrepo2-host=backup\n", &[]).remote_repository(), None);
+        assert_eq!(load("[main]\nrepo2-host=backup\n", &[]).remote_repository(), Some(2));
+        assert_eq!(load("[global]\nbackup-host=backup\nrepo1-path=/r\n", &[]).remote_repository(), Some(1));
     }
 
     #[test]

@@ -63,6 +63,9 @@ pub struct Database {
     pub repo_key: u32,
     /// PostgreSQL's system identifier.
     pub system_id: u64,
+    /// PostgreSQL's major version, such as `15`.
+    #[serde(default)]
+    pub version: String,
 }
 
 /// A reference to a [`Database`].
@@ -115,6 +118,42 @@ pub struct Backup {
     /// The backups that hold files of this one.
     #[serde(default)]
     pub reference: Option<Vec<String>>,
+    /// How much there is of it.
+    #[serde(default)]
+    pub info: Sizes,
+    /// Its tablespaces; named only where this backup alone was asked for.
+    #[serde(default)]
+    pub tablespace: Option<Vec<Tablespace>>,
+}
+
+/// How much there is of a backup, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub struct Sizes {
+    /// The cluster's files.
+    #[serde(default)]
+    pub size: u64,
+    /// What of the repository belongs to it.
+    #[serde(default)]
+    pub repository: Stored,
+}
+
+/// What a repository holds of a backup, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub struct Stored {
+    /// All of it, with what older backups hold; `None` where pgBackRest does not say (block incremental, 2.46 and newer).
+    #[serde(default)]
+    pub size: Option<u64>,
+}
+
+/// A tablespace in a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Tablespace {
+    /// Its name.
+    pub name: String,
+    /// Where it lay.
+    pub destination: String,
+    /// Its number.
+    pub oid: u32,
 }
 
 /// Where a backup begins and ends, as positions in the WAL (`0/2000028`).

@@ -51,6 +51,13 @@ pub fn is_held(lock_path: &Path, stanza: &str, kind: &str) -> bool {
     inodes.into_iter().any(|inode| locks.lines().any(|line| is_lock_of(line, inode)))
 }
 
+/// Whether anybody holds a lock by flock(2) on this file.
+#[must_use]
+pub fn is_file_held(path: &Path) -> bool {
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    path.metadata().is_ok_and(|file| locks.lines().any(|line| is_lock_of(line, file.ino())))
+}
+
 /// Whether a line of `/proc/locks`, such as `1: FLOCK  ADVISORY  WRITE 1234 fe:00:131073 0 EOF`, is a lock on an inode. A
 /// line with `->` is of one who waits.
 fn is_lock_of(line: &str, inode: u64) -> bool {

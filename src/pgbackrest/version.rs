@@ -5,13 +5,18 @@ use std::fmt;
 /// A version, without its patch level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
-    major: u32,
-    minor: u32,
+    /// The first number.
+    pub major: u32,
+    /// The second.
+    pub minor: u32,
 }
 
 impl Version {
     /// The first that speaks plain HTTP to a store, and takes a bucket with dots in its name with path-style URIs.
     pub const HTTP_AND_DOTS: Self = Self { major: 2, minor: 58 };
+
+    /// The first whose `backup` and `expire` work on a repository on another host; others refuse with 72.
+    pub const BACKUP_TO_REMOTE: Self = Self { major: 2, minor: 55 };
 
     /// Reads what it prints; `None` when it is something else.
     pub(super) fn parse(text: &str) -> Option<Self> {

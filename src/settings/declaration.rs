@@ -18,11 +18,16 @@ pub enum Program {
     Setup,
     /// `pgbackrest-guard run`
     Run,
+    /// `pgbackrest-guard check`
+    Check,
+    /// `pgbackrest-guard restore`
+    Restore,
 }
 
 impl Program {
     /// Every one.
-    pub const ALL: &'static [Self] = &[Self::Push, Self::Get, Self::Watch, Self::Status, Self::Setup, Self::Run];
+    pub const ALL: &'static [Self] =
+        &[Self::Push, Self::Get, Self::Watch, Self::Status, Self::Setup, Self::Run, Self::Check, Self::Restore];
 
     /// The program of this name.
     #[must_use]
@@ -40,6 +45,8 @@ impl Program {
             Self::Status => "status",
             Self::Setup => "setup",
             Self::Run => "run",
+            Self::Check => "check",
+            Self::Restore => "restore",
         }
     }
 }

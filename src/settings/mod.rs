@@ -8,10 +8,12 @@
 
 mod backup;
 mod client;
+mod cluster;
 mod declaration;
 mod file;
 mod get;
 mod push;
+mod restore;
 mod setup;
 mod sources;
 pub mod table;
@@ -19,11 +21,13 @@ mod value;
 mod watch;
 
 pub use backup::BackupIntervals;
+pub use cluster::ClusterSettings;
 pub use get::{GetFlags, GetSettings};
 pub use push::{Overflow, PushFlags, PushSettings};
+pub use restore::RestoreSettings;
 pub use setup::{ProcessOverrides, SetupSettings};
 pub use sources::{Environment, Origin, Setting, Sources, Warning};
-pub use value::{DropMeasure, GapBackup, Mebibytes, RepositoryNumber, Seconds};
+pub use value::{DropMeasure, GapBackup, Mebibytes, RepositoryNumber, Seconds, TakenBy};
 pub use watch::{Connection, WatchSettings};
 
 use crate::bad_value::BadValue;

@@ -3,10 +3,11 @@
 pub(super) mod typed;
 mod words;
 
-pub use words::{DropMeasure, GapBackup};
+pub use words::{DropMeasure, GapBackup, TakenBy};
 
 use crate::bad_value::BadValue;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -155,6 +156,11 @@ pub(super) fn port(text: &OsString) -> Result<u16, BadValue> {
 }
 
 /// Reads a switch: `0`, `1`, `true` or `false`.
+pub(super) fn address(text: &OsString) -> Result<SocketAddr, BadValue> {
+    let address = text.to_str().and_then(|text| text.parse().ok());
+    address.ok_or(BadValue("is no address and port, such as 127.0.0.1:9854"))
+}
+
 pub(super) fn switch(text: &OsString) -> Result<bool, BadValue> {
     match text.to_str() {
         Some("0" | "false") => Ok(false),
@@ -183,6 +189,19 @@ pub(super) fn stanza(text: &OsString) -> Result<String, BadValue> {
         return Err(BadValue("not a stanza's name"));
     }
     Ok(name.to_owned())
+}
+
+/// Reads a number with a unit of PostgreSQL's (guc.c, `memory_unit_conversion_table`, `time_unit_conversion_table`).
+pub(super) fn postgres_unit(text: &OsString) -> Result<String, BadValue> {
+    const UNITS: [&str; 9] = ["B", "kB", "MB", "GB", "TB", "ms", "s", "min", "h"];
+    let text = text.to_str().ok_or(BadValue("not UTF-8"))?;
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let digits = text.len() - unit.len();
+    if (1..=9).contains(&digits) && UNITS.contains(&unit) {
+        Ok(text.to_owned())
+    } else {
+        Err(BadValue("not a number with a unit of PostgreSQL's, such as 15min or 1GB"))
+    }
 }
 
 /// Reads a path in the repository, as pgBackRest takes it (src/config/parse.c, 2.45: it begins with `/` and has no `//`).

@@ -1,6 +1,7 @@
 //! The settings of `pgbackrest-guard watch`, and of the connection to the server.
 
-use super::{BackupIntervals, DropMeasure, GapBackup, Mebibytes, Seconds, Sources, table};
+use super::{BackupIntervals, DropMeasure, GapBackup, Mebibytes, Seconds, Sources, TakenBy, table};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// How to reach the server; what is `None` is found out.
@@ -39,6 +40,8 @@ pub struct WatchSettings {
     pub grace: Seconds,
     /// What seals a gap.
     pub gap_backup: GapBackup,
+    /// Who takes base backups.
+    pub taken_by: TakenBy,
     /// How often backups are due.
     pub intervals: BackupIntervals,
     /// Between two checks of the catalog; 0: never.
@@ -51,6 +54,8 @@ pub struct WatchSettings {
     pub heartbeat: bool,
     /// Where metrics are written.
     pub metrics: Option<PathBuf>,
+    /// Where metrics are served.
+    pub metrics_listen: Option<SocketAddr>,
     /// Push's threshold, for the metrics.
     pub drop_threshold: Option<Mebibytes>,
     /// What push measures against it, for the metrics.
@@ -73,10 +78,12 @@ impl WatchSettings {
             verify: sources.value(&table::WAL_BACKUP_CATALOG_VERIFY_INTERVAL_SECONDS, None).value,
             stall: sources.value(&table::WAL_BACKUP_STALL_SECONDS, None).value,
             gap_backup: sources.value(&table::WAL_BACKUP_GAP_TYPE, None).value,
+            taken_by: sources.value(&table::WAL_BACKUP_TAKEN_BY, None).value,
             intervals: BackupIntervals::resolve(sources),
             backoff: sources.optional(&table::WAL_BACKUP_RETRY_BACKOFF_SECONDS, None).map(|set| set.value),
             heartbeat: !sources.value(&table::WAL_HEARTBEAT_DISABLED, None).value,
             metrics: sources.optional(&table::WAL_GUARD_METRICS_FILE, None).map(|set| set.value),
+            metrics_listen: sources.optional(&table::WAL_GUARD_METRICS_LISTEN, None).map(|set| set.value),
             overflow: sources.optional(&table::WAL_OVERFLOW_DIR, None).map(|set| set.value),
             drop_threshold: sources.optional(&table::WAL_DROP_THRESHOLD_MB, None).map(|set| set.value),
             drop_measure: sources.value(&table::WAL_DROP_MEASURE, None).value,

@@ -1,10 +1,11 @@
 //! The catalog for the report: as `watch` last noted it, or as the repository has just answered.
 
 use super::archiving;
-use super::found::Found;
+use super::found::{Found, Request};
 use super::report::{self, BackupReport, Reach, moment};
 use super::windows::{self, Sources};
 use crate::backup_state::{BackupState, LAST_VERIFY_AT};
+use crate::decide::status::CatalogFacts;
 use crate::decide::windows::Archive;
 use crate::ledger::state::Place;
 use crate::seen_catalog::{Check, Entry, Finding, Known, Record};
@@ -96,6 +97,20 @@ impl Seen {
     pub(super) fn newest(&self) -> (Option<i64>, Option<i64>) {
         let of = |full| self.known.as_ref().and_then(|known| known.newest(full));
         (of(true), of(false))
+    }
+
+    /// What the verdict rests on.
+    pub(super) fn facts(&self, request: &Request) -> CatalogFacts {
+        CatalogFacts {
+            trouble: self.trouble.clone(),
+            inconclusive_for: self.inconclusive_for(request.now),
+            interval: request.verify.get(),
+        }
+    }
+
+    /// Whether a watcher has noted a check, whatever it came to.
+    pub(super) fn was_checked(&self) -> bool {
+        self.check.is_some()
     }
 
     /// Whether the catalog conclusively held no backup, after the one that ended at `last`.

@@ -5,7 +5,7 @@ use super::server::{Asking, Heard};
 use crate::data_directory::{Control, DataDirectory};
 use crate::ledger::state::{Identity, Place, State};
 use crate::pgbackrest::config::Config;
-use crate::settings::{BackupIntervals, CommonSettings, DropMeasure, Mebibytes, Seconds};
+use crate::settings::{BackupIntervals, CommonSettings, DropMeasure, Mebibytes, Seconds, TakenBy};
 use std::path::PathBuf;
 
 /// What a report is made of, and under which settings.
@@ -21,6 +21,10 @@ pub struct Request {
     pub drop_measure: DropMeasure,
     /// Where segments lie that were saved instead of lost.
     pub overflow: Option<PathBuf>,
+    /// What the cluster is called, for the metrics.
+    pub cluster_name: String,
+    /// Who takes the backups.
+    pub taken_by: TakenBy,
     /// How often backups are due.
     pub intervals: BackupIntervals,
     /// Between two checks of the catalog; 0: never.

@@ -7,14 +7,18 @@ use super::found::{Found, Request};
 use super::report::{Backups, Cluster, Extra, GapReport, Push, Report, moment};
 use super::repositories::Repositories;
 use super::server::{self};
-use crate::backup_state::BackupState;
+use crate::backup_state::{BackupState, LAST_FULL_AT, LAST_VERIFY_AT, SYSTEM_ID};
 use crate::data_directory::{Control, DataDirectory};
-use crate::decide::status::{CatalogFacts, Facts, LedgerFacts, judge};
+use crate::decide::regime::Others;
+use crate::decide::status::{Facts, LedgerFacts, judge};
 use crate::ledger::gaps::{Cause, Gap};
 use crate::ledger::state::{Identity, State};
 use crate::ledger::{Ledger, LedgerError};
 use crate::log;
 use crate::pgbackrest::locks;
+use crate::presence;
+use crate::seen_catalog::Record;
+use crate::settings::TakenBy;
 use crate::wal::SegmentSize;
 use jiff::Timestamp;
 use std::fs;
@@ -39,6 +43,8 @@ fn of_nothing(request: &Request, directory: Option<&DataDirectory>) -> Report {
     (report.verdict, report.reasons) = judge(&facts);
     report.cluster.pgdata = directory.map(|directory| directory.path().to_string_lossy().into_owned());
     report.extra.made_at = moment(request.now);
+    report.extra.stanza.clone_from(&request.common.stanza.value);
+    report.extra.cluster_name.clone_from(&request.cluster_name);
     report
 }
 
@@ -61,7 +67,9 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
     let size = found.state.as_ref().map_or(SegmentSize::DEFAULT, State::segment_size);
     let repositories = Repositories::of(found, catalog.record.as_ref(), size);
     let running = backup_runs(request);
-    let backups = backups(&stamps, catalog.newest(), request.intervals, running, request.now);
+    let by_others = taken_by_others(request, catalog.record.as_ref());
+    let stamped = if by_others.is_some() && catalog.known.is_some() { &BackupState::default() } else { &stamps };
+    let backups = backups(stamped, catalog.newest(), request.intervals, running, request.now);
     let last_full = backups.last_full_at.map(Timestamp::as_second);
     let unchecked = found.is_unchecked();
     let facts = Facts {
@@ -79,11 +87,10 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
         reserve: archiving.reserve_bytes.unwrap_or(0),
         has_full: last_full.is_some() && !catalog.is_absent_since(last_full),
         late_by: late_by(&backups, request),
-        catalog: CatalogFacts {
-            trouble: catalog.trouble.clone(),
-            inconclusive_for: catalog.inconclusive_for(request.now),
-            interval: request.verify.get(),
-        },
+        watched: request.answer.is_some() || catalog.was_checked() || was_watched(request, &stamps),
+        no_backup_because: catalog.record.as_ref().and_then(|record| record.backup_failed.clone()),
+        by_others,
+        catalog: catalog.facts(request),
         owed: repositories.owed(),
         without_backup: repositories.without_backup(catalog.known.as_ref()),
         differing: found.state.as_ref().map(differing).unwrap_or_default(),
@@ -102,6 +109,9 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
         windows: catalog.windows(),
         drill: None,
         extra: Extra {
+            stanza: request.common.stanza.value.clone(),
+            cluster_name: request.cluster_name.clone(),
+            watcher_runs: request.common.state_dir.as_ref().map(|folder| presence::is_watched(&folder.value)),
             made_at: moment(request.now),
             server_answers: Some(found.heard.answers()),
             backups: catalog.backups(),
@@ -192,6 +202,19 @@ fn backup_state(found: &Found<'_>) -> BackupState {
     let state = BackupState::read(found.directory.path()).unwrap_or_default();
     let system_id = found.control.map(|control| control.system_id);
     if system_id.is_some_and(|system_id| state.is_about_another(system_id)) { BackupState::default() } else { state }
+}
+
+/// Why others take the backups, if they do: by the setting, or as the watcher found.
+fn taken_by_others(request: &Request, record: Option<&Record>) -> Option<String> {
+    let found = record.and_then(|record| record.others.clone());
+    if request.taken_by == TakenBy::Others { Some(Others::Asked.to_string()) } else { found }
+}
+
+/// Whether a watcher has run here, or runs.
+fn was_watched(request: &Request, stamps: &BackupState) -> bool {
+    let folder = request.common.state_dir.as_ref();
+    folder.is_some_and(|folder| presence::was_watched(&folder.value))
+        || [SYSTEM_ID, LAST_FULL_AT, LAST_VERIFY_AT].iter().any(|key| stamps.number(key).is_some())
 }
 
 fn backup_runs(request: &Request) -> bool {

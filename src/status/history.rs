@@ -7,7 +7,7 @@ use crate::decide::windows::Switch;
 use crate::epoch;
 use crate::ledger::DEFERRED;
 use crate::ledger::state::State;
-use crate::wal::{WalFile, parse_history};
+use crate::wal::{WalFile, parents};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -30,7 +30,7 @@ pub(super) fn switches(directory: &DataDirectory, state_dir: &Path, state: &Stat
         let text = fs::read(entry.path()).unwrap_or_default();
         // It is written at the switch, or fetched later.
         let at = file.modified().ok().and_then(epoch::seconds);
-        let own = parse(&String::from_utf8_lossy(&text), timeline.0);
+        let own = parents(&String::from_utf8_lossy(&text), timeline.0);
         for (child, (parent, lsn)) in own {
             let known = switches.entry(child).or_insert(Switch { parent, lsn, at: None });
             if child == timeline.0 {
@@ -41,24 +41,10 @@ pub(super) fn switches(directory: &DataDirectory, state_dir: &Path, state: &Stat
     switches
 }
 
-/// By timeline: the one it left, and where.
-fn parse(text: &str, own: u32) -> BTreeMap<u32, (u32, u64)> {
-    let parents: Vec<_> = parse_history(text).into_iter().map(|(timeline, left)| (timeline.0, left.0)).collect();
-    let children = parents.iter().skip(1).map(|(child, _)| *child).chain([own]);
-    children.zip(parents.iter().copied()).filter(|(child, (parent, _))| parent < child).collect()
-}
-
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the tests stand in for PostgreSQL")]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_history_tells_the_whole_line() {
-        let text = "# a comment\n1\t0/5000000\tno recovery target specified\n\n3\t0/7000028\tbefore 2026\n";
-        assert_eq!(parse(text, 4), BTreeMap::from([(3, (1, 0x0500_0000)), (4, (3, 0x0700_0028))]));
-        assert_eq!(parse("x\n5\t0/1\n", 4), BTreeMap::new(), "a parent is older than its child");
-    }
 
     #[test]
     fn a_history_that_waits_is_not_in_the_archive() {

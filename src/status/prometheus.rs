@@ -1,9 +1,10 @@
 //! The report as metrics, in Prometheus' text exposition format 0.0.4.
 //!
-//! Base units, and the one label there is (`state`) has a fixed set of values. What is unknown is left out: an absent
+//! Base units. Every series has the labels `stanza` and `cluster`, so that those of several clusters of a machine can stand
+//! side by side; the one other label there is (`state`) has a fixed set of values. What is unknown is left out: an absent
 //! series is unknown, a zero would be a claim.
 
-use super::report::{GapReport, Report, Window};
+use super::report::{Extra, GapReport, Report, Window};
 use crate::verdict::Verdict;
 use jiff::Timestamp;
 use std::fmt::Write as _;
@@ -11,11 +12,14 @@ use std::fmt::Write as _;
 /// The catalog's states, each a series: 1 for the present one, else 0.
 const CATALOG_STATES: [&str; 4] = ["present", "absent", "inconclusive", "unchecked"];
 
-/// The report as metrics. `server_answers`: whether PostgreSQL does, where it was asked.
+/// The report as metrics.
 #[must_use]
-pub fn prometheus(report: &Report, server_answers: Option<bool>) -> String {
-    let mut metrics = Metrics(String::new());
-    metrics.gauge("up", "Whether PostgreSQL answers.", server_answers.map(u64::from));
+pub fn prometheus(report: &Report) -> String {
+    let Extra { stanza, cluster_name, server_answers, watcher_runs, .. } = &report.extra;
+    let labels = format!("stanza=\"{}\",cluster=\"{}\"", escaped(stanza), escaped(cluster_name));
+    let mut metrics = Metrics { text: String::new(), labels };
+    metrics.gauge("up", "Whether the watcher runs.", watcher_runs.map(u64::from));
+    metrics.gauge("postgresql_up", "Whether PostgreSQL answers.", server_answers.map(u64::from));
     metrics.gauge("verdict", "0 ok, 1 warning, 2 critical, 3 unknown.", Some(number(report.verdict)));
     metrics.time("report_timestamp_seconds", "When these metrics were made.", report.extra.made_at);
     cluster(&mut metrics, report);
@@ -25,11 +29,20 @@ pub fn prometheus(report: &Report, server_answers: Option<bool>) -> String {
     backups(&mut metrics, report);
     windows(&mut metrics, report.windows.as_deref());
     estimate(&mut metrics, report);
-    metrics.0
+    metrics.text
+}
+
+/// A label's value as the format wants it.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 /// Metrics, as they are written.
-struct Metrics(String);
+struct Metrics {
+    text: String,
+    /// What every series has.
+    labels: String,
+}
 
 impl Metrics {
     fn gauge(&mut self, name: &str, help: &str, value: Option<u64>) {
@@ -47,7 +60,7 @@ impl Metrics {
     fn family(&mut self, name: &str, kind: &str, help: &str, value: Option<u64>) {
         if let Some(value) = value {
             self.head(name, kind, help);
-            let _ = writeln!(self.0, "pgbackrest_guard_{name} {value}");
+            let _ = writeln!(self.text, "pgbackrest_guard_{name}{{{}}} {value}", self.labels);
         }
     }
 
@@ -55,13 +68,13 @@ impl Metrics {
     fn states(&mut self, name: &str, help: &str, values: &[(&str, u64)]) {
         self.head(name, "gauge", help);
         for (state, value) in values {
-            let _ = writeln!(self.0, "pgbackrest_guard_{name}{{state=\"{state}\"}} {value}");
+            let _ = writeln!(self.text, "pgbackrest_guard_{name}{{{},state=\"{state}\"}} {value}", self.labels);
         }
     }
 
     fn head(&mut self, name: &str, kind: &str, help: &str) {
         let name = format!("pgbackrest_guard_{name}");
-        let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 }
 

@@ -265,6 +265,12 @@ pub struct Backups {
 pub struct Extra {
     /// When the report was made.
     pub made_at: Option<Timestamp>,
+    /// pgBackRest's stanza.
+    pub stanza: String,
+    /// What the cluster is called: as Debian does, else by the data directory's last part.
+    pub cluster_name: String,
+    /// Whether a watcher runs; `None` where that can't be seen.
+    pub watcher_runs: Option<bool>,
     /// Whether PostgreSQL answers; `None` when it was not asked.
     pub server_answers: Option<bool>,
     /// This cluster's backups in the catalog, oldest first.

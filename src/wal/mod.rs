@@ -11,7 +11,7 @@ mod history;
 mod listing;
 mod page;
 
-pub use history::parse_history;
+pub use history::{parents, parse_history};
 pub use listing::listed;
 pub use page::{LongPageHeader, PageHeaderError, PageTimeline, whole_segment};
 

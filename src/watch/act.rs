@@ -3,12 +3,15 @@
 use super::calls::MESSAGE_LENGTH;
 use super::catalog_keeper::CatalogKeeper;
 use super::cluster::Cluster;
-use super::prover::Prover;
+use super::prover::LookedUp;
 use super::{Watcher, look_up, marker};
 use crate::backup_state::{LAST_DIFF_AT, LAST_FULL_AT};
+use crate::decide::regime::adopted;
 use crate::decide::watch::{AfterCatalog, Kind, Obstacle, Reason, after_catalog, obstacle};
+use crate::epoch;
 use crate::log;
-use crate::pgbackrest::info::{Newest, Stanza};
+use crate::pgbackrest::config::Config;
+use crate::pgbackrest::info::{CatalogAnswer, Newest, Stanza};
 use std::rc::Rc;
 
 impl Watcher {
@@ -27,6 +30,7 @@ impl Watcher {
         match after_catalog(&answer.catalog, has_full, cluster.archive_is_locked()) {
             AfterCatalog::Confirmed => {
                 self.tools.log.info("catalog", "catalog verified: full backup present");
+                self.adopt_newer(cluster, &answer.catalog);
                 self.hold_against_archive(cluster, answer.stanza.as_ref());
             }
             AfterCatalog::Adopt(newest) => {
@@ -62,16 +66,34 @@ impl Watcher {
         self.stamps.note(cluster, &[(LAST_FULL_AT, Some(full)), (LAST_DIFF_AT, Some(any))]);
     }
 
+    /// Takes over what others took since. A backup of our own has a stamp of a moment after its end, which stays.
+    fn adopt_newer(&mut self, cluster: &Cluster, catalog: &CatalogAnswer) {
+        let CatalogAnswer::Present(newest) = catalog else { return };
+        let (stamps, now) = (&mut self.stamps, epoch::now());
+        let (full, any, others) = (stamps.last_full_at, stamps.last_diff_at, self.regime.others.is_some());
+        let Some(adopted) = adopted(full, any, *newest, others, now) else { return };
+        let (kind, at) =
+            if full == Some(adopted.full) { ("backup", adopted.any) } else { ("full backup", adopted.full) };
+        let ended = jiff::Timestamp::from_second(at).map_or_else(|_| at.to_string(), |at| at.to_string());
+        tracing::info!("the newest {kind} in the catalog ended at {ended} and is adopted: others took it");
+        stamps.note(cluster, &[(LAST_FULL_AT, Some(adopted.full)), (LAST_DIFF_AT, Some(adopted.any))]);
+    }
+
     fn hold_against_archive(&mut self, cluster: &Cluster, stanza: Option<&Stanza>) {
         if let Some(stanza) = stanza {
             self.prover.hold_against_archive(cluster, stanza, &mut self.stamps);
         }
     }
 
-    /// Closes what needs no backup.
+    /// Closes what needs no backup, and adopts what others took.
     pub(super) fn look_up(&mut self, cluster: &Cluster) {
-        if !Prover::look_up_before_backup(cluster) {
-            self.backup.back_off();
+        match self.prover.look_up_before_backup(cluster, &mut self.stamps) {
+            LookedUp::Readable(stanza) => {
+                let repositories = cluster.client.config().map(Config::repositories).unwrap_or_default();
+                self.adopt_newer(cluster, &stanza.catalog(cluster.primary.system_id, &repositories));
+            }
+            LookedUp::Unreadable => self.backup.back_off(),
+            LookedUp::NoAnswer => {}
         }
         marker::clear_explained(cluster);
     }
@@ -83,6 +105,10 @@ impl Watcher {
         match obstacle(reason, &seen, &self.memory(), &self.schedule()) {
             None if !cluster.must_end() => self.backup.begin(cluster, kind, reason),
             None | Some(Obstacle::Overtaken) => {}
+            Some(Obstacle::Others) => {
+                let newest = if kind == Kind::Full { self.stamps.last_full_at } else { self.stamps.last_diff_at };
+                self.regime.wait(cluster, kind, reason, newest);
+            }
             Some(Obstacle::Locked) => {
                 let line = "no backup is begun: another process holds pgBackRest's backup lock";
                 self.tools.log.info("backup", line);
@@ -124,7 +150,7 @@ impl Watcher {
             }
             Err(why) => {
                 let wait = self.backoff();
-                self.backup.note_failed(&begun, &why, wait);
+                self.backup.note_failed(&cluster, &begun, &why, wait);
             }
         }
         true

@@ -5,6 +5,7 @@
 
 use super::backup_thread::{BackupThread, Completed};
 use super::calls::MESSAGE_LENGTH;
+use super::catalog_keeper::change_record;
 use super::cluster::Cluster;
 use super::marker;
 use super::prover::Prover;
@@ -18,6 +19,9 @@ use crate::ledger::gaps::{Gaps, LossesBefore};
 use crate::pgbackrest::Failure;
 use crate::wal::{Lsn, Timeline};
 use std::time::SystemTime;
+
+/// Characters of pgBackRest's message in a reason of `status`.
+const TROUBLE_LENGTH: usize = 200;
 
 /// The backup that runs, and how the last ones ended. Times in seconds since 1970.
 #[derive(Debug, Default)]
@@ -65,7 +69,7 @@ impl BackupRunner {
             position: cluster.primary.timeline.zip(cluster.primary.position),
         };
         let stall = cluster.request().watch.stall.duration();
-        self.running = Some((BackupThread::start(&cluster.client, kind, stall), begun));
+        self.running = Some((BackupThread::start(&cluster.client, kind, cluster.local_server(), stall), begun));
         checkpoint::reached("backup-begun");
     }
 
@@ -91,8 +95,9 @@ impl BackupRunner {
     }
 
     /// Says why one failed; the next one waits for so many seconds.
-    pub(super) fn note_failed(&mut self, begun: &Begun, why: &Failure, wait: u64) {
+    pub(super) fn note_failed(&mut self, cluster: &Cluster, begun: &Begun, why: &Failure, wait: u64) {
         self.back_off();
+        note_trouble(cluster, Some(why.shown(TROUBLE_LENGTH)));
         let (kind, remedy) = (begun.kind.as_str(), why.remedy());
         let why = why.shown(MESSAGE_LENGTH);
         tracing::error!("backup --type={kind} failed: {why}; tried again in {wait} s; to do: {remedy}");
@@ -110,6 +115,7 @@ impl BackupRunner {
         checkpoint::reached("backup-made");
         let completed = with_start(cluster, completed, begun.kind, begun.started_at, begun.position);
         self.failed_at = None;
+        note_trouble(cluster, None);
         let (kind, now) = (completed.kind(begun.kind), Some(epoch::now()));
         let full = (kind == "full").then_some((LAST_FULL_AT, now));
         stamps.note(cluster, &[(LAST_DIFF_AT, now)].into_iter().chain(full).collect::<Vec<_>>());
@@ -128,6 +134,15 @@ impl BackupRunner {
         let marker_left = begun.marked_at.is_some() && marker::written_at(cluster).is_some();
         self.unsealed_at = now.filter(|_| was_in_vain(begun.reason, begun.gaps.any_open(), sealed, marker_left));
     }
+}
+
+/// Notes for `status` why there is no newer backup.
+fn note_trouble(cluster: &Cluster, trouble: Option<String>) {
+    change_record(cluster, |record| {
+        let changes = record.backup_failed != trouble;
+        record.backup_failed = trouble;
+        changes
+    });
 }
 
 fn words(reason: Reason) -> &'static str {

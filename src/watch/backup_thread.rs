@@ -7,7 +7,7 @@
 
 use crate::decide::watch::Kind;
 use crate::ledger::gaps::BackupStart;
-use crate::pgbackrest::{Client, Failure, Interruption, Watch, progress};
+use crate::pgbackrest::{Client, Failure, Interruption, LocalServer, Watch, progress};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,12 +55,12 @@ impl Completed {
 
 impl BackupThread {
     /// Begins a backup. `stall` of zero: it may stand still for ever.
-    pub(super) fn start(pgbackrest: &Arc<Client>, kind: Kind, stall: Duration) -> Self {
+    pub(super) fn start(pgbackrest: &Arc<Client>, kind: Kind, server: LocalServer, stall: Duration) -> Self {
         let (sender, result) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let (client, must_end) = (Arc::clone(pgbackrest), Arc::clone(&stop));
         let thread = thread::spawn(move || {
-            let _ = sender.send(run(&client, kind, stall, &must_end));
+            let _ = sender.send(run(&client, kind, &server, stall, &must_end));
         });
         let client = Arc::clone(pgbackrest);
         Self { result, stop, client, thread: Some(thread) }
@@ -88,7 +88,13 @@ impl Drop for BackupThread {
     }
 }
 
-fn run(client: &Client, kind: Kind, stall: Duration, must_end: &AtomicBool) -> Result<Completed, Failure> {
+fn run(
+    client: &Client,
+    kind: Kind,
+    server: &LocalServer,
+    stall: Duration,
+    must_end: &AtomicBool,
+) -> Result<Completed, Failure> {
     let mut progress = Progress { moved: None, since: Instant::now() };
     let watch = Watch::by(|group| {
         if must_end.load(Ordering::Relaxed) {
@@ -96,7 +102,7 @@ fn run(client: &Client, kind: Kind, stall: Duration, must_end: &AtomicBool) -> R
         }
         (!stall.is_zero() && progress.stands_still_for(stall, group)).then_some(Interruption::Stall)
     });
-    let made = client.backup(kind.as_str(), watch)?;
+    let made = client.backup(kind.as_str(), server, watch)?;
     let start = made.map(|made| BackupStart { label: made.label, timeline: made.start.0, lsn: made.start.1.0 });
     Ok(Completed { start, expire_failed: expire(client, must_end) })
 }

@@ -3,6 +3,7 @@
 use super::cluster::Cluster;
 use crate::decide::holes::MOST_NAMES;
 use crate::pgbackrest::info::{CatalogAnswer, Stanza};
+use crate::pgbackrest::version::Version;
 use crate::pgbackrest::{Drain, Drained, Failure, Fetch, Fetched, Interruption, NoListing, PushMode, Pushed, Watch};
 use crate::wal::{WalFile, listed};
 use std::path::Path;
@@ -60,9 +61,14 @@ impl Cluster {
         self.client.info(None, self.watch(ASK_LIMIT))
     }
 
+    /// pgBackRest's version; `None` where it can't be told.
+    pub(super) fn version(&self) -> Option<Version> {
+        self.client.version(self.watch(ASK_LIMIT)).ok()
+    }
+
     /// Creates the stanza.
     pub(super) fn create_stanza(&self) -> Result<(), Failure> {
-        self.client.create_stanza(self.watch(WORK_LIMIT))
+        self.client.create_stanza(&self.local_server(), self.watch(WORK_LIMIT))
     }
 
     /// Where each configured repository keeps this cluster's WAL; `None` where one can't say.

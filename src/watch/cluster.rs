@@ -10,7 +10,7 @@ use crate::decide::watch::Failures;
 use crate::ledger::state::{Place, State};
 use crate::ledger::{Ledger, LedgerError};
 use crate::log;
-use crate::pgbackrest::{Client, locks};
+use crate::pgbackrest::{Client, LocalServer, locks};
 use crate::postgres::{Primary, Server};
 use crate::push;
 use crate::wal::WalFile;
@@ -81,6 +81,12 @@ impl Cluster {
     /// What the watcher is asked for.
     pub(super) fn request(&self) -> &Request {
         &self.tools.request
+    }
+
+    /// Where the server listens, whatever pgBackRest's configuration says.
+    pub(super) fn local_server(&self) -> LocalServer {
+        let (socket, port) = self.directory().socket();
+        LocalServer { data_directory: self.directory().path().to_owned(), socket, port }
     }
 
     /// The data directory.

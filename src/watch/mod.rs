@@ -32,8 +32,10 @@ mod look_up;
 mod marker;
 mod metrics;
 mod observe;
+mod others;
 mod prover;
 mod seal;
+mod serve;
 mod space;
 mod stamps;
 mod tools;
@@ -45,6 +47,7 @@ use crate::decide::watch::{Action, decide};
 use crate::exit::Exit;
 use crate::log;
 use crate::postgres::{Postgres, Server};
+use crate::presence::Presence;
 use crate::settings::{CommonSettings, Environment, WatchSettings};
 use crate::signals::Signals;
 use backup_runner::BackupRunner;
@@ -52,6 +55,8 @@ use catalog_keeper::CatalogKeeper;
 use cluster::{Cluster, NotWatched};
 use healer::Healer;
 use leftovers::Leftovers;
+use metrics::Metrics;
+use others::Regime;
 use prover::Prover;
 use stamps::Stamps;
 use std::rc::Rc;
@@ -89,9 +94,13 @@ pub struct Watcher {
     catalog: CatalogKeeper,
     prover: Prover,
     healer: Healer,
+    regime: Regime,
     backup: BackupRunner,
     worker: WorkerWatch,
     leftovers: Leftovers,
+    metrics: Metrics,
+    /// That this watcher runs, for `status`.
+    presence: Option<Presence>,
 }
 
 impl Watcher {
@@ -106,9 +115,12 @@ impl Watcher {
             catalog: CatalogKeeper::default(),
             prover: Prover::default(),
             healer: Healer::default(),
+            regime: Regime::default(),
             backup: BackupRunner::default(),
             worker: WorkerWatch::new(),
             leftovers: Leftovers::default(),
+            metrics: Metrics::default(),
+            presence: None,
         }
     }
 
@@ -136,11 +148,30 @@ impl Watcher {
         self.server.look_again(&tools.request.data_directory, &tools.request.watch.connection);
         let server = self.server.ask(&mut || tools.shutdown.is_requested());
         let answers = server.is_ok();
+        self.show_presence();
         match server {
             Ok(server) => self.watch(server),
             Err(error) => tools.log.info("iteration", &format!("iteration skipped: {}", log::chain(&error))),
         }
-        metrics::write(&tools, answers);
+        self.metrics.after_poll(&tools, answers);
+    }
+
+    /// Lets `status` know that a watcher runs, as soon as there is a state directory.
+    fn show_presence(&mut self) {
+        let tools = &self.tools;
+        let Some(folder) = tools.request.common.state_dir.as_ref().filter(|folder| folder.value.is_dir()) else {
+            return;
+        };
+        if self.presence.as_ref().is_some_and(|presence| presence.is_in(&folder.value)) {
+            return;
+        }
+        match Presence::hold(&folder.value) {
+            Ok(presence) => self.presence = Some(presence),
+            Err(error) => {
+                let line = format!("status can't see that this watcher runs: {}: {error}", folder.value.display());
+                tools.log.warn("presence", &line);
+            }
+        }
     }
 
     fn watch(&mut self, server: Server) {
@@ -158,21 +189,18 @@ impl Watcher {
     /// Opens what there is of the cluster, and takes over its stamps.
     fn open(&mut self, server: Server) -> Result<Rc<Cluster>, NotWatched> {
         let cluster = Rc::new(Cluster::open(&self.tools, server)?);
+        self.show_presence();
         self.cluster = Some(Rc::clone(&cluster));
         if self.stamps.read(&cluster)? {
             // They were another cluster's, and so is all that is remembered.
-            (self.catalog, self.prover, self.healer) = Default::default();
+            (self.catalog, self.prover, self.healer, self.regime) = Default::default();
             self.backup.forget();
         }
         Ok(cluster)
     }
 
     fn act(&mut self, cluster: &Cluster) {
-        if cluster.primary.archives_always {
-            let line = "no backup is taken: archive_mode is always, and pgBackRest refuses to back such a server up (67); \
-                        set archive_mode=on";
-            self.tools.log.warn("archive_mode", line);
-        }
+        self.regime.look(cluster);
         space::free(cluster, &self.server);
         self.leftovers.sweep(cluster);
         self.worker.look(cluster);
@@ -192,7 +220,7 @@ impl Watcher {
                 Action::ProveContinuity => self.prover.prove(cluster, &mut self.stamps),
                 Action::Heal => self.healer.heal(cluster, std::mem::take(&mut candidates)),
                 Action::LookUp => self.look_up(cluster),
-                Action::Backup(kind, reason) => self.begin_backup(cluster, kind, reason),
+                Action::Backup(kind, reason) | Action::Wait(kind, reason) => self.begin_backup(cluster, kind, reason),
             }
         }
         marker::clear_explained(cluster);
@@ -215,7 +243,7 @@ impl Watcher {
             }
             let ended = self.take_up_backup();
             if ended && *once {
-                metrics::write(&self.tools, true);
+                self.metrics.after_poll(&Rc::clone(&self.tools), true);
                 return true;
             }
             if left <= slice && !*once {

@@ -7,6 +7,7 @@ use super::{Watcher, look_up, marker};
 use crate::decide::marker::wants_a_backup;
 use crate::decide::watch::{Memory, Observation, Schedule, backoff};
 use crate::epoch;
+use crate::ledger::gaps::Cause;
 use crate::ledger::state::State;
 use crate::settings::{GapBackup, Seconds};
 
@@ -23,11 +24,11 @@ impl Watcher {
             gap: wants_a_backup(&state.gaps, marker::seconds(cluster)),
             unchecked: look_up::is_unchecked(cluster, state),
             pushable: !candidates.is_empty(),
-            healable: candidates.iter().any(Candidate::is_in_a_gap),
+            healable: candidates.iter().any(|candidate| candidate.is_in_a_gap() && !waits_for_hands(state, candidate)),
             last_failure_at: failures.filter(|at| *at <= now).max(),
             backup_runs: self.backup.runs(),
             backup_locked: cluster.backup_is_locked(),
-            backup_refused: primary.archives_always,
+            others: self.regime.others.is_some(),
             unproven: is_unproven(cluster, &self.stamps),
             unwalked: self.prover.is_behind(cluster),
         }
@@ -42,6 +43,7 @@ impl Watcher {
             backup_failed_at: self.backup.failed_at,
             unsealed_at: self.backup.unsealed_at,
             check_tried_at: self.catalog.tried_at,
+            waited_at: self.regime.waited_at,
             inconclusive_at: self.catalog.inconclusive_at,
             unreadable: self.catalog.unreadable,
             heal_failed_at: self.healer.failed_at,
@@ -69,4 +71,12 @@ impl Watcher {
     pub(super) fn backoff(&self) -> u64 {
         backoff(&self.memory(), &self.schedule())
     }
+}
+
+/// Whether a repository is known to hold other content under the candidate's name: only somebody's hands can make room for
+/// it, and a backup doesn't wait for that.
+fn waits_for_hands(state: &State, candidate: &Candidate) -> bool {
+    let Some((segment, partial)) = candidate.file.losable() else { return false };
+    let mut open = state.gaps.open();
+    open.any(|gap| gap.cause == Cause::ContentDiffers && gap.holds(segment, partial, state.segment_size()))
 }

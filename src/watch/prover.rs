@@ -12,7 +12,7 @@ use super::walk::{newest_archived, walk};
 use crate::decide::watch::{Failures, Walk, tries_used};
 use crate::epoch;
 use crate::ledger::state::Place;
-use crate::pgbackrest::info::Stanza;
+use crate::pgbackrest::info::{Backup, Stanza};
 use crate::wal::SegmentName;
 
 /// What is remembered of walks and proofs.
@@ -26,6 +26,16 @@ pub(super) struct Prover {
     pub(super) unproven_at: Option<i64>,
     /// How often in a row that could not be shown.
     pub(super) unproven_count: u32,
+}
+
+/// What a look before a backup came to.
+pub(super) enum LookedUp {
+    /// A repository can be read.
+    Readable(Stanza),
+    /// None can.
+    Unreadable,
+    /// There is no answer.
+    NoAnswer,
 }
 
 /// Up to where the last walk to the end of every listing went, and where: on another node, or in other repositories, this
@@ -101,19 +111,34 @@ impl Prover {
                 Some(tries) => self.not_proven(tries),
             }
         }
+        self.prove_by_catalog(cluster, stanza, stamps);
         seal_by_catalog(cluster, stanza);
     }
 
-    /// Before a backup is taken for a gap: closes what needs none. False when no repository can be read.
-    pub(super) fn look_up_before_backup(cluster: &Cluster) -> bool {
-        let Ok(stanza) = cluster.info() else { return true };
+    /// Before a backup: closes what needs none.
+    pub(super) fn look_up_before_backup(&mut self, cluster: &Cluster, stamps: &mut Stamps) -> LookedUp {
+        let Ok(stanza) = cluster.info() else { return LookedUp::NoAnswer };
         if !stanza.repo.is_empty() && !stanza.repo.iter().any(|repo| stanza.is_readable(repo.key)) {
             cluster.tools.log.warn("backup", "no backup is begun: no repository can be read");
-            return false;
+            return LookedUp::Unreadable;
         }
         look_up(cluster, &stanza);
+        self.prove_by_catalog(cluster, &stanza, stamps);
         seal_by_catalog(cluster, &stanza);
-        true
+        LookedUp::Readable(stanza)
+    }
+
+    /// A backup that began after the last failure makes idle what was missing before it, whoever took it.
+    fn prove_by_catalog(&mut self, cluster: &Cluster, stanza: &Stanza, stamps: &mut Stamps) {
+        let primary = &cluster.primary;
+        let Some(failed_at) = primary.last_failed_at.filter(|_| is_unproven(cluster, stamps)) else { return };
+        let proves = |backup: &Backup| {
+            backup.archive.start.map(SegmentName::timeline) == primary.timeline && backup.timestamp.start > failed_at
+        };
+        if primary.timeline.is_some() && stanza.good_backups(primary.system_id).any(proves) {
+            tracing::info!("archiving had failed and has caught up, and a backup has begun since");
+            self.note_proven(cluster, stamps, cluster.failures());
+        }
     }
 
     /// Nothing is missing although pushes had failed so often.

@@ -1,6 +1,6 @@
 //! The settings of every program.
 
-use super::Program::{Push, Run, Setup, Status, Watch};
+use super::Program::{Check, Push, Run, Setup, Status, Watch};
 use super::{Declaration, Declared, Fallback, Group, Program};
 use crate::log::{Format, Level};
 use crate::settings::value::typed::{ABSOLUTE_FOLDER, FILE, PROGRAM, RAW, STANZA, choice};
@@ -78,6 +78,6 @@ settings! {
         help: "Set to the empty string, this switches archiving off",
         more: "Push then acknowledges every file without storing it, and says so on one line. Unset, pgBackRest's \
                configuration decides. Any other value names the bucket for `pgbackrest-guard setup` and `run`.",
-        users: &[Push, Watch, Status, Setup, Run],
+        users: &[Push, Watch, Status, Setup, Run, Check],
     }
 }

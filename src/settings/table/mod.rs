@@ -47,6 +47,7 @@ macro_rules! settings {
 mod common;
 mod get;
 mod push;
+mod restore;
 mod schedule;
 mod server;
 mod setup;
@@ -55,14 +56,23 @@ mod watch;
 pub(crate) use common::*;
 pub(crate) use get::*;
 pub(crate) use push::*;
+pub(super) use restore::*;
 pub(super) use schedule::*;
 pub(super) use server::*;
 pub(super) use setup::*;
 pub(super) use watch::*;
 
 /// Every setting, in the order in which they are shown.
-pub static GROUPS: &[&Group] =
-    &[&common::GROUP, &push::GROUP, &get::GROUP, &watch::GROUP, &schedule::GROUP, &server::GROUP, &setup::GROUP];
+pub static GROUPS: &[&Group] = &[
+    &common::GROUP,
+    &push::GROUP,
+    &get::GROUP,
+    &watch::GROUP,
+    &schedule::GROUP,
+    &server::GROUP,
+    &setup::GROUP,
+    &restore::GROUP,
+];
 
 /// Every setting.
 pub fn all() -> impl Iterator<Item = &'static Declaration> {

@@ -2,11 +2,20 @@
 
 use super::Program::{Status, Watch};
 use super::{Declaration, Declared, Fallback, Group};
-use crate::settings::value::Seconds;
-use crate::settings::value::typed::{HOURS, SECONDS};
+use crate::settings::value::typed::{HOURS, SECONDS, choice};
+use crate::settings::value::{Seconds, TakenBy};
 
 settings! {
     name: "schedule", heading: "The backup schedule", note: "", users: &[Watch, Status];
+
+    WAL_BACKUP_TAKEN_BY: TakenBy = choice("WHO", &["watch", "others"]), {
+        default: Fallback::Value("watch"),
+        example: "others",
+        help: "Who takes the base backups",
+        more: "`others`: the watcher never runs `backup` or `expire`; it goes by the catalog, seals gaps by what others took, and \
+               warns when their newest backup is older than the intervals. Assumed where pgBackRest refuses a backup from here: \
+               a repository on another host below 2.55 (72), `archive_mode=always` (67).",
+    }
 
     WAL_BACKUP_FULL_INTERVAL_HOURS: Seconds = HOURS, {
         default: Fallback::Value("168"),

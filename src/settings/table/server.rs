@@ -1,12 +1,21 @@
 //! How to reach the server: libpq's variables (PostgreSQL's documentation, "Environment Variables").
 
-use super::Program::{Status, Watch};
+use super::Program::{Check, Restore, Status, Watch};
 use super::{Declaration, Declared, Fallback, Group};
 use crate::settings::value::typed::{PATH, PORT, TEXT};
 use std::path::PathBuf;
 
 settings! {
     name: "server", heading: "The connection to the server", note: "", users: &[Watch, Status];
+
+    WAL_GUARD_CLUSTER: String = TEXT, {
+        flag: Some("cluster"),
+        default: Fallback::Words("the only cluster on the machine, if nothing else names a data directory"),
+        example: "15/main",
+        help: "A cluster by Debian's name, instead of its data directory",
+        more: "As `pg_lsclusters` shows it. `PGDATA` wins over the variable, and the flag over both.",
+        users: &[Status, Watch, Restore, Check],
+    }
 
     PGHOST: PathBuf = PATH, {
         default: Fallback::Words("what postmaster.pid says"),

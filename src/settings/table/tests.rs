@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 pub(super) type Check<'c> = dyn FnMut(&Declaration, &dyn Fn(&str) -> Result<(), BadValue>) + 'c;
 
 fn each(check: &mut Check<'_>) {
-    for group in [common::each, push::each, get::each, watch::each, schedule::each, server::each, setup::each] {
+    for group in
+        [common::each, push::each, get::each, watch::each, schedule::each, server::each, setup::each, restore::each]
+    {
         group(check);
     }
 }
@@ -45,7 +47,7 @@ fn a_row_has_what_its_texts_need() {
         assert!(setting.more.is_empty() || setting.more.ends_with('.'), "{name}: more is whole sentences");
         assert!(setting.secret || !setting.example.is_empty(), "{name}: an example");
         assert!(!setting.users.is_empty(), "{name}: somebody reads it");
-        let own = ["PG", "POSTGRES_", "WAL_"].iter().any(|prefix| name.starts_with(prefix));
+        let own = ["PG", "PITR_", "POSTGRES_", "WAL_"].iter().any(|prefix| name.starts_with(prefix));
         assert!(own, "{name}");
     }
 }

@@ -2,8 +2,9 @@
 
 use super::Program::{Status, Watch};
 use super::{Declaration, Declared, Fallback, Group};
-use crate::settings::value::typed::{ABSOLUTE_FILE, SECONDS, SWITCH, choice};
+use crate::settings::value::typed::{ABSOLUTE_FILE, ADDRESS, SECONDS, SWITCH, choice};
 use crate::settings::value::{GapBackup, Seconds};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 settings! {
@@ -65,6 +66,13 @@ settings! {
     WAL_GUARD_METRICS_FILE: PathBuf = ABSOLUTE_FILE, {
         example: "/var/lib/prometheus/node-exporter/pgbackrest-guard.prom",
         help: "A file for node_exporter's textfile collector, written at each poll",
-        more: "The service must be allowed to write there.",
+        more: "A folder that ends in `/`: one file a cluster in it. The service must be allowed to write there.",
+    }
+
+    WAL_GUARD_METRICS_LISTEN: SocketAddr = ADDRESS, {
+        flag: Some("metrics-listen"),
+        example: "127.0.0.1:9854",
+        help: "An address at which the watcher serves `/metrics` and `/healthz` over HTTP",
+        more: "Without TLS and without a password: keep it on the loopback interface, or behind a proxy.",
     }
 }

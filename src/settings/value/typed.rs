@@ -5,6 +5,7 @@ use crate::bad_value::BadValue;
 use crate::pgbackrest::failure::codes::InstantDropCodes;
 use crate::settings::declaration::{Kind, Typed};
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -23,6 +24,8 @@ pub(in crate::settings) const HOURS: Typed<Seconds> = typed(Kind::Hours, super::
 pub(in crate::settings) const TIME_LIMIT: Typed<Seconds> = typed(Kind::TimeLimit, super::time_limit);
 pub(in crate::settings) const REPOSITORY: Typed<RepositoryNumber> = typed(Kind::Repository, parsed);
 pub(in crate::settings) const PORT: Typed<u16> = typed(Kind::Port, super::port);
+/// An address and a port.
+pub(in crate::settings) const ADDRESS: Typed<SocketAddr> = typed(Kind::Text, super::address);
 pub(in crate::settings) const SWITCH: Typed<bool> = typed(Kind::Switch, super::switch);
 pub(in crate::settings) const CODES: Typed<InstantDropCodes> = typed(Kind::Codes, parsed);
 /// Text for libpq.
@@ -31,6 +34,8 @@ pub(in crate::settings) const TEXT: Typed<String> = typed(Kind::Text, |text| Ok(
 pub(in crate::settings) const PATH: Typed<PathBuf> = typed(Kind::Text, super::path);
 /// Text that another module judges.
 pub(in crate::settings) const RAW: Typed<OsString> = typed(Kind::Text, |text| Ok(text.clone()));
+/// A number with a unit, as PostgreSQL's configuration takes it.
+pub(in crate::settings) const POSTGRES_UNIT: Typed<String> = typed(Kind::Text, super::postgres_unit);
 /// A folder in a repository.
 pub(in crate::settings) const REPOSITORY_FOLDER: Typed<String> = typed(Kind::Text, super::repository_folder);
 /// Whether the bucket stands in the host's name.

@@ -44,3 +44,24 @@ impl FromStr for GapBackup {
         }
     }
 }
+
+/// Who takes base backups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakenBy {
+    /// The watcher.
+    Watch,
+    /// Somebody else: cron, a repository host, an operator.
+    Others,
+}
+
+impl FromStr for TakenBy {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "watch" => Ok(Self::Watch),
+            "others" => Ok(Self::Others),
+            _ => Err(BadValue("not watch or others")),
+        }
+    }
+}

@@ -89,8 +89,9 @@ fn decisions_know_nothing_of_the_world() {
 #[test]
 fn the_world_comes_in_by_one_door_each() {
     let calls = |source: &Source| source.code().contains("Command::new");
-    let starters = ["src/pgbackrest/call.rs", "src/supervisor/start.rs"];
-    none_of(&outside(&starters), "only pgbackrest/call.rs and supervisor/start.rs start programs", calls);
+    let starters =
+        ["src/pgbackrest/call.rs", "src/supervisor/start.rs", "src/check/programs.rs", "src/restore/server.rs"];
+    none_of(&outside(&starters), "only these start programs", calls);
     let environment = |source: &Source| source.code().contains("env::var");
     // The checkpoint's variable is a test's switch, no setting.
     none_of(&outside(&["src/settings", "src/checkpoint.rs"]), "only settings reads the environment", environment);

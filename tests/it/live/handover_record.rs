@@ -150,7 +150,7 @@ fn a_typo_in_the_configuration_forgets_nothing() {
 }
 
 /// A process that ends with its test.
-struct Ended(Child);
+pub(crate) struct Ended(pub(crate) Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {

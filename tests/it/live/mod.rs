@@ -4,6 +4,7 @@
 //! recoveries out of an archive, for all `get_*`. `watch.rs`: a cluster with its watcher, for all `watch_*` and
 //! `status.rs`. nextest runs three at a time (`.config/nextest.toml`), and with them what is named `live_*` elsewhere.
 
+mod check;
 mod docs;
 mod get;
 mod get_ends;
@@ -20,6 +21,7 @@ mod promotion;
 mod queue;
 mod recycled;
 mod repositories;
+mod restore;
 mod run;
 mod scene;
 mod setup;

@@ -105,6 +105,19 @@ fn live_watch_takes_the_first_full_and_verifies_it() {
     assert_eq!(scene.backups(), 1);
 }
 
+/// `-c port=`, `PGPORT` or another default folder: what the configuration says is not where the server listens.
+#[test]
+fn live_watch_backs_a_server_up_that_listens_elsewhere_than_configured() {
+    let elsewhere = |backrest: PgBackRestBuilder| {
+        let backrest = backrest.option("main", "pg1-port", "1");
+        backrest.option("main", "pg1-socket-path", "/nonexistent")
+    };
+    let scene = scene_with(elsewhere, |postgres| postgres);
+    let said = scene.watch_once(&[]);
+    assert!(said.contains("stanza-create completed") && said.contains("backup --type=full completed"), "{said}");
+    assert_eq!(scene.backups(), 1);
+}
+
 #[test]
 fn live_watch_heals_what_still_lies_in_pg_wal_without_a_backup() {
     let scene = scene();

@@ -94,9 +94,9 @@ fn live_watch_closes_no_gap_by_a_name_with_anothers_content() {
     let written = scene.cluster.write_wal(1);
     scene.cluster.wait_archived(&written[0], WAIT);
     let key = object(&scene, &written[0]);
-    let before: SegmentName = written[0].parse().unwrap();
+    let stored: SegmentName = written[0].parse().unwrap();
     let size = scene.cluster.segment_bytes().try_into().unwrap();
-    let next = SegmentName::from_number(before.timeline(), before.number(size) + 1, size).unwrap().to_string();
+    let next = SegmentName::from_number(stored.timeline(), stored.number(size) + 1, size).unwrap().to_string();
     let mut bytes = scene.s3.object_bytes("wal", &key);
     bytes[100] ^= 1;
     let (folder, _) = key.rsplit_once('/').unwrap();

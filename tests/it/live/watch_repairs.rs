@@ -1,9 +1,12 @@
 //! The watcher with real programs: what is missing, what was kept, and who takes over.
 
+use super::handover_record::Ended;
 use super::watch::{KEY, SECRET, WAIT, scene};
 use pgbackrest_guard::ledger::gaps::GapState;
-use pgbackrest_guard_lab::{Cluster, PgBackRest};
-use std::fs;
+use pgbackrest_guard_lab::{Cluster, Lab, PgBackRest, StopMode};
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::thread::sleep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -146,11 +149,58 @@ fn live_two_watchers_take_one_full() {
     });
     assert_eq!(scene.backups(), 1, "{said}");
     let text = fs::read_to_string(metrics).unwrap();
-    assert!(text.contains("\npgbackrest_guard_up 1\n") && !text.contains("NaN"), "{text}");
+    assert!(
+        text.contains("\npgbackrest_guard_up{stanza=\"main\",cluster=\"data\"} 1\n") && !text.contains("NaN"),
+        "{text}"
+    );
     let is_metric = |line: &str| {
         let mut words = line.split(' ');
         words.next().is_some_and(|name| name.starts_with("pgbackrest_guard_"))
             && words.next().is_some_and(|value| value.parse::<f64>().is_ok())
     };
     assert!(text.lines().all(|line| line.starts_with("# ") || is_metric(line)), "{text}");
+}
+
+/// One request to the watcher; what it answered.
+fn asked(port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+#[test]
+fn live_watch_serves_its_metrics_and_writes_a_file_a_cluster() {
+    let scene = scene();
+    let (port, folder) = (Lab::free_tcp_port(), scene.lab.folder("metrics"));
+    let taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let (address, path) = (format!("127.0.0.1:{port}"), format!("{}/", folder.display()));
+    let variables = [
+        ("WAL_GUARD_METRICS_LISTEN", address.as_str()),
+        ("WAL_GUARD_METRICS_FILE", path.as_str()),
+        ("WAL_BACKUP_POLL_INTERVAL_SECONDS", "1"),
+        ("WAL_BACKUP_INITIAL_POLL_SECONDS", "1"),
+    ];
+    let log = scene.lab.path().join("watch.log");
+    let mut watcher = scene.watcher(&scene.cluster, &variables);
+    let _watcher = Ended(watcher.stderr(File::create(&log).unwrap()).spawn().unwrap());
+    let said = |words: &str| fs::read_to_string(&log).unwrap_or_default().contains(words);
+    scene.cluster.wait_until("it says that the port is in use", WAIT, || said("can't be served at"));
+    drop(taken);
+    scene.cluster.wait_until("it is served", WAIT, || asked(port, "/healthz").is_some());
+    assert!(asked(port, "/healthz").unwrap().starts_with("HTTP/1.1 200 "));
+    let metrics = asked(port, "/metrics").unwrap();
+    for name in ["up", "postgresql_up"] {
+        let line = format!("\npgbackrest_guard_{name}{{stanza=\"main\",cluster=\"data\"}} 1\n");
+        assert!(metrics.contains(&line), "{metrics}");
+    }
+    let file = folder.join("pgbackrest_guard_main_data.prom");
+    scene.cluster.wait_until("the file is there", WAIT, || file.exists());
+    scene.cluster.stop(StopMode::Fast);
+    let down = "\npgbackrest_guard_postgresql_up{stanza=\"main\",cluster=\"data\"} 0\n";
+    scene
+        .cluster
+        .wait_until("the server is down", WAIT, || asked(port, "/metrics").is_some_and(|text| text.contains(down)));
+    assert!(said("metrics are served at http://127.0.0.1:"));
 }

@@ -231,7 +231,7 @@ fn a_stopped_cmd_gives_the_terminal_back_and_goes_on_with_it() {
 
 #[test]
 fn every_task_tells_its_version_and_its_help() {
-    for task in ["run", "setup", "status", "watch"] {
+    for task in ["run", "setup", "status", "watch", "check", "restore"] {
         for (flag, words) in [("--version", env!("CARGO_PKG_VERSION")), ("--help", "Usage:"), ("-h", "Usage:")] {
             let output = Command::new(env!("CARGO_BIN_EXE_pgbackrest-guard")).args([task, flag]).output().unwrap();
             let said = String::from_utf8_lossy(&output.stdout);

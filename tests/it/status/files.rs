@@ -107,3 +107,44 @@ fn with_a_threshold_of_nothing_any_backlog_has_reached_it() {
     let reasons = report["reasons"].to_string();
     outcome.check(reasons.contains("has reached the threshold of 0 MiB"), &reasons);
 }
+
+/// Runs status where Debian's clusters have these data directories, and `PGDATA` is not set.
+fn on_debian(outcome: &Outcome, clusters: &[(&str, &std::path::Path)], arguments: &[&str]) -> (Option<i32>, String) {
+    let root = tempfile::tempdir().unwrap();
+    for (name, data) in clusters {
+        fs::create_dir_all(root.path().join(name)).unwrap();
+        let line = format!("data_directory = '{}'\n", data.display());
+        fs::write(root.path().join(name).join("postgresql.conf"), line).unwrap();
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pgbackrest-guard"));
+    command.args(["status", "--config=/dev/null"]).args(arguments).env_clear();
+    command.env("PG_CLUSTER_CONF_ROOT", root.path()).current_dir("/");
+    let shown = command.output().unwrap();
+    outcome.check(shown.status.code().is_some(), "it ends by itself");
+    let said = String::from_utf8([shown.stdout, shown.stderr].concat()).unwrap();
+    (shown.status.code(), said)
+}
+
+#[test]
+fn a_cluster_is_named_as_debian_does_or_is_the_only_one() {
+    let outcome = lost("clusters");
+    let data = outcome.case.data();
+    let elsewhere = std::path::Path::new("/nowhere");
+    let shown = data.display().to_string();
+    let json = "--output=json";
+    let (code, said) = on_debian(&outcome, &[("15/main", &data)], &[json]);
+    outcome.check(code == Some(0) && said.contains(&shown), &said);
+    let two = [("15/main", elsewhere), ("16/other", data.as_path())];
+    let (code, said) = on_debian(&outcome, &two, &[json, "--cluster=16/other"]);
+    outcome.check(code == Some(0) && said.contains(&shown), &said);
+    let (code, said) = on_debian(&outcome, &two, &[json]);
+    let line = "there are several clusters (15/main, 16/other): name one by --cluster, --pgdata or PGDATA";
+    outcome.check(code == Some(2) && said.contains(line) && said.lines().count() == 1, &said);
+    let (code, said) = on_debian(&outcome, &two, &["--cluster=17/main"]);
+    let line = "there is no cluster 17/main on this machine; there are: 15/main, 16/other";
+    outcome.check(code == Some(2) && said.contains(line) && said.lines().count() == 1, &said);
+    let (code, said) = on_debian(&outcome, &two, &["--output=prometheus", "--cluster=16/other"]);
+    outcome.check(code == Some(0) && said.contains(r#"{stanza="main",cluster="16/other"}"#), &said);
+    let (code, said) = on_debian(&outcome, &[], &["--output=nagios"]);
+    outcome.check(code == Some(3) && said.contains("UNKNOWN"), &said);
+}

@@ -56,6 +56,9 @@ pub(crate) fn well() -> Report {
         windows: Some(vec![window(1, "2026-11-23T01:12:00Z", "2026-11-24T07:58:41Z", FULL)]),
         extra: Extra {
             made_at: at(NOW),
+            stanza: "main".to_owned(),
+            cluster_name: "15/main".to_owned(),
+            watcher_runs: Some(true),
             server_answers: Some(true),
             backups: Some(vec![
                 backup(FULL, "full", "2026-11-23T01:00:00Z", "2026-11-23T01:12:00Z"),

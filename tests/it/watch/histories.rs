@@ -136,7 +136,7 @@ impl World {
         let seen = Observation {
             now: self.now,
             unchecked: false,
-            backup_refused: false,
+            others: false,
             backup_locked: false,
             gap: self.gaps.any_open(),
             pushable: healable,
@@ -154,7 +154,7 @@ impl World {
                 Action::Heal => self.memory.heal_failed_at = Some(self.now),
                 Action::Backup(..) if self.memory.unreadable || !answers => {}
                 Action::Backup(_, reason) => self.begin_backup(reason),
-                Action::Heartbeat | Action::ProveContinuity | Action::LookUp => {}
+                Action::Heartbeat | Action::ProveContinuity | Action::LookUp | Action::Wait(..) => {}
             }
         }
     }

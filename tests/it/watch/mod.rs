@@ -9,5 +9,6 @@ mod crash;
 mod full_disk;
 mod histories;
 mod numbers;
+mod others;
 pub(crate) mod scene;
 mod table;

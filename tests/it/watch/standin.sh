@@ -4,7 +4,7 @@ here=${0%/*}
 root=${here%/*}
 command=none
 for word in "$@"; do
-    case $word in archive-push | backup | expire | info | repo-ls | stanza-create) command=$word && break ;; esac
+    case $word in archive-push | backup | expire | info | repo-ls | stanza-create | version) command=$word && break ;; esac
 done
 echo "$*" >>"$root/answer/calls"
 [ ! -f "$root/answer/$command.sh" ] || . "$root/answer/$command.sh"

@@ -1,0 +1,77 @@
+//! Questions to a server that recovers, or has just done so.
+
+use super::{Postgres, ServerError};
+use crate::wal::Lsn;
+
+/// How far a recovery has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// Whether it goes on.
+    pub under_way: bool,
+    /// Whether it stands still: at its target, or because somebody asked for that.
+    pub paused: bool,
+    /// Up to where WAL is replayed, or written.
+    pub position: Option<Lsn>,
+    /// The newest commit that was replayed, in microseconds since 1970.
+    pub last_commit: Option<i64>,
+}
+
+// CASE: each of the functions fails in the other state (xlogfuncs.c).
+const RECOVERY: &str = "select pg_is_in_recovery(), case when pg_is_in_recovery() then pg_is_wal_replay_paused() else false end, \
+     (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end)::text, \
+     (extract(epoch from pg_last_xact_replay_timestamp()) * 1000000)::bigint";
+
+/// Collations, of the database and in it, whose version is not the one of this machine's libraries (`pg_collation.h`; the database's
+/// own from PostgreSQL 15 on), among those that an index uses.
+const COLLATIONS: &str = "select quote_ident(c.collname) || ' (' || c.collversion || ', here ' || pg_collation_actual_version(c.oid) || ')' \
+     from pg_collation c where c.collversion <> pg_collation_actual_version(c.oid) order by 1";
+
+/// The databases that can be connected to.
+const DATABASES: &str = "select datname::text from pg_database where datallowconn order by 1";
+
+impl Postgres {
+    /// How far the recovery has come.
+    ///
+    /// # Errors
+    /// When the server does not answer in time.
+    pub fn recovery(&self) -> Result<Recovery, ServerError> {
+        self.within_limit(&mut || false, |client| {
+            let row = client.query_one(RECOVERY, &[])?;
+            let position: Option<String> = row.get(2);
+            Ok(Recovery {
+                under_way: row.get(0),
+                paused: row.get(1),
+                position: position.and_then(|position| position.parse().ok()),
+                last_commit: row.get(3),
+            })
+        })
+    }
+
+    /// Asks for a promotion, and waits for nothing.
+    ///
+    /// # Errors
+    /// When the server does not answer in time.
+    pub fn promote(&self) -> Result<(), ServerError> {
+        self.within_limit(&mut || false, |client| client.query_one("select pg_promote(false)", &[]).map(drop))
+    }
+
+    /// The databases that can be connected to.
+    ///
+    /// # Errors
+    /// When the server does not answer in time.
+    pub fn databases(&self) -> Result<Vec<String>, ServerError> {
+        self.within_limit(&mut || false, |client| {
+            Ok(client.query(DATABASES, &[])?.iter().map(|row| row.get(0)).collect())
+        })
+    }
+
+    /// Collations of the database whose version is another than this machine's.
+    ///
+    /// # Errors
+    /// When the server does not answer in time.
+    pub fn changed_collations(&self) -> Result<Vec<String>, ServerError> {
+        self.within_limit(&mut || false, |client| {
+            Ok(client.query(COLLATIONS, &[])?.iter().map(|row| row.get(0)).collect())
+        })
+    }
+}

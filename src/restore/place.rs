@@ -1,0 +1,140 @@
+//! Where a restore goes, and whether it may: everything that is looked at before the first byte.
+
+use super::state::Folder;
+use super::{Request, RestoreError};
+use crate::data_directory::DataDirectory;
+use crate::space::{self, Volume};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The data directory to be, and the folder beside it that the restore works in.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) target: DataDirectory,
+    pub(super) folder: PathBuf,
+    pub(super) content: Content,
+}
+
+/// What lies in the data directory to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content {
+    /// Nothing, or it does not exist.
+    Nothing,
+    /// A cluster.
+    Cluster,
+    /// A copy that was cut off: pgBackRest's manifest is there, `pg_control`, which it puts in place last, is not.
+    HalfACopy,
+    /// Something else.
+    Other,
+}
+
+impl Place {
+    /// Looks around.
+    pub(super) fn find(request: &Request) -> Result<Self, RestoreError> {
+        let target = fs::canonicalize(&request.target).unwrap_or_else(|_| request.target.clone());
+        let name = target.file_name().ok_or_else(|| RestoreError::Refused("/ is no data directory".to_owned()))?;
+        let own = format!(".{}.pgbackrest-guard-restore", name.to_string_lossy());
+        let beside = target.parent().unwrap_or(Path::new("/"));
+        // A mounted volume's parent is often root's.
+        let can_be_written = rustix::fs::access(beside, rustix::fs::Access::WRITE_OK).is_ok();
+        let set = request.common.state_dir.as_ref().map(|folder| folder.value.as_path());
+        let set = set.filter(|folder| !can_be_written && folder.parent() != Some(&target));
+        let parent = set.unwrap_or(beside);
+        let content = content(&target).map_err(|error| RestoreError::file("look into", &target, error))?;
+        Ok(Self { folder: parent.join(own), content, target: DataDirectory::new(target) })
+    }
+
+    /// Refuses what no restore may touch; `under_way`: what lies there is this restore's own.
+    pub(super) fn check(&self, replace: bool, under_way: bool) -> Result<(), RestoreError> {
+        let path = self.target.path().display();
+        if rustix::process::geteuid().is_root() {
+            return Err(refused(
+                "PostgreSQL does not run as root; run it as the server's user: sudo -u postgres …".into(),
+            ));
+        }
+        if self.target.foreign_owner().is_some() {
+            return Err(refused(format!("{path} belongs to another user; run it as that user: sudo -u USER …")));
+        }
+        if self.target.server_runs() && !(under_way && self.server_is_ours()) {
+            return Err(refused(format!("a server runs on {path}; stop it, or name another directory by --target")));
+        }
+        if under_way {
+            return Ok(());
+        }
+        match self.content {
+            Content::Nothing | Content::HalfACopy => Ok(()),
+            Content::Cluster if replace => Ok(()),
+            Content::Cluster => Err(refused(format!(
+                "{path} holds a cluster; name another directory by --target, or have it replaced by --replace: what is \
+                 written there and not archived is lost then"
+            ))),
+            Content::Other => Err(refused(format!(
+                "{path} is not empty and holds no cluster; empty it, or name another directory by --target"
+            ))),
+        }
+    }
+
+    /// Whether the server that runs there was started by this restore: no other listens in its working folder.
+    pub(super) fn server_is_ours(&self) -> bool {
+        self.target.socket().0.is_some_and(|folder| folder == socket(&self.folder))
+    }
+
+    /// Refuses where the copy and the WAL under way would not fit.
+    pub(super) fn check_space(&self, needed: u64) -> Result<u64, RestoreError> {
+        let target = self.target.path();
+        let there = target.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+        let replaced = if self.content == Content::Nothing { 0 } else { space::everything(target).unwrap_or(0) };
+        let Some(free) = Volume::of(there).free else { return Ok(0) };
+        let room = free.saturating_add(replaced);
+        if room < needed {
+            return Err(refused(format!(
+                "it needs {} at {}, and there is room for {}; make room, or name another directory by --target",
+                space::shown(needed),
+                target.display(),
+                space::shown(room)
+            )));
+        }
+        Ok(room)
+    }
+
+    /// Makes the working folder, or enters it again.
+    pub(super) fn enter(&self) -> Result<Folder, RestoreError> {
+        Folder::open(&self.folder).map_err(|error| match error {
+            RestoreError::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => refused(format!(
+                "can't make {}, in which the restore notes what it has done; name a folder that can be written by --state-dir",
+                self.folder.display()
+            )),
+            error => error,
+        })
+    }
+}
+
+/// The folder of the socket of the replay's server.
+pub(super) fn socket(folder: &Path) -> PathBuf {
+    folder.join("socket")
+}
+
+fn refused(why: String) -> RestoreError {
+    RestoreError::Refused(why)
+}
+
+fn content(path: &Path) -> io::Result<Content> {
+    let mut entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::Nothing),
+        Err(error) => return Err(error),
+    };
+    if entries.next().is_none() {
+        return Ok(Content::Nothing);
+    }
+    Ok(if path.join("global/pg_control").exists() {
+        Content::Cluster
+    } else if path.join("backup.manifest").exists() {
+        Content::HalfACopy
+    } else if DataDirectory::is_one(path) {
+        Content::Cluster
+    } else {
+        Content::Other
+    })
+}

@@ -1,0 +1,234 @@
+//! The replay: a server on the copy, watched until it stands at its target, and then promoted.
+//!
+//! At a target PostgreSQL pauses (`recovery_target_action=pause`), takes reading connections, and says in its log where it
+//! stopped. Without a target it promotes itself at the end of the archive. Where it is started again after a kill it goes on
+//! from its last restart point, and one that was promoted already just starts.
+
+use super::server::{self, Server};
+use super::state::{Reached, Stage};
+use super::{RestoreError, Work, place};
+use crate::checkpoint;
+use crate::decide::restore::Target;
+use crate::postgres::{Postgres, Recovery};
+use crate::settings::Connection;
+use crate::wal::{Lsn, parse_history};
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+/// Between two looks at the server.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// What the replay came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Proof {
+    /// The timeline that was left at the end.
+    pub(super) timeline: u32,
+    /// Where.
+    pub(super) position: Lsn,
+    /// The timeline that the copy is on now.
+    pub(super) new_timeline: u32,
+    /// Collations with another version than the origin's libraries had, by database.
+    pub(super) collations: Vec<String>,
+}
+
+/// What is found when a server is looked at.
+enum Found {
+    /// It goes on.
+    Nothing,
+    /// It stands at its target.
+    AtTarget(Recovery),
+    /// It has been promoted.
+    Promoted(Recovery),
+    /// It needs other settings.
+    Settings(BTreeMap<String, String>),
+}
+
+/// Replays, promotes and stops.
+pub(super) fn replay(work: &mut Work<'_>) -> Result<Proof, RestoreError> {
+    server::end_leftover(work);
+    let mut raised = BTreeMap::new();
+    let mut server = Server::start(work, &raised)?;
+    let mut progress = work.said.progress("replayed", work.state.way.segments);
+    loop {
+        let segment = server::segment_under_way(server.pid()).and_then(|name| number(work, &name));
+        if let Some(number) = segment {
+            progress.at(number);
+        }
+        match look(work, &mut server)? {
+            Found::Nothing => {}
+            Found::Settings(needed) => {
+                server.stop();
+                raised.extend(needed);
+                tracing::info!("the origin had raised settings meanwhile; replaying with {raised:?}");
+                server = Server::start(work, &raised)?;
+            }
+            Found::AtTarget(recovery) => {
+                note(work, &server, &recovery)?;
+                ask(work)?.promote().map_err(|error| RestoreError::Interrupted(error.to_string()))?;
+            }
+            Found::Promoted(recovery) => {
+                note(work, &server, &recovery)?;
+                let collations = collations(work);
+                server.stop();
+                return proof(work, collations);
+            }
+        }
+        if work.signals.wait(INTERVAL) {
+            server.stop();
+            return Err(RestoreError::Signal);
+        }
+    }
+}
+
+/// How many segments lie between the first one and this one.
+fn number(work: &Work<'_>, name: &str) -> Option<u64> {
+    let size = crate::wal::SegmentSize::try_from(work.state.way.segment_bytes).ok()?;
+    let name: crate::wal::SegmentName = name.parse().ok()?;
+    name.number(size).checked_sub(work.state.way.first.number(size))
+}
+
+/// Notes once where the replay has stopped.
+fn note(work: &mut Work<'_>, server: &Server, recovery: &Recovery) -> Result<(), RestoreError> {
+    if work.state.stage >= Stage::Reached {
+        return Ok(());
+    }
+    work.state.reached = Reached { words: stopped(&server.log()), last_commit: recovery.last_commit };
+    work.done(Stage::Reached, "restore-reached")
+}
+
+/// PostgreSQL's words on where it stopped.
+fn stopped(log: &str) -> Option<String> {
+    let line = log.lines().rev().find(|line| line.contains("recovery stopping "))?;
+    line.split_once("LOG:").map(|(_, words)| words.trim().to_owned())
+}
+
+fn look(work: &Work<'_>, server: &mut Server) -> Result<Found, RestoreError> {
+    if server.has_ended() {
+        return Err(ended(work, &server.log()));
+    }
+    let Some(recovery) = ask(work).ok().and_then(|postgres| postgres.recovery().ok()) else {
+        return Ok(Found::Nothing);
+    };
+    if !recovery.under_way {
+        return Ok(Found::Promoted(recovery));
+    }
+    if recovery.paused && work.state.stage < Stage::Reached {
+        let log = server.log();
+        if stopped(&log).is_some() {
+            return Ok(Found::AtTarget(recovery));
+        }
+        let needed = too_low(&log);
+        return Ok(if needed.is_empty() { Found::Nothing } else { Found::Settings(needed) });
+    }
+    // Killed between the target and the promotion.
+    Ok(if recovery.paused && stopped(&server.log()).is_some() { Found::AtTarget(recovery) } else { Found::Nothing })
+}
+
+/// Settings that the replay finds to be too low, and what they must be (`CheckRequiredParameterValues`).
+fn too_low(log: &str) -> BTreeMap<String, String> {
+    let line = |line: &str| {
+        let (before, after) =
+            line.split_once(" is a lower setting than on the primary server, where its value was ")?;
+        let (words, _) = before.rsplit_once(" = ")?;
+        let name = words.rsplit([' ', '\t']).next()?;
+        Some((name.to_owned(), after.trim().trim_end_matches('.').to_owned()))
+    };
+    log.lines().filter_map(line).collect()
+}
+
+/// Why a server has ended, by its log.
+fn ended(work: &Work<'_>, log: &str) -> RestoreError {
+    let fatal = log.lines().rev().find(|line| ["FATAL:", "PANIC:"].iter().any(|word| line.contains(word)));
+    let words =
+        fatal.and_then(|line| line.split_once("] ")).map_or("it says nothing of why", |(_, words)| words.trim());
+    let target = &work.state.wanted.target;
+    let log = work.folder.path().join("server.log");
+    if words.contains("before configured recovery target was reached") {
+        let hint = if matches!(target, Target::Time(_)) {
+            "there is no commit after it in the archive"
+        } else {
+            "it is not in the archive behind the backup"
+        };
+        return RestoreError::Replay(format!(
+            "{target} was not reached: {hint}; nothing was promoted; choose an earlier target"
+        ));
+    }
+    if words.contains("before consistent recovery point") {
+        return RestoreError::Replay(format!(
+            "{target} lies before the end of the backup {}; name an older one by --set",
+            work.state.way.backup
+        ));
+    }
+    if words.contains("could not restore file") {
+        return RestoreError::Interrupted(format!(
+            "the archive could not be asked any longer, and nothing was promoted: {words}; mend the repository; more in {}",
+            log.display()
+        ));
+    }
+    RestoreError::Interrupted(format!("the server of the replay has ended: {words}; more in {}", log.display()))
+}
+
+/// The server of the replay, by the first role that it knows.
+fn ask(work: &Work<'_>) -> Result<Postgres, RestoreError> {
+    let environment = &work.request.environment;
+    let set = |name: &str| environment.get(name).and_then(|value| value.to_str()).map(str::to_owned);
+    let configured = work.client.config().and_then(|config| config.option("backup", "pg1-user")).map(str::to_owned);
+    let roles = [set("PGUSER"), configured, set("POSTGRES_USER"), Some("postgres".to_owned())];
+    let server = |user: String, database: Option<String>| {
+        let host = Some(place::socket(work.folder.path()));
+        let connection = Connection { host, port: Some(server::PORT), user: Some(user), database };
+        Postgres::of(&work.place.target, &connection).within(Duration::from_secs(30))
+    };
+    let mut refused = String::new();
+    for role in roles.into_iter().flatten() {
+        let postgres = server(role, set("POSTGRES_DB"));
+        match postgres.recovery() {
+            Ok(_) => return Ok(postgres),
+            Err(error) => refused = error.to_string(),
+        }
+    }
+    Err(RestoreError::Interrupted(refused))
+}
+
+/// Collations whose version differs. A server that can't be asked is none that has none, so that is said.
+fn collations(work: &Work<'_>) -> Vec<String> {
+    let found = ask(work).ok().and_then(|postgres| postgres.changed_collations().ok());
+    if found.is_none() {
+        tracing::warn!("the versions of collations could not be compared");
+    }
+    found.unwrap_or_default()
+}
+
+/// What the newest history of the copy and its `pg_control` tell.
+fn proof(work: &Work<'_>, collations: Vec<String>) -> Result<Proof, RestoreError> {
+    let target = &work.place.target;
+    let unreadable = || RestoreError::Interrupted("the copy's pg_control can't be read".to_owned());
+    let new_timeline = target.control().ok_or_else(unreadable)?.timeline;
+    let path = target.pg_wal().join(format!("{new_timeline:08X}.history"));
+    let text = fs::read_to_string(&path).map_err(|error| RestoreError::file("read", &path, error))?;
+    let (timeline, position) = parse_history(&text).pop().ok_or_else(unreadable)?;
+    checkpoint::reached("restore-stopped");
+    Ok(Proof { timeline: timeline.0, position, new_timeline, collations })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_are_too_low_are_read_from_the_log() {
+        let log = "2026 [1] WARNING:  hot standby is not possible because of insufficient parameter settings\n\
+                   2026 [1] DETAIL:  max_connections = 20 is a lower setting than on the primary server, where its value was 50.\n";
+        assert_eq!(too_low(log), BTreeMap::from([("max_connections".to_owned(), "50".to_owned())]));
+        assert!(too_low("nothing").is_empty());
+    }
+
+    #[test]
+    fn where_it_stopped_is_read_from_the_log() {
+        let log =
+            "a\n2026 [7] LOG:  recovery stopping before commit of transaction 9, time 2026\n2026 [7] LOG:  pausing\n";
+        assert_eq!(stopped(log).as_deref(), Some("recovery stopping before commit of transaction 9, time 2026"));
+        assert_eq!(stopped("x"), None);
+    }
+}
