@@ -122,6 +122,20 @@ impl Cluster {
         self.client.config().map(Config::repositories).unwrap_or_default()
     }
 
+    /// Into which of them backups are made: all, or those that were asked for and are configured.
+    pub(super) fn backup_repositories(&self) -> Vec<u32> {
+        let mut repositories = self.repositories();
+        if let Some(asked) = &self.request().watch.backup_repositories {
+            repositories.retain(|key| asked.numbers().contains(key));
+            if repositories.is_empty() {
+                let line = "WAL_BACKUP_REPOS names no repository that is configured: backups go into all of them";
+                self.tools.log.warn("backup repositories", line);
+                return self.repositories();
+            }
+        }
+        repositories
+    }
+
     /// Whether a push holds pgBackRest's lock, or its async process lives.
     pub(super) fn archive_is_locked(&self) -> bool {
         let stanza = self.client.stanza();

@@ -32,6 +32,47 @@ fn status(scene: &Scene) -> serde_json::Value {
     serde_json::from_slice(&command.output().unwrap().stdout).unwrap()
 }
 
+fn archived_backups(scene: &Scene, repository: &str) -> usize {
+    let info = scene.backrest.ok(&[&format!("--repo={repository}"), "info", "--output=json"]);
+    info.matches("\"label\"").count()
+}
+
+#[test]
+fn live_watch_backs_up_into_each_repository_and_a_dead_one_is_in_nobodys_way() {
+    let (scene, second) = scene_in_two_folders();
+    let said = scene.watch_once(&[]);
+    assert!(said.contains("backup --type=full completed"), "{said}");
+    assert_eq!([1, 2].map(|key| archived_backups(&scene, &key.to_string())), [1, 1], "{said}");
+    assert!(!status(&scene)["reasons"].to_string().contains("there is no backup in"), "{:#}", status(&scene));
+    // What is due is taken without the dead one, and no longer into one that nobody asks for.
+    let away = second.with_extension("away");
+    fs::rename(&second, &away).unwrap();
+    std::thread::sleep(Duration::from_millis(1100));
+    let due = [("WAL_BACKUP_DIFF_INTERVAL_SECONDS", "1")];
+    let said = scene.watch_once(&due);
+    assert!(said.contains("no backup in repository 2") && said.contains("backup --type=diff completed"), "{said}");
+    let _ = fs::remove_dir_all(&second);
+    fs::rename(&away, &second).unwrap();
+    assert_eq!([1, 2].map(|key| archived_backups(&scene, &key.to_string())), [2, 1], "{said}");
+    std::thread::sleep(Duration::from_millis(1100));
+    let said = scene.watch_once(&[due[0], ("WAL_BACKUP_REPOS", "2")]);
+    assert_eq!([1, 2].map(|key| archived_backups(&scene, &key.to_string())), [2, 2], "{said}");
+}
+
+#[test]
+fn live_watch_takes_the_first_full_where_only_a_second_repository_is_configured() {
+    let (scene, _) = scene_in_two_folders();
+    let text = fs::read_to_string(scene.backrest.config_file()).unwrap();
+    let without_one: Vec<&str> = text.lines().filter(|line| !line.starts_with("repo1-")).collect();
+    fs::write(scene.backrest.config_file(), without_one.join("\n") + "\n").unwrap();
+    let said = scene.watch_once(&[]);
+    assert!(said.contains("stanza-create completed") && said.contains("backup --type=full completed"), "{said}");
+    let written = scene.cluster.write_wal(1);
+    scene.cluster.wait_archived(&written[0], WAIT);
+    assert_eq!(status(&scene)["repositories"][0]["key"], 2);
+    assert_eq!(status(&scene)["verdict"], "ok", "{:#}", status(&scene)["reasons"]);
+}
+
 #[test]
 fn live_watch_pays_a_repository_out_of_the_other() {
     let (scene, second) = scene_in_two_folders();
