@@ -60,6 +60,9 @@ pub(super) struct RestoreArguments {
     /// Print the plan and do nothing
     #[arg(long)]
     dry_run: bool,
+    /// The repository is in this folder, or in its only `cluster-…`
+    #[arg(long, value_name = "PATH", hide = true)]
+    repository_below: Option<String>,
     /// The form of what is said
     #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORM", hide_short_help = true)]
     output: Output,
@@ -135,6 +138,7 @@ fn request(arguments: RestoreArguments) -> Result<Request, String> {
         dry_run,
         tablespaces: tablespace_map,
         programs: postgres_bin,
+        repository_below: arguments.repository_below,
         json: output == Output::Json,
         tuning: [own.checkpoint_timeout, own.max_wal_size],
     })

@@ -4,7 +4,7 @@ use super::GUARD as PROGRAM;
 use super::common::CommonArguments;
 use crate::exit::Exit;
 use crate::log;
-use crate::settings::{self, CommonSettings, Environment, SetupSettings};
+use crate::settings::{self, CommonSettings, Environment, RecoverSettings, SetupSettings};
 use crate::setup::{self, Mode};
 use crate::supervisor::{self, Request, Signals};
 use clap::Args;
@@ -14,7 +14,8 @@ use std::ffi::OsString;
 ///
 /// For a container's entrypoint. Hands signals on to CMD, takes care of orphans, and ends as CMD ends: with its exit
 /// code, or 128 and the number of the signal that ended it; 127 when there is no such program, 126 when it can't be
-/// started. A setup that fails is reported, and CMD is started without archiving.
+/// started. A setup that fails is reported, and CMD is started without archiving. On a volume without a cluster, with
+/// `WAL_RECOVER_FROM_BUCKET` and a target, a cluster is restored first; if that can't be done, CMD is not started.
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
     /// What to run, and its arguments
@@ -34,13 +35,14 @@ pub(super) fn run(arguments: RunArguments) -> Exit {
         let mut sources = settings::sources(flags.config.as_deref(), Environment::of_process());
         let common = CommonSettings::resolve_as_named(flags.clone(), std::env::current_dir().ok(), &mut sources);
         let setup = SetupSettings::resolve(&mut sources);
+        let recover = RecoverSettings::resolve(&mut sources);
         log::start(PROGRAM, common.log_level.value, common.log_format.value);
         for warning in sources.warnings() {
             tracing::warn!("{}", warning.0);
         }
         let environment = sources.environment().clone();
         let setup = setup::Request { common, setup, environment, mode: Mode::APPLY };
-        Ok(Request { program, arguments: command.collect(), flags, setup })
+        Ok(Request { program, arguments: command.collect(), flags, setup, recover })
     });
     match (request, signals) {
         (Ok(request), Ok(signals)) => supervisor::run(request, signals),

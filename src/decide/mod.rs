@@ -9,6 +9,7 @@ pub mod holes;
 pub mod marker;
 pub mod pressure;
 pub mod push;
+pub mod recover;
 pub mod regime;
 pub mod repository_path;
 pub mod restore;

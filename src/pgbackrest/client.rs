@@ -272,13 +272,17 @@ impl Client {
         Ok(Listing { failed: failed.collect(), asked: stanza.repo.len() })
     }
 
-    /// The names in a folder of a repository, a line each; none where there is no such folder.
+    /// The names in a folder of a repository, a line each; none where there is no such folder. The folder of no name is the
+    /// repository's own.
     ///
     /// # Errors
     /// When it can't be had whole.
     pub fn list(&self, repository: u32, folder: &str, mut watch: Watch<'_>) -> Result<String, NoListing> {
         let repository = format!("--repo={repository}");
-        let arguments = ["repo-ls", repository.as_str(), folder].map(OsStr::new);
+        // A path of nothing would be a folder without a name on S3.
+        let folder = (!folder.is_empty()).then_some(folder);
+        let arguments: Vec<&OsStr> =
+            ["repo-ls", repository.as_str()].into_iter().chain(folder).map(OsStr::new).collect();
         let ended = self.succeeded(self.caller.verbosity(), &arguments, ANSWER_BYTES, &mut watch);
         let ended = ended.map_err(NoListing::Failed)?;
         if ended.cut { Err(NoListing::TooLong) } else { Ok(String::from_utf8_lossy(&ended.stdout).into_owned()) }

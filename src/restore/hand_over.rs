@@ -5,12 +5,18 @@
 //! there, because it wins over every other file: the copy must not archive into its origin's stanza.
 
 use super::{RestoreError, Work};
-use crate::durable;
+use crate::durable::{self, Owner};
+use rustix::process::geteuid;
 use std::fs;
+use std::io;
+use std::path::Path;
 
 /// Why the copy does not archive, for whoever reads the file.
 const REASON: &str = "# Restored by pgbackrest-guard: a copy must not archive into its origin's stanza. Give it a stanza or a \
                       repository path of its own, then: ALTER SYSTEM RESET archive_mode, restart, and take a full backup.";
+
+/// What keeps it from that.
+const OFF: &str = "archive_mode = 'off'";
 
 /// Hands the copy over.
 pub(super) fn hand_over(work: &Work<'_>) -> Result<(), RestoreError> {
@@ -22,6 +28,20 @@ pub(super) fn hand_over(work: &Work<'_>) -> Result<(), RestoreError> {
     };
     let left = without_recovery(&text);
     durable::replace(&path, left.as_bytes(), 0o600, None).map_err(|error| RestoreError::file("write", &path, error))
+}
+
+/// Takes the lines out that keep a copy from archiving, once it has a repository path of its own.
+///
+/// # Errors
+/// When the file can't be read or written.
+pub fn may_archive(auto_conf: &Path) -> io::Result<()> {
+    let text = fs::read_to_string(auto_conf)?;
+    let left: String = text
+        .lines()
+        .filter(|line| *line != REASON && *line != OFF)
+        .fold(String::new(), |text, line| text + line + "\n");
+    let owner = fs::metadata(auto_conf).map(|file| Owner::of(&file)).ok().filter(|_| geteuid().is_root());
+    durable::replace(auto_conf, left.as_bytes(), 0o600, owner)
 }
 
 /// The file without the recovery's settings, and with archiving off.
@@ -42,7 +62,7 @@ fn without_recovery(text: &str) -> String {
     let mut left: String =
         text.lines().filter(|line| !is_recovery(line)).fold(String::new(), |text, line| text + line + "\n");
     left.push_str(REASON);
-    left.push_str("\narchive_mode = 'off'\n");
+    left.extend(["\n", OFF, "\n"]);
     left
 }
 

@@ -7,6 +7,7 @@
 
 mod archive;
 mod arm;
+mod below;
 mod copy;
 mod hand_over;
 mod place;
@@ -23,6 +24,9 @@ use crate::log;
 use crate::pgbackrest::{Client, Failure};
 use crate::settings::{CommonSettings, Environment};
 use crate::signals::Signals;
+pub use hand_over::may_archive;
+pub use place::working_folder;
+
 use archive::Seen;
 use place::{Content, Place};
 use say::Said;
@@ -55,6 +59,8 @@ pub struct Request {
     pub tablespaces: Vec<(String, PathBuf)>,
     /// The folder of PostgreSQL's programs.
     pub programs: Option<PathBuf>,
+    /// The folder in or below which the repository is, where only that is known.
+    pub repository_below: Option<String>,
     /// Whether programs read what is said.
     pub json: bool,
     /// `checkpoint_timeout` and `max_wal_size` of the replay.
@@ -140,7 +146,10 @@ fn go(request: &Request, signals: &Signals, said: Said) -> Result<(), RestoreErr
     let wanted = wanted(request);
     let found = Folder::read(&place.folder)?;
     place.check(request.replace, found.is_some())?;
-    let client = request.common.client(&request.environment, Path::new("/"));
+    let below = request.repository_below.as_ref();
+    let below = below.map(|base| below::below(&request.common, &request.environment, base)).transpose();
+    let environment = below.map_err(RestoreError::Refused)?;
+    let client = request.common.client(environment.as_ref().unwrap_or(&request.environment), Path::new("/"));
     let going_on = match found {
         Some(state) if state.wanted == wanted => going_on(request, &client, state, signals)?,
         Some(state) if !request.replace => {

@@ -33,8 +33,9 @@ impl Place {
     /// Looks around.
     pub(super) fn find(request: &Request) -> Result<Self, RestoreError> {
         let target = fs::canonicalize(&request.target).unwrap_or_else(|_| request.target.clone());
-        let name = target.file_name().ok_or_else(|| RestoreError::Refused("/ is no data directory".to_owned()))?;
-        let own = format!(".{}.pgbackrest-guard-restore", name.to_string_lossy());
+        if target.file_name().is_none() {
+            return Err(RestoreError::Refused("/ is no data directory".to_owned()));
+        }
         let beside = target.parent().unwrap_or(Path::new("/"));
         // A mounted volume's parent is often root's.
         let can_be_written = rustix::fs::access(beside, rustix::fs::Access::WRITE_OK).is_ok();
@@ -42,7 +43,7 @@ impl Place {
         let set = set.filter(|folder| !can_be_written && folder.parent() != Some(&target));
         let parent = set.unwrap_or(beside);
         let content = content(&target).map_err(|error| RestoreError::file("look into", &target, error))?;
-        Ok(Self { folder: parent.join(own), content, target: DataDirectory::new(target) })
+        Ok(Self { folder: working_folder(parent, &target), content, target: DataDirectory::new(target) })
     }
 
     /// Refuses what no restore may touch; `under_way`: what lies there is this restore's own.
@@ -108,6 +109,13 @@ impl Place {
             error => error,
         })
     }
+}
+
+/// The folder that a restore of a data directory works in.
+#[must_use]
+pub fn working_folder(parent: &Path, target: &Path) -> PathBuf {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    parent.join(format!(".{name}.pgbackrest-guard-restore"))
 }
 
 /// The folder of the socket of the replay's server.

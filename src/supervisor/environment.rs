@@ -4,6 +4,7 @@
 //! cluster, valid settings stay, because there the second half of setup runs inside CMD, in the initdb hook. An empty
 //! bucket stays too: it tells push that archiving is switched off.
 
+use super::recover;
 use crate::data_directory::is_this_machine;
 use crate::settings::Environment;
 use crate::setup::{Archiving, EnvironmentChange};
@@ -27,7 +28,7 @@ pub(super) fn for_command(
         return change;
     }
     let is_empty = environment.iter().any(|(name, value)| name == BUCKET && value.is_empty());
-    let gone = CREDENTIALS.into_iter().chain((!is_empty).then_some(BUCKET));
+    let gone = CREDENTIALS.into_iter().chain(recover::secrets()).chain((!is_empty).then_some(BUCKET));
     let new: Vec<_> = gone.filter(|name| !change.unset.contains(name)).collect();
     change.unset.extend(new);
     change
@@ -71,6 +72,9 @@ mod tests {
     fn gone(archiving: Option<&Archiving>, volume_was_empty: bool, bucket: &str) -> Vec<&'static str> {
         let environment = [(BUCKET, bucket)].into_iter().collect();
         let mut change = for_command(archiving, &EnvironmentChange::default(), volume_was_empty, &environment);
+        let source = change.unset.iter().filter(|name| name.starts_with("WAL_RECOVER_FROM_")).count();
+        assert!(change.unset.is_empty() || source == recover::secrets().count(), "the keys of a restore: {change:?}");
+        change.unset.retain(|name| name.starts_with("WAL_ARCHIVE_"));
         change.unset.sort_unstable();
         change.unset
     }
@@ -93,7 +97,9 @@ mod tests {
         let setup =
             EnvironmentChange { unset: FIVE.to_vec(), export: vec![(REASON_VARIABLE, "whitespace".to_owned())] };
         let invalid = Archiving::Invalid { variable: BUCKET, reason: Reason::Whitespace };
-        assert_eq!(for_command(Some(&invalid), &setup, true, &Environment::default()), setup);
+        let change = for_command(Some(&invalid), &setup, true, &Environment::default());
+        assert_eq!(change.export, setup.export);
+        assert_eq!(change.unset[..FIVE.len()], FIVE);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod environment;
 mod processes;
+mod recover;
 mod server;
 mod signals;
 mod start;
@@ -19,7 +20,7 @@ use crate::decide::supervisor::{Action, Ending, Event, Stop, Supervision};
 use crate::exit::Exit;
 use crate::log;
 use crate::pgbackrest::Client;
-use crate::settings::CommonFlags;
+use crate::settings::{CommonFlags, RecoverSettings};
 use crate::setup::{self, Archiving, EnvironmentChange, SetupError};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group};
 use server::Lookout;
@@ -38,6 +39,8 @@ pub struct Request {
     pub flags: CommonFlags,
     /// What setup is asked for.
     pub setup: setup::Request,
+    /// What is restored before.
+    pub recover: RecoverSettings,
 }
 
 /// What setup has come to.
@@ -50,9 +53,13 @@ struct Plan {
 
 /// Sets up, starts CMD, and stays until it has ended.
 #[must_use]
-pub fn run(mut request: Request, signals: Signals) -> Exit {
+pub fn run(mut request: Request, mut signals: Signals) -> Exit {
     // PID 1 needs nothing for it.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    if let Err(error) = recover::recover(&request.recover, &request.setup, &mut signals) {
+        tracing::error!("{error}");
+        return error.exit();
+    }
     let pgdata = request.setup.common.pgdata.as_ref().map(|pgdata| pgdata.value.clone());
     let volume_was_empty = pgdata.as_deref().is_some_and(|pgdata| !DataDirectory::is_one(pgdata));
     let lookout = pgdata.map(|pgdata| Lookout::new(DataDirectory::new(pgdata)));

@@ -47,6 +47,7 @@ macro_rules! settings {
 mod common;
 mod get;
 mod push;
+mod recover;
 mod restore;
 mod schedule;
 mod server;
@@ -56,6 +57,7 @@ mod watch;
 pub(crate) use common::*;
 pub(crate) use get::*;
 pub(crate) use push::*;
+pub(super) use recover::*;
 pub(super) use restore::*;
 pub(super) use schedule::*;
 pub(super) use server::*;
@@ -72,6 +74,7 @@ pub static GROUPS: &[&Group] = &[
     &server::GROUP,
     &setup::GROUP,
     &restore::GROUP,
+    &recover::GROUP,
 ];
 
 /// Every setting.

@@ -8,9 +8,17 @@ use std::collections::BTreeSet;
 pub(super) type Check<'c> = dyn FnMut(&Declaration, &dyn Fn(&str) -> Result<(), BadValue>) + 'c;
 
 fn each(check: &mut Check<'_>) {
-    for group in
-        [common::each, push::each, get::each, watch::each, schedule::each, server::each, setup::each, restore::each]
-    {
+    for group in [
+        common::each,
+        push::each,
+        get::each,
+        watch::each,
+        schedule::each,
+        server::each,
+        setup::each,
+        restore::each,
+        recover::each,
+    ] {
         group(check);
     }
 }

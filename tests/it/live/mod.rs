@@ -23,6 +23,7 @@ mod recycled;
 mod repositories;
 mod restore;
 mod run;
+mod run_recover;
 mod scene;
 mod setup;
 mod status;

@@ -6,18 +6,18 @@ use pgbackrest_guard_lab::{Fault, FaultKind, Lab, PgBackRest, S3Server, Signal, 
 use std::fs;
 use std::path::Path;
 
-const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
-const SECRET: &str = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY";
-const BUCKET: &str = "wal-archive";
+pub(crate) const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+pub(crate) const SECRET: &str = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY";
+pub(crate) const BUCKET: &str = "wal-archive";
 
 /// Everything that lasts from one container to the next.
-struct Volume {
-    scene: Scene,
-    s3: S3Server,
+pub(crate) struct Volume {
+    pub(crate) scene: Scene,
+    pub(crate) s3: S3Server,
 }
 
 impl Volume {
-    fn new(place: Place) -> Self {
+    pub(crate) fn new(place: Place) -> Self {
         let scene = Scene::new(place);
         let s3 = S3Server::start(&scene.lab);
         s3.create_bucket(BUCKET);
@@ -40,7 +40,7 @@ impl Volume {
     }
 
     /// A container on the volume.
-    fn start(&self, variables: &[(&str, &str)]) -> Run {
+    pub(crate) fn start(&self, variables: &[(&str, &str)]) -> Run {
         let scene = &self.scene;
         let at = |name: &str| scene.path(name).to_str().unwrap().to_owned();
         let mut command = scene.command();
@@ -67,7 +67,7 @@ impl Volume {
     }
 
     /// Statements, as the image's superuser.
-    fn sql(&self, statements: &str) -> String {
+    pub(crate) fn sql(&self, statements: &str) -> String {
         let mut psql = self.scene.lab.command(postgres_programs().join("psql"));
         psql.args(["-XAtq", "-h"]).arg(self.scene.lab.path()).args(["-U", "app", "-d", "postgres", "-c", statements]);
         let output = psql.output().unwrap();
@@ -85,7 +85,7 @@ impl Volume {
     }
 
     /// Fills a segment, and waits until it is in the repository.
-    fn archives(&self, run: &mut Run) {
+    pub(crate) fn archives(&self, run: &mut Run) {
         self.sql("create table if not exists t as select 1; insert into t select generate_series(1, 1000)");
         let segment = self.sql("select pg_walfile_name(pg_switch_wal())");
         let repository = self.repository();
@@ -93,7 +93,7 @@ impl Volume {
     }
 
     /// Docker's stop: the server's own fast shutdown, and nothing is left behind.
-    fn stops(&self, mut run: Run, code: i32) {
+    pub(crate) fn stops(&self, mut run: Run, code: i32) {
         run.signal(Signal::INT);
         assert_eq!(run.status().code(), Some(code), "{}", run.said());
         // pgBackRest's worker is nobody's child, and ends by itself where no namespace ends it.

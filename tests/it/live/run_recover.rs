@@ -1,0 +1,96 @@
+//! `run` on an empty volume, where a cluster is to be restored: from a real archive, as PID 1 and root, with everything real.
+
+use super::run::{BUCKET, KEY, SECRET, Volume};
+use crate::run::scene::{Run, places};
+use pgbackrest_guard_lab::Signal;
+use std::fs;
+use std::path::Path;
+
+/// Where the cluster is restored from.
+fn source(volume: &Volume) -> Vec<(&'static str, String)> {
+    vec![
+        ("WAL_RECOVER_FROM_BUCKET", BUCKET.to_owned()),
+        ("WAL_RECOVER_FROM_ENDPOINT", format!("https://{}:{}", volume.s3.host(), volume.s3.port())),
+        ("WAL_RECOVER_FROM_KEY", KEY.to_owned()),
+        ("WAL_RECOVER_FROM_SECRET", SECRET.to_owned()),
+    ]
+}
+
+fn start(volume: &Volume, variables: &[(&'static str, String)]) -> Run {
+    let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    volume.start(&variables)
+}
+
+/// That `run` ends with 1 and these words, and no cluster was made.
+#[track_caller]
+fn refuses(volume: &Volume, variables: &[(&'static str, String)], words: &str) {
+    let mut run = start(volume, variables);
+    let status = run.status();
+    let said = run.said();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains(words) && said.contains("CMD is not started"), "{words}: {said}");
+    assert!(!said.contains("before initdb") && !said.contains(SECRET), "{said}");
+    assert!(!volume.scene.path("data/PG_VERSION").exists());
+}
+
+fn repository_path(volume: &Volume, data: &str) -> String {
+    fs::read_to_string(volume.scene.path(data).join(".pgbackrest_repo_path")).unwrap().trim().to_owned()
+}
+
+#[test]
+fn live_run_restores_before_it_starts_and_never_makes_an_empty_cluster() {
+    let volume = Volume::new(places()[0]);
+    volume.scene.lab.copy_program(env!("CARGO_BIN_EXE_pgbackrest-guard-get"));
+    let mut run = volume.start(&[]);
+    run.wait_for("backup --type=full completed");
+    volume.archives(&mut run);
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    let moment = volume.sql("select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')");
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    volume.sql("insert into t values (-1)");
+    volume.archives(&mut run);
+    volume.stops(run, 0);
+    fs::rename(volume.scene.path("data"), volume.scene.path("origin")).unwrap();
+    let origin = repository_path(&volume, "origin");
+
+    // Whatever is asked for and can't be done: an error, and no initdb.
+    let target = ("WAL_RECOVER_TARGET_TIME", moment.clone());
+    refuses(&volume, std::slice::from_ref(&target), "WAL_RECOVER_FROM_BUCKET is not set");
+    refuses(&volume, &source(&volume), "no target is set");
+    let script = ("POSTGRES_RECOVERY_TARGET_XID", "7".to_owned());
+    refuses(&volume, &[script], "WAL_RECOVER_FROM_BUCKET is not set");
+    let with = |mut all: Vec<(&'static str, String)>, one: (&'static str, String)| {
+        all.push(one);
+        all
+    };
+    let far = ("WAL_RECOVER_TARGET_TIME", "2001-01-01T00:00:00Z".to_owned());
+    refuses(&volume, &with(source(&volume), far), "older than every usable backup");
+    let elsewhere = with(with(source(&volume), target.clone()), ("WAL_RECOVER_FROM_PATH", "/nowhere".to_owned()));
+    refuses(&volume, &elsewhere, "/nowhere holds no backups");
+
+    let all = with(source(&volume), target);
+    let mut run = start(&volume, &all);
+    run.wait_for("database system is ready to accept connections");
+    run.wait("it takes connections", |_| volume.scene.path("data/postmaster.pid").exists());
+    run.wait_for("backup --type=full completed");
+    assert_eq!(
+        volume.sql("select count(*) from t"),
+        "1001",
+        "what was written before the moment, and nothing after it"
+    );
+    assert_eq!(volume.sql("show archive_mode"), "on");
+    let own = repository_path(&volume, "data");
+    assert!(own.starts_with(&format!("{origin}-")), "{own} beside {origin}");
+    for left in [".data.pgbackrest-guard", ".data.pgbackrest-guard-restore", "data/.pgbackrest_gap_pending"] {
+        assert!(!volume.scene.path(left).exists(), "{left}");
+    }
+    assert!(!run.said().contains("before initdb"), "{}", run.said());
+    volume.stops(run, 0);
+    // The variables stay set, and mean nothing on the volume any more.
+    let mut run = start(&volume, &all);
+    run.wait_for("holds a cluster: the restore variables mean nothing here");
+    run.wait_for("database system is ready to accept connections");
+    run.signal(Signal::INT);
+    assert_eq!(run.status().code(), Some(0), "{}", run.said());
+    assert!(Path::new(&volume.scene.path("data/PG_VERSION")).exists());
+}
