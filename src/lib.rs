@@ -12,6 +12,8 @@ pub mod cli;
 pub mod clusters;
 pub mod data_directory;
 pub mod decide;
+pub mod drill;
+pub mod drill_record;
 pub mod durable;
 pub mod epoch;
 pub mod exit;

@@ -3,6 +3,7 @@
 use super::GUARD as PROGRAM;
 use super::check::CheckArguments;
 use super::described::{self, described};
+use super::drill::DrillArguments;
 use super::restore::RestoreArguments;
 use super::run::RunArguments;
 use super::setup::SetupArguments;
@@ -25,6 +26,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Task {
     Check(CheckArguments),
+    Drill(DrillArguments),
     Restore(Box<RestoreArguments>),
     Run(RunArguments),
     Setup(SetupArguments),
@@ -47,6 +49,7 @@ pub fn main() -> ExitCode {
     exit::on_panic(PROGRAM, || Exit::Failed);
     let exit = match described::parse(command()) {
         Ok(Arguments { task: Task::Check(arguments) }) => super::check::run(arguments),
+        Ok(Arguments { task: Task::Drill(arguments) }) => super::drill::run(arguments),
         Ok(Arguments { task: Task::Restore(arguments) }) => super::restore::run(*arguments),
         Ok(Arguments { task: Task::Run(arguments) }) => super::run::run(arguments),
         Ok(Arguments { task: Task::Setup(arguments) }) => super::setup::run(arguments),

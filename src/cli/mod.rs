@@ -5,6 +5,7 @@ mod check;
 mod cluster;
 mod common;
 mod described;
+mod drill;
 mod forms;
 pub mod get;
 pub mod guard;

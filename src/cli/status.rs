@@ -5,9 +5,10 @@ use super::cluster::ClusterArguments;
 use super::common::CommonArguments;
 use super::forms::{self, Form, FormArguments, Output, Task};
 use crate::clusters;
+use crate::decide::drill::Claimed;
 use crate::exit::Exit;
 use crate::log;
-use crate::settings::{self, CommonSettings, Environment, WatchSettings};
+use crate::settings::{self, CommonSettings, Environment, Sources, WatchSettings};
 use crate::status::{self, Asking, Report, Request, Style, gather, text};
 use clap::Args;
 use jiff::Timestamp;
@@ -90,8 +91,14 @@ fn looking(common: CommonArguments, cluster: ClusterArguments, look: &LookArgume
     for warning in sources.warnings() {
         tracing::warn!("{}", warning.0);
     }
+    let request = status_request(common, watch, &sources, look.repo);
+    Ok(Looking { request, environment: sources.environment().clone(), ascii: look.ascii, at: look.at })
+}
+
+/// What a report is made of. `repo`: whether the repository is asked.
+fn status_request(common: CommonSettings, watch: WatchSettings, sources: &Sources, repo: bool) -> Request {
     let client = common.client(sources.environment(), Path::new("/"));
-    let (answer, server) = if look.repo {
+    let (answer, server) = if repo {
         let (answer, server) = status::ask(&client, &common, &watch.connection);
         (Some(answer), server)
     } else {
@@ -99,7 +106,7 @@ fn looking(common: CommonArguments, cluster: ClusterArguments, look: &LookArgume
     };
     let pgdata = common.pgdata.as_ref();
     let cluster_name = pgdata.map(|pgdata| clusters::name_of(sources.environment(), &pgdata.value));
-    let request = Request {
+    Request {
         cluster_name: cluster_name.unwrap_or_default(),
         config: client.config().cloned(),
         drop_threshold: watch.drop_threshold,
@@ -107,14 +114,28 @@ fn looking(common: CommonArguments, cluster: ClusterArguments, look: &LookArgume
         free_reserve: watch.free_reserve,
         overflow: watch.overflow,
         taken_by: watch.taken_by,
+        drill_max_age: watch.drill_max_age,
         intervals: watch.intervals,
         verify: watch.verify,
         server,
         answer,
         common,
         now: Timestamp::now().as_second(),
-    };
-    Ok(Looking { request, environment: sources.environment().clone(), ascii: look.ascii, at: look.at })
+    }
+}
+
+/// The moments that `status` claims, and the start of the oldest backup: by the watcher's notes, else by asking the repository.
+pub(super) fn claims(common: &CommonSettings, sources: &mut Sources) -> (Vec<Claimed>, Option<i64>) {
+    let watch = WatchSettings::resolve(sources);
+    let report = |repo| gather(&status_request(common.clone(), watch.clone(), sources, repo));
+    let noted = report(false);
+    let is_noted = noted.windows.as_ref().is_some_and(|windows| !windows.is_empty());
+    let report = if is_noted { noted } else { report(true) };
+    let second = |at: Option<Timestamp>| at.map(Timestamp::as_second);
+    let windows = report.windows.iter().flatten();
+    let claimed = windows.filter_map(|window| Some(Claimed { from: second(window.from)?, to: second(window.to)? }));
+    let backups = report.extra.backups.iter().flatten();
+    (claimed.collect(), backups.filter_map(|backup| second(backup.started_at)).min())
 }
 
 /// The terminal's width, and colours where there is one and nobody refuses them (no-color.org).

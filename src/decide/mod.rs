@@ -3,6 +3,7 @@
 pub mod at;
 pub mod check;
 pub mod differing;
+pub mod drill;
 pub mod get;
 pub mod heal;
 pub mod holes;

@@ -95,6 +95,8 @@ pub struct Facts {
     pub no_backup_because: Option<String>,
     /// Why others take the backups, if they do.
     pub by_others: Option<String>,
+    /// What is wrong with the last drill, if something is.
+    pub drill: Option<String>,
     /// The catalog.
     pub catalog: CatalogFacts,
     /// Segments that only some repositories lack, and the numbers of those.
@@ -265,6 +267,9 @@ fn space(facts: &Facts, reasons: &mut Reasons) {
 }
 
 fn backups(facts: &Facts, reasons: &mut Reasons) {
+    if let Some(drill) = &facts.drill {
+        reasons.push((Verdict::Warning, drill.clone()));
+    }
     let refused = matches!(facts.server, ServerFacts::Answers { always: true, .. });
     let others = facts.by_others.as_ref().map(|why| format!("others take the backups: {why}"));
     let because = others.clone().or_else(|| facts.no_backup_because.clone());

@@ -21,6 +21,7 @@ fn well() -> Facts {
         watched: true,
         no_backup_because: None,
         by_others: None,
+        drill: None,
         catalog: CatalogFacts { interval: 3600, ..CatalogFacts::default() },
         owed: (0, Vec::new()),
         without_backup: Vec::new(),
@@ -61,7 +62,7 @@ fn acknowledged() -> LedgerFacts {
 
 #[test]
 fn each_trouble_has_its_verdict() {
-    let table = [
+    let table = vec![
         (well(), Verdict::Ok, 0),
         (Facts { server: ServerFacts::Down, ..well() }, Verdict::Ok, 1),
         (Facts { server: ServerFacts::Silent("it hangs".to_owned()), ..well() }, Verdict::Ok, 1),
@@ -75,6 +76,7 @@ fn each_trouble_has_its_verdict() {
         (Facts { has_full: false, ..well() }, Verdict::Critical, 1),
         (Facts { has_full: false, watched: false, ..well() }, Verdict::Unknown, 1),
         (Facts { by_others: Some("x".to_owned()), ..well() }, Verdict::Ok, 1),
+        (Facts { drill: Some("x".to_owned()), ..well() }, Verdict::Warning, 1),
         (Facts { by_others: Some("x".to_owned()), late_by: Some(60), ..well() }, Verdict::Warning, 1),
         (Facts { standby: true, ..well() }, Verdict::Ok, 1),
         (Facts { standby: true, late_by: Some(60), ..fresh() }, Verdict::Ok, 1),

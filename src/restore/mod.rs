@@ -25,7 +25,8 @@ use crate::pgbackrest::{Client, Failure};
 use crate::settings::{CommonSettings, Environment};
 use crate::signals::Signals;
 pub use hand_over::may_archive;
-pub use place::working_folder;
+pub use place::{socket, working_folder};
+pub use server::{PORT, isolation};
 
 use archive::Seen;
 use place::{Content, Place};
@@ -73,6 +74,9 @@ pub(crate) enum RestoreError {
     /// Before anything was touched.
     #[error("{0}")]
     Refused(String),
+    /// Nothing that the archive holds leads to the target.
+    #[error("{0}")]
+    NotRestorable(String),
     /// pgBackRest failed.
     #[error("{}; to do: {}", .0.shown(MESSAGE_LENGTH), .0.remedy())]
     PgBackRest(Failure),
@@ -124,7 +128,12 @@ pub fn restore(request: &Request, signals: &Signals) -> Exit {
     match go(request, signals, said) {
         Ok(()) => Exit::Success,
         Err(RestoreError::Refused(why)) => {
-            said.end("refused", &why);
+            said.end("refused", "place", &why);
+            tracing::error!("nothing was touched: {why}");
+            Exit::Refused
+        }
+        Err(RestoreError::NotRestorable(why)) => {
+            said.end("refused", "target", &why);
             tracing::error!("nothing was touched: {why}");
             Exit::Refused
         }
@@ -132,8 +141,8 @@ pub fn restore(request: &Request, signals: &Signals) -> Exit {
             let told = matches!(&error, RestoreError::Signal)
                 || matches!(&error, RestoreError::PgBackRest(failure) if failure.is_ours_to_end());
             let why = if told { "told to end".to_owned() } else { log::chain(&error) };
-            said.end("failed", &why);
             let goes_on = matches!(&error, RestoreError::Replay(_));
+            said.end("failed", if goes_on { "replay" } else { "interrupted" }, &why);
             let advice = if goes_on { "" } else { "; the same command goes on where it was" };
             tracing::error!("{why}{advice}");
             Exit::Failed
@@ -233,7 +242,7 @@ fn begin(
 ) -> Result<(State, Programs), RestoreError> {
     let seen = look(request, client, signals)?;
     let plan = restore::plan(&seen.archives, &seen.stored, &request.asked);
-    let plan = plan.map_err(|refusal| RestoreError::Refused(refusal.to_string()))?;
+    let plan = plan.map_err(|refusal| RestoreError::NotRestorable(refusal.to_string()))?;
     let version = seen.version().ok_or_else(|| RestoreError::Unreadable("info names no version".to_owned()))?;
     let programs = Programs::find(request.programs.as_deref(), version)?;
     copy::get_program(request)?;

@@ -119,7 +119,8 @@ pub fn working_folder(parent: &Path, target: &Path) -> PathBuf {
 }
 
 /// The folder of the socket of the replay's server.
-pub(super) fn socket(folder: &Path) -> PathBuf {
+#[must_use]
+pub fn socket(folder: &Path) -> PathBuf {
     folder.join("socket")
 }
 

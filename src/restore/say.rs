@@ -100,7 +100,7 @@ impl Said {
     /// It is done.
     pub(super) fn finished(self, to: &Path, programs: &Programs) {
         if self.json {
-            return line(&json!({"event": "done", "to": to}));
+            return line(&json!({"event": "done", "to": to, "programs": programs.folder()}));
         }
         let start = programs.path("pg_ctl");
         text(&format!(
@@ -112,9 +112,9 @@ impl Said {
     }
 
     /// It has not come to its end.
-    pub(super) fn end(self, event: &str, why: &str) {
+    pub(super) fn end(self, event: &str, kind: &str, why: &str) {
         if self.json {
-            line(&json!({"event": event, "why": why}));
+            line(&json!({"event": event, "kind": kind, "why": why}));
         }
     }
 }

@@ -10,14 +10,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The port of the socket; there is no other.
-pub(super) const PORT: u16 = 5432;
+pub const PORT: u16 = 5432;
 /// How much of the log is looked at, from its end.
 const LOG_BYTES: u64 = 1 << 20;
 /// How long a server may take to stop before it is said again.
@@ -87,6 +87,11 @@ impl Programs {
         })
     }
 
+    /// The folder.
+    pub(super) fn folder(&self) -> &Path {
+        &self.0
+    }
+
     /// The path of one.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
@@ -108,6 +113,31 @@ fn major(postgres: &Path) -> Option<String> {
     Some(digits)
 }
 
+/// The settings that keep a server to itself, as `NAME=VALUE`, and the files in `folder` that they name.
+///
+/// # Errors
+/// When those can't be written.
+pub fn isolation(folder: &Path) -> io::Result<Vec<OsString>> {
+    let [config, hba, ident] = ["replay.conf", "pg_hba.conf", "pg_ident.conf"].map(|name| folder.join(name));
+    for (path, text) in [(&config, ""), (&hba, "local all all trust\n"), (&ident, "")] {
+        durable::replace(path, text.as_bytes(), 0o600, None)?;
+    }
+    let paths = [
+        ("config_file", config),
+        ("hba_file", hba),
+        ("ident_file", ident),
+        ("unix_socket_directories", place::socket(folder)),
+        ("external_pid_file", folder.join("postmaster.pid")),
+    ];
+    let named = paths.into_iter().map(|(name, path)| {
+        let mut option = OsString::from(format!("{name}="));
+        option.push(path);
+        option
+    });
+    let port = OsString::from(format!("port={PORT}"));
+    Ok(ISOLATED.iter().map(OsString::from).chain(named).chain([port]).collect())
+}
+
 /// A server that replays.
 pub(super) struct Server {
     child: Child,
@@ -120,11 +150,6 @@ impl Server {
     /// Starts it. `raised`: settings that the replay has found to be too low.
     pub(super) fn start(work: &Work<'_>, raised: &BTreeMap<String, String>) -> Result<Self, RestoreError> {
         let folder = work.folder.path();
-        let [config, hba, ident] = ["replay.conf", "pg_hba.conf", "pg_ident.conf"].map(|name| folder.join(name));
-        for (path, text) in [(&config, ""), (&hba, "local all all trust\n"), (&ident, "")] {
-            let written = durable::replace(path, text.as_bytes(), 0o600, None);
-            written.map_err(|error| RestoreError::file("write", path, error))?;
-        }
         let log = folder.join("server.log");
         let file = OpenOptions::new().create(true).append(true).open(&log);
         let file = file.map_err(|error| RestoreError::file("open", &log, error))?;
@@ -132,20 +157,10 @@ impl Server {
         let errors = file.try_clone().map_err(|error| RestoreError::file("open", &log, error))?;
         let mut settings = required(work);
         settings.extend(raised.clone());
-        let mut options: Vec<OsString> = ISOLATED.iter().map(OsString::from).collect();
+        let isolated = isolation(folder).map_err(|error| RestoreError::file("write to", folder, error))?;
+        let mut options: Vec<OsString> = isolated;
         options.extend(settings.iter().map(|(name, value)| format!("{name}={value}").into()));
         options.extend(own(work)?.into_iter().map(OsString::from));
-        for (name, path) in [
-            ("config_file", &config),
-            ("hba_file", &hba),
-            ("ident_file", &ident),
-            ("unix_socket_directories", &place::socket(folder)),
-            ("external_pid_file", &folder.join("postmaster.pid")),
-        ] {
-            let mut option = OsString::from(format!("{name}="));
-            option.push(path);
-            options.push(option);
-        }
         let program = work.programs.path("postgres");
         #[expect(clippy::disallowed_methods, reason = "PostgreSQL is not pgBackRest")]
         let mut command = Command::new(&program);
@@ -237,7 +252,6 @@ fn required(work: &Work<'_>) -> BTreeMap<String, String> {
 fn own(work: &Work<'_>) -> Result<Vec<String>, RestoreError> {
     let [checkpoint_timeout, max_wal_size] = &work.request.tuning;
     Ok(vec![
-        format!("port={PORT}"),
         format!("restore_command={}", copy::restore_command(work)?),
         format!("recovery_target_timeline={}", work.state.way.timeline),
         "recovery_target_action=pause".to_owned(),

@@ -22,12 +22,23 @@ pub enum Program {
     Check,
     /// `pgbackrest-guard restore`
     Restore,
+    /// `pgbackrest-guard drill`
+    Drill,
 }
 
 impl Program {
     /// Every one.
-    pub const ALL: &'static [Self] =
-        &[Self::Push, Self::Get, Self::Watch, Self::Status, Self::Setup, Self::Run, Self::Check, Self::Restore];
+    pub const ALL: &'static [Self] = &[
+        Self::Push,
+        Self::Get,
+        Self::Watch,
+        Self::Status,
+        Self::Setup,
+        Self::Run,
+        Self::Check,
+        Self::Restore,
+        Self::Drill,
+    ];
 
     /// The program of this name.
     #[must_use]
@@ -47,6 +58,7 @@ impl Program {
             Self::Run => "run",
             Self::Check => "check",
             Self::Restore => "restore",
+            Self::Drill => "drill",
         }
     }
 }

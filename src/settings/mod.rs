@@ -10,6 +10,7 @@ mod backup;
 mod client;
 mod cluster;
 mod declaration;
+mod drill;
 mod file;
 mod get;
 mod push;
@@ -23,6 +24,7 @@ mod watch;
 
 pub use backup::BackupIntervals;
 pub use cluster::ClusterSettings;
+pub use drill::DrillSettings;
 pub use get::{GetFlags, GetSettings};
 pub use push::{Overflow, PushFlags, PushSettings};
 pub use recover::RecoverSettings;

@@ -77,7 +77,11 @@ fn a_declared_setting_that_is_set_changes_what_some_program_goes_by() {
         let push = PushSettings::resolve(PushFlags::default(), &mut sources);
         let get = GetSettings::resolve(GetFlags::default(), &mut sources);
         let (watch, setup) = (WatchSettings::resolve(&mut sources), SetupSettings::resolve(&mut sources));
-        let restore = (RestoreSettings::resolve(None, &mut sources), ClusterSettings::resolve(&mut sources));
+        let restore = (
+            RestoreSettings::resolve(None, &mut sources),
+            ClusterSettings::resolve(&mut sources),
+            DrillSettings::resolve(None, &mut sources),
+        );
         format!("{common:?} {push:?} {get:?} {watch:?} {setup:?} {restore:?} {:?}", sources.warnings())
     };
     // What an overflow folder may hold means something only where there is one.

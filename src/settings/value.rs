@@ -179,6 +179,10 @@ pub(super) fn hours(text: &OsString) -> Result<Seconds, BadValue> {
 }
 
 /// Reads a port.
+pub(super) fn days(text: &OsString) -> Result<Seconds, BadValue> {
+    Ok(Seconds::new(number_in(text, 0..=36_500)? * 86_400))
+}
+
 pub(super) fn port(text: &OsString) -> Result<u16, BadValue> {
     text.to_str().and_then(|text| text.parse().ok()).ok_or(BadValue("not a port"))
 }

@@ -56,6 +56,10 @@ pub struct WatchSettings {
     pub heartbeat: bool,
     /// Where metrics are written.
     pub metrics: Option<PathBuf>,
+    /// Between two drills that the watcher makes; 0: none.
+    pub drill_interval: Seconds,
+    /// How old the last drill that passed may be; 0: however old.
+    pub drill_max_age: Seconds,
     /// Where metrics are served.
     pub metrics_listen: Option<SocketAddr>,
     /// Push's threshold, for the metrics.
@@ -86,6 +90,8 @@ impl WatchSettings {
             backoff: sources.optional(&table::WAL_BACKUP_RETRY_BACKOFF_SECONDS, None).map(|set| set.value),
             heartbeat: !sources.value(&table::WAL_HEARTBEAT_DISABLED, None).value,
             metrics: sources.optional(&table::WAL_GUARD_METRICS_FILE, None).map(|set| set.value),
+            drill_interval: sources.value(&table::WAL_DRILL_INTERVAL_HOURS, None).value,
+            drill_max_age: sources.value(&table::WAL_DRILL_MAX_AGE_DAYS, None).value,
             metrics_listen: sources.optional(&table::WAL_GUARD_METRICS_LISTEN, None).map(|set| set.value),
             overflow: sources.optional(&table::WAL_OVERFLOW_DIR, None).map(|set| set.value),
             drop_threshold: sources.optional(&table::WAL_DROP_THRESHOLD_MB, None).map(|set| set.value),

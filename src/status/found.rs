@@ -25,6 +25,8 @@ pub struct Request {
     pub cluster_name: String,
     /// Who takes the backups.
     pub taken_by: TakenBy,
+    /// How old the last drill that passed may be; 0: however old.
+    pub drill_max_age: Seconds,
     /// How often backups are due.
     pub intervals: BackupIntervals,
     /// Between two checks of the catalog; 0: never.

@@ -4,13 +4,15 @@ use super::archiving;
 use super::backups::backups;
 use super::catalog_report;
 use super::found::{Found, Request};
-use super::report::{Backups, Cluster, Extra, GapReport, Push, Report, moment};
+use super::report::{Backups, Cluster, Drill, Extra, GapReport, Push, Report, moment};
 use super::repositories::Repositories;
 use super::server::{self};
 use crate::backup_state::{BackupState, LAST_FULL_AT, LAST_VERIFY_AT, SYSTEM_ID};
 use crate::data_directory::{Control, DataDirectory};
+use crate::decide::drill::trouble;
 use crate::decide::regime::Others;
 use crate::decide::status::{Facts, LedgerFacts, judge};
+use crate::drill_record::DrillRecord;
 use crate::ledger::gaps::{Cause, Gap};
 use crate::ledger::state::{Identity, State};
 use crate::ledger::{Ledger, LedgerError};
@@ -43,9 +45,7 @@ fn of_nothing(request: &Request, directory: Option<&DataDirectory>) -> Report {
     let facts = Facts { switched_off: request.common.archiving_off, ..Facts::default() };
     (report.verdict, report.reasons) = judge(&facts);
     report.cluster.pgdata = directory.map(|directory| directory.path().to_string_lossy().into_owned());
-    report.extra.made_at = moment(request.now);
-    report.extra.stanza.clone_from(&request.common.stanza.value);
-    report.extra.cluster_name.clone_from(&request.cluster_name);
+    report.extra = Extra { made_at: moment(request.now), ..named(request) };
     report
 }
 
@@ -73,6 +73,7 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
     let backups = backups(stamped, catalog.newest(), request.intervals, running, request.now);
     let last_full = backups.last_full_at.map(Timestamp::as_second);
     let unchecked = found.is_unchecked();
+    let drill = newest_drill(found);
     let facts = Facts {
         data_directory: true,
         switched_off: request.common.archiving_off,
@@ -91,6 +92,7 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
         watched: request.answer.is_some() || catalog.was_checked() || was_watched(request, &stamps),
         no_backup_because: catalog.record.as_ref().and_then(|record| record.backup_failed.clone()),
         by_others,
+        drill: drill.as_ref().and_then(|record| drill_trouble(record, request)),
         catalog: catalog.facts(request),
         owed: repositories.owed(),
         without_backup: repositories.without_backup(catalog.known.as_ref()),
@@ -108,16 +110,14 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
         catalog: catalog.shown(&stamps, request.now),
         backups,
         windows: catalog.windows(),
-        drill: None,
+        drill: drill.as_ref().map(Drill::of),
         extra: Extra {
-            stanza: request.common.stanza.value.clone(),
-            cluster_name: request.cluster_name.clone(),
-            watcher_runs: request.common.state_dir.as_ref().map(|folder| presence::is_watched(&folder.value)),
             made_at: moment(request.now),
             server_answers: Some(found.heard.answers()),
             backups: catalog.backups(),
             estimate: archiving::estimate(&found.directory, &archiving, request.now),
             reach: catalog.reach,
+            ..named(request)
         },
         archiving,
     }
@@ -213,6 +213,28 @@ fn backup_state(found: &Found<'_>) -> BackupState {
 fn taken_by_others(request: &Request, record: Option<&Record>) -> Option<String> {
     let found = record.and_then(|record| record.others.clone());
     if request.taken_by == TakenBy::Others { Some(Others::Asked.to_string()) } else { found }
+}
+
+/// What a report is of.
+fn named(request: &Request) -> Extra {
+    Extra {
+        stanza: request.common.stanza.value.clone(),
+        cluster_name: request.cluster_name.clone(),
+        watcher_runs: request.common.state_dir.as_ref().map(|folder| presence::is_watched(&folder.value)),
+        ..Extra::default()
+    }
+}
+
+/// The newest drill of this cluster.
+fn newest_drill(found: &Found<'_>) -> Option<DrillRecord> {
+    let folder = found.request.common.state_dir.as_ref()?;
+    let own = found.control.map(|control| control.system_id);
+    DrillRecord::read(&folder.value)
+        .filter(|record| record.system_id.is_none() || own.is_none() || record.system_id == own)
+}
+
+fn drill_trouble(record: &DrillRecord, request: &Request) -> Option<String> {
+    trouble(record.verdict, record.at, record.passed_at, request.now, request.drill_max_age.get())
 }
 
 /// Whether a watcher has run here, or runs.

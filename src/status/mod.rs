@@ -10,6 +10,7 @@ mod at;
 mod backups;
 mod catalog_report;
 mod commits;
+mod drill_report;
 mod found;
 mod gaps;
 mod gather;

@@ -28,6 +28,7 @@ pub fn prometheus(report: &Report) -> String {
     gaps(&mut metrics, report.gaps.as_deref());
     backups(&mut metrics, report);
     windows(&mut metrics, report.windows.as_deref());
+    drill(&mut metrics, report);
     estimate(&mut metrics, report);
     metrics.text
 }
@@ -156,6 +157,21 @@ fn windows(metrics: &mut Metrics, windows: Option<&[Window]>) {
     let to = windows.iter().filter_map(|window| window.to).max();
     metrics.time("restorable_from_timestamp_seconds", "The oldest moment that can be restored.", from);
     metrics.time("restorable_to_timestamp_seconds", "The newest moment that can be restored.", to);
+}
+
+fn drill(metrics: &mut Metrics, report: &Report) {
+    let Some(drill) = &report.drill else { return };
+    metrics.time("drill_timestamp_seconds", "When the last drill began.", drill.at);
+    let passed = Some(u64::from(drill.verdict == "passed"));
+    metrics.gauge("drill_passed", "Whether the last drill has proved what it went for.", passed);
+    metrics.time("drill_passed_timestamp_seconds", "When the last drill that passed began.", drill.passed_at);
+    metrics.gauge("drill_duration_seconds", "How long the last drill took.", Some(whole(drill.seconds)));
+}
+
+/// A time in whole seconds, rounded up.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a drill takes no 584 billion years")]
+fn whole(seconds: f64) -> u64 {
+    seconds.max(0.0).ceil() as u64
 }
 
 fn estimate(metrics: &mut Metrics, report: &Report) {

@@ -3,6 +3,8 @@
 //! Times are RFC 3339 in UTC, sizes bytes. What JSON does not have, and other forms of the report show, is in [`Extra`]
 //! and in the fields that are skipped.
 
+pub use super::drill_report::Drill;
+
 use crate::decide::windows;
 use crate::ledger::gaps::{Acknowledgement, Gap};
 use crate::ledger::state::{LastFailure, State};
@@ -156,10 +158,6 @@ pub struct RepositoryReport {
     /// How many segments it lacks that another repository has.
     pub owed_segments: Option<u64>,
 }
-
-/// A restore that was tried. There is no program yet that makes one, so that it is always `null`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Drill {}
 
 /// One gap.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

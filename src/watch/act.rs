@@ -118,7 +118,10 @@ impl Watcher {
         let state = cluster.state().unwrap_or_default();
         let seen = self.observe(cluster, &state, &[]);
         match obstacle(reason, &seen, &self.memory(), &self.schedule()) {
-            None if !cluster.must_end() => self.backup.begin(cluster, kind, reason, repositories),
+            None if !cluster.must_end() => {
+                self.driller.end();
+                self.backup.begin(cluster, kind, reason, repositories);
+            }
             None | Some(Obstacle::Overtaken) => {}
             Some(Obstacle::Others) => {
                 let newest = if kind == Kind::Full { self.stamps.last_full_at } else { self.stamps.last_diff_at };

@@ -95,6 +95,7 @@ impl Source {
             overflow: watch.overflow.clone(),
             cluster_name: self.cluster_name(),
             taken_by: watch.taken_by,
+            drill_max_age: watch.drill_max_age,
             intervals: watch.intervals,
             verify: watch.verify,
             server: if ask { Asking::Yes(watch.connection.clone()) } else { Asking::No },

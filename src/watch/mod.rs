@@ -25,6 +25,7 @@ mod catalog_keeper;
 mod cluster;
 mod compare;
 mod drain;
+mod driller;
 mod healer;
 mod leftovers;
 mod listed;
@@ -53,6 +54,7 @@ use crate::signals::Signals;
 use backup_runner::BackupRunner;
 use catalog_keeper::CatalogKeeper;
 use cluster::{Cluster, NotWatched};
+use driller::Driller;
 use healer::Healer;
 use leftovers::Leftovers;
 use metrics::Metrics;
@@ -96,6 +98,7 @@ pub struct Watcher {
     healer: Healer,
     regime: Regime,
     backup: BackupRunner,
+    driller: Driller,
     worker: WorkerWatch,
     leftovers: Leftovers,
     metrics: Metrics,
@@ -117,6 +120,7 @@ impl Watcher {
             healer: Healer::default(),
             regime: Regime::default(),
             backup: BackupRunner::default(),
+            driller: Driller::default(),
             worker: WorkerWatch::new(),
             leftovers: Leftovers::default(),
             metrics: Metrics::default(),
@@ -229,6 +233,8 @@ impl Watcher {
             }
         }
         marker::clear_explained(cluster);
+        let may_drill = !self.tools.request.once && !self.backup.runs() && !cluster.backup_is_locked();
+        self.driller.look(cluster, may_drill && self.stamps.last_full_at.is_some());
     }
 
     /// Waits for the next poll, and looks after the backup meanwhile. True when the watcher is to end.

@@ -53,7 +53,9 @@ fn accept(listener: &TcpListener, answers: &Arc<dyn Answers>) {
         busy.fetch_add(1, Ordering::AcqRel);
         let (own, answers) = (Arc::clone(&busy), Arc::clone(answers));
         let answered = thread::Builder::new().spawn(move || {
-            let _ = answer(stream, answers.as_ref());
+            let mut stream = stream;
+            let _ = answer(&mut stream, answers.as_ref());
+            // Before the client sees the end.
             own.fetch_sub(1, Ordering::AcqRel);
         });
         if answered.is_err() {
@@ -62,8 +64,8 @@ fn accept(listener: &TcpListener, answers: &Arc<dyn Answers>) {
     }
 }
 
-fn answer(mut stream: TcpStream, answers: &dyn Answers) -> io::Result<()> {
-    let Some(line) = request(&mut stream)? else { return Ok(()) };
+fn answer(stream: &mut TcpStream, answers: &dyn Answers) -> io::Result<()> {
+    let Some(line) = request(stream)? else { return Ok(()) };
     let mut words = line.split(' ');
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let path = path.split('?').next().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The settings of `pgbackrest-guard-get`.
 
-use super::Program::{Get, Restore};
+use super::Program::{Drill, Get, Restore};
 use super::{Declaration, Declared, Fallback, Group};
 use crate::settings::value::typed::{REPOSITORY, SECONDS, TIME_LIMIT};
 use crate::settings::value::{RepositoryNumber, Seconds};
@@ -30,6 +30,6 @@ settings! {
         example: "2",
         help: "Ask this repository alone, and take its word",
         more: "By its number, as in `repo2-path`. For a restore while another repository can't be asked.",
-        users: &[Get, Restore],
+        users: &[Get, Restore, Drill],
     }
 }

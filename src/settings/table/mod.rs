@@ -45,6 +45,7 @@ macro_rules! settings {
 }
 
 mod common;
+mod drill;
 mod get;
 mod push;
 mod recover;
@@ -55,6 +56,7 @@ mod setup;
 mod watch;
 
 pub(crate) use common::*;
+pub(crate) use drill::*;
 pub(crate) use get::*;
 pub(crate) use push::*;
 pub(super) use recover::*;
@@ -74,6 +76,7 @@ pub static GROUPS: &[&Group] = &[
     &server::GROUP,
     &setup::GROUP,
     &restore::GROUP,
+    &drill::GROUP,
     &recover::GROUP,
 ];
 

@@ -1,6 +1,6 @@
 //! How to reach the server: libpq's variables (PostgreSQL's documentation, "Environment Variables").
 
-use super::Program::{Check, Restore, Status, Watch};
+use super::Program::{Check, Drill, Restore, Status, Watch};
 use super::{Declaration, Declared, Fallback, Group};
 use crate::settings::value::typed::{PATH, PORT, TEXT};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ settings! {
         example: "15/main",
         help: "A cluster by Debian's name, instead of its data directory",
         more: "As `pg_lsclusters` shows it. `PGDATA` wins over the variable, and the flag over both.",
-        users: &[Status, Watch, Restore, Check],
+        users: &[Status, Watch, Restore, Check, Drill],
     }
 
     PGHOST: PathBuf = PATH, {

@@ -18,6 +18,7 @@ fn each(check: &mut Check<'_>) {
         setup::each,
         restore::each,
         recover::each,
+        drill::each,
     ] {
         group(check);
     }

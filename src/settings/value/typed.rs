@@ -21,6 +21,8 @@ pub(in crate::settings) const STANZA: Typed<String> = typed(Kind::Stanza, super:
 pub(in crate::settings) const MEBIBYTES: Typed<Mebibytes> = typed(Kind::Mebibytes, parsed);
 pub(in crate::settings) const SECONDS: Typed<Seconds> = typed(Kind::Seconds, parsed);
 pub(in crate::settings) const HOURS: Typed<Seconds> = typed(Kind::Hours, super::hours);
+pub(in crate::settings) const DAYS: Typed<Seconds> =
+    typed(Kind::Number { least: 0, most: 36_500, unit: "days" }, super::days);
 pub(in crate::settings) const TIME_LIMIT: Typed<Seconds> = typed(Kind::TimeLimit, super::time_limit);
 pub(in crate::settings) const REPOSITORY: Typed<RepositoryNumber> = typed(Kind::Repository, parsed);
 pub(in crate::settings) const REPOSITORIES: Typed<RepositoryList> = typed(Kind::Text, parsed);

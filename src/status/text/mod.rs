@@ -31,6 +31,7 @@ pub fn text(report: &Report, style: &Style) -> String {
     gaps(&mut out, style, &clean);
     backups(&mut out, style, &clean);
     restorable(&mut out, style, &clean);
+    drill(&mut out, style, &clean);
     cluster(&mut out, style, &clean);
     out
 }
@@ -215,6 +216,27 @@ fn backups(out: &mut String, style: &Style, report: &Report) {
     }
     if hidden > 0 {
         row(out, style, "", &format!("and {hidden} older ones"));
+    }
+}
+
+/// What the last drill has proved.
+fn drill(out: &mut String, style: &Style, report: &Report) {
+    let Some(drill) = &report.drill else { return };
+    let from = drill.backup.as_ref().map_or(String::new(), |backup| format!(" from {backup}"));
+    let on = drill.at.map_or(String::new(), |at| format!(" on {at}"));
+    let took = if drill.seconds < 120.0 {
+        format!("{:.0} s", drill.seconds)
+    } else {
+        format!("{:.0} min", drill.seconds / 60.0)
+    };
+    let what = match drill.verdict {
+        "passed" => format!("proved restorable{on}, {took}: {}{from}", drill.target),
+        "failed" => format!("FAILED{on}: {}{from}; {}", drill.target, drill.troubles.join("; ")),
+        _ => format!("not verified{on}: {}", drill.troubles.join("; ")),
+    };
+    row(out, style, "last drill", &what);
+    if let Some(at) = drill.passed_at.filter(|_| drill.verdict != "passed") {
+        row(out, style, "", &format!("the last one that passed was on {at}"));
     }
 }
 

@@ -89,8 +89,14 @@ fn decisions_know_nothing_of_the_world() {
 #[test]
 fn the_world_comes_in_by_one_door_each() {
     let calls = |source: &Source| source.code().contains("Command::new");
-    let starters =
-        ["src/pgbackrest/call.rs", "src/supervisor/start.rs", "src/check/programs.rs", "src/restore/server.rs"];
+    let starters = [
+        "src/pgbackrest/call.rs",
+        "src/supervisor/start.rs",
+        "src/check/programs.rs",
+        "src/restore/server.rs",
+        "src/drill/process.rs",
+        "src/watch/driller.rs",
+    ];
     none_of(&outside(&starters), "only these start programs", calls);
     let environment = |source: &Source| source.code().contains("env::var");
     // The checkpoint's variable is a test's switch, no setting.

@@ -6,6 +6,7 @@
 
 mod check;
 mod docs;
+mod drill;
 mod get;
 mod get_ends;
 mod get_handover;

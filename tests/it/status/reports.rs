@@ -14,6 +14,20 @@ pub(crate) fn at(time: &str) -> Option<Timestamp> {
     time.parse().map(Some).unwrap()
 }
 
+/// A drill that has passed.
+fn drill() -> Drill {
+    Drill {
+        at: at("2026-11-23T03:00:00Z"),
+        verdict: "passed",
+        backup: Some(FULL.to_owned()),
+        target: "latest".to_owned(),
+        reached: Some("2026-11-23T02:59:58.25Z".to_owned()),
+        seconds: 845.5,
+        passed_at: at("2026-11-23T03:00:00Z"),
+        troubles: Vec::new(),
+    }
+}
+
 /// A cluster of which everything is known and nothing is wrong.
 pub(crate) fn well() -> Report {
     Report {
@@ -53,6 +67,7 @@ pub(crate) fn well() -> Report {
             next_due_at: at("2026-11-25T01:03:00Z"),
             running: false,
         },
+        drill: Some(drill()),
         windows: Some(vec![window(1, "2026-11-23T01:12:00Z", "2026-11-24T07:58:41Z", FULL)]),
         extra: Extra {
             made_at: at(NOW),

@@ -1,0 +1,211 @@
+//! The sandbox: a folder beside the data directory, of one drill at a time, and the server in it.
+//!
+//! What a killed drill left there is cleared by the next one, whose lock shows that nobody works there. A folder that holds
+//! something else is never touched.
+
+use super::process::{self, Call};
+use crate::data_directory::DataDirectory;
+use crate::durable;
+use crate::postgres::Postgres;
+use crate::restore::{self, working_folder};
+use crate::settings::Connection;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+/// The file that shows that a folder is a drill's, and that a drill holds a lock on.
+const OWNER: &str = "pgbackrest-guard-drill";
+/// How long a server may take to take connections after a clean stop, or to stop.
+const PATIENCE: Duration = Duration::from_mins(5);
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// The folder of a drill.
+pub(super) struct Sandbox {
+    folder: PathBuf,
+    _lock: File,
+}
+
+/// Why there is none.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoSandbox {
+    /// It belongs to something else.
+    #[error("{} is not empty and no drill's: empty it, or name another by WAL_DRILL_DIR", .0.display())]
+    Foreign(PathBuf),
+    /// Another drill works there.
+    #[error("another drill works in {}", .0.display())]
+    Busy(PathBuf),
+    /// It can't be made.
+    #[error("{} can't be made: {source}; name another by WAL_DRILL_DIR", folder.display())]
+    Io {
+        /// Where.
+        folder: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl Sandbox {
+    /// Makes it, or enters and clears what an earlier drill has left.
+    pub(super) fn enter(folder: &Path) -> Result<Self, NoSandbox> {
+        let failed = |source| NoSandbox::Io { folder: folder.to_owned(), source };
+        durable::create_private_folder(folder).map_err(failed)?;
+        let owner = folder.join(OWNER);
+        let is_empty = fs::read_dir(folder).map_err(failed)?.next().is_none();
+        if !is_empty && !owner.exists() {
+            return Err(NoSandbox::Foreign(folder.to_owned()));
+        }
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&owner).map_err(failed)?;
+        if fs2::FileExt::try_lock_exclusive(&lock).is_err() {
+            return Err(NoSandbox::Busy(folder.to_owned()));
+        }
+        let sandbox = Self { folder: folder.to_owned(), _lock: lock };
+        sandbox.end_leftover();
+        sandbox.clear().map_err(failed)?;
+        for part in [sandbox.server(), restore::socket(&sandbox.server())] {
+            durable::create_private_folder(&part).map_err(failed)?;
+        }
+        Ok(sandbox)
+    }
+
+    /// The data directory of the copy.
+    pub(super) fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// The folder of the server's socket, log and configuration.
+    pub(super) fn server(&self) -> PathBuf {
+        self.folder.join("server")
+    }
+
+    /// Where a stage's program writes.
+    pub(super) fn log(&self, stage: &str) -> PathBuf {
+        self.folder.join(format!("{stage}.log"))
+    }
+
+    /// The folder itself.
+    pub(super) fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Ends a server that a killed drill has left: one that listens in this folder, and no other.
+    fn end_leftover(&self) {
+        let data = DataDirectory::new(self.data());
+        let sockets =
+            [self.server(), working_folder(&self.folder, &self.data())].map(|folder| restore::socket(&folder));
+        let until = Instant::now() + PATIENCE;
+        while let Some(left) = data.postmaster().filter(|_| data.socket().0.is_some_and(|at| sockets.contains(&at))) {
+            let signal = if Instant::now() < until { Signal::INT } else { Signal::QUIT };
+            let _ = Pid::from_raw(left.pid).map(|pid| kill_process(pid, signal));
+            std::thread::sleep(INTERVAL);
+        }
+    }
+
+    /// Removes everything but the lock.
+    fn clear(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            if entry.file_name() == OWNER {
+                continue;
+            }
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            } else {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes it.
+    pub(super) fn remove(self) -> io::Result<()> {
+        self.clear()?;
+        fs::remove_file(self.folder.join(OWNER))?;
+        fs::remove_dir(&self.folder)
+    }
+}
+
+/// The server on the copy.
+pub(super) struct Server {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Server {
+    /// Starts it, to itself, and waits until it takes connections.
+    pub(super) fn start(
+        sandbox: &Sandbox,
+        programs: &Path,
+        must_end: &mut dyn FnMut() -> bool,
+    ) -> Result<Self, String> {
+        let folder = sandbox.server();
+        let settings = restore::isolation(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let mut arguments = vec!["-D".into(), sandbox.data().into_os_string()];
+        for setting in settings {
+            arguments.extend(["-c".into(), setting]);
+        }
+        let call = Call { program: programs.join("postgres"), arguments, environment: Vec::new() };
+        let log = sandbox.log("server");
+        let child = process::start(&call, &log).map_err(|error| format!("it can't be started: {error}"))?;
+        let mut server = Self { child, log };
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if !matches!(server.child.try_wait(), Ok(None)) {
+                return Err(format!("it ended at once: {}", last_line(&process::tail(&server.log))));
+            }
+            if DataDirectory::new(sandbox.data()).postmaster().is_some_and(|found| found.takes_connections) {
+                return Ok(server);
+            }
+            if must_end() {
+                return Err("told to end".to_owned());
+            }
+            if Instant::now() >= until {
+                return Err(format!("it takes no connections after {} s", PATIENCE.as_secs()));
+            }
+            std::thread::sleep(INTERVAL);
+        }
+    }
+
+    /// Stops it cleanly. Whether it did.
+    pub(super) fn stop(&mut self) -> bool {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let until = Instant::now() + PATIENCE;
+        let _ = pid.map(|pid| kill_process(pid, Signal::INT));
+        while let Ok(None) = self.child.try_wait() {
+            if Instant::now() >= until {
+                let _ = pid.map(|pid| kill_process(pid, Signal::QUIT));
+                let _ = self.child.wait();
+                return false;
+            }
+            std::thread::sleep(INTERVAL);
+        }
+        matches!(self.child.try_wait(), Ok(Some(status)) if status.success())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.stop();
+        }
+    }
+}
+
+/// The role that the copy knows, of those that may be meant, and how to reach it.
+pub(super) fn role(sandbox: &Sandbox, roles: &[String]) -> Option<String> {
+    let data = DataDirectory::new(sandbox.data());
+    roles.iter().find_map(|role| {
+        let host = Some(restore::socket(&sandbox.server()));
+        let connection = Connection { host, port: Some(restore::PORT), user: Some(role.clone()), database: None };
+        Postgres::of(&data, &connection).databases().ok().map(|_| role.clone())
+    })
+}
+
+/// The last line that says something.
+pub(super) fn last_line(text: &str) -> String {
+    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
+    line.unwrap_or("it says nothing").chars().take(300).collect()
+}

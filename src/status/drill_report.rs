@@ -1,0 +1,47 @@
+//! The newest drill, as the report shows it.
+
+use super::report::moment;
+use crate::drill_record::{DrillRecord, Verdict};
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// A restore that was tried.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Drill {
+    /// When it began.
+    pub at: Option<Timestamp>,
+    /// `passed`, `failed` or `unverified`.
+    pub verdict: &'static str,
+    /// The backup that it restored.
+    pub backup: Option<String>,
+    /// The moment that it went for: an RFC 3339 time, or `latest`.
+    pub target: String,
+    /// The newest commit that was replayed.
+    pub reached: Option<String>,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// When the newest drill that passed began.
+    #[serde(skip)]
+    pub passed_at: Option<Timestamp>,
+    /// The stages that have not passed, with what was seen.
+    #[serde(skip)]
+    pub troubles: Vec<String>,
+}
+
+impl Drill {
+    /// Of a record.
+    #[must_use]
+    pub fn of(record: &DrillRecord) -> Self {
+        let troubles = record.stages.iter().filter(|stage| stage.verdict != Verdict::Passed);
+        Self {
+            at: moment(record.at),
+            verdict: record.verdict.as_str(),
+            backup: record.backup.clone(),
+            target: record.target.clone(),
+            reached: record.reached.clone(),
+            seconds: record.seconds,
+            passed_at: record.passed_at.and_then(moment),
+            troubles: troubles.map(|stage| format!("{}: {}", stage.name, stage.detail)).collect(),
+        }
+    }
+}
