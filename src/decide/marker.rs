@@ -16,11 +16,13 @@ pub fn is_explained(gaps: &Gaps, marked_at: i64) -> bool {
 }
 
 /// Whether a gap wants a backup of its own. An acknowledged one waits for the next that is taken anyway, and so does a
-/// marker that only acknowledged gaps explain.
+/// marker that only acknowledged gaps explain. What another of the configured repositories has is a debt, and can be paid
+/// without a backup.
 #[must_use]
-pub fn wants_a_backup(gaps: &Gaps, marked_at: Option<i64>) -> bool {
-    let acknowledged = |at| gaps.any_open() && is_explained(gaps, at);
-    gaps.any_unacknowledged() || marked_at.is_some_and(|at| !acknowledged(at))
+pub fn wants_a_backup(gaps: &Gaps, marked_at: Option<i64>, configured: &[u32]) -> bool {
+    let explained = |at| gaps.any_open() && is_explained(gaps, at);
+    let wants = gaps.open().any(|gap| gap.acknowledged.is_none() && gap.is_lost(configured));
+    wants || marked_at.is_some_and(|at| !explained(at))
 }
 
 #[cfg(test)]
@@ -33,11 +35,22 @@ mod tests {
     #[test]
     fn a_marker_that_no_loss_explains_is_a_gap() {
         let mut gaps = Gaps::default();
-        assert!(!wants_a_backup(&gaps, None) && wants_a_backup(&gaps, Some(500)));
+        assert!(!wants_a_backup(&gaps, None, &[1]) && wants_a_backup(&gaps, Some(500), &[1]));
         let segment = SegmentName::from_number(Timeline(1), 7, SegmentSize::DEFAULT).unwrap();
         let (class, cause) = (Class::Gone, Cause::InstantDrop);
         gaps.record(&Loss { segment, partial: false, class, cause, s3_code: None, at: 1_000 }, SegmentSize::DEFAULT);
         assert!(is_explained(&gaps, 1_060) && is_explained(&gaps, 940) && !is_explained(&gaps, 1_061));
-        assert!(wants_a_backup(&gaps, None), "nobody has acknowledged it");
+        assert!(wants_a_backup(&gaps, None, &[1]), "nobody has acknowledged it");
+    }
+
+    #[test]
+    fn what_another_repository_has_wants_no_backup() {
+        let mut gaps = Gaps::default();
+        let segment = SegmentName::from_number(Timeline(1), 7, SegmentSize::DEFAULT).unwrap();
+        let (class, cause) = (Class::Gone, Cause::InstantDrop);
+        let loss = Loss { segment, partial: false, class, cause, s3_code: None, at: 1_000 };
+        gaps.record_in(Some(vec![2]), &loss, SegmentSize::DEFAULT);
+        assert!(!wants_a_backup(&gaps, Some(1_010), &[1, 2]));
+        assert!(wants_a_backup(&gaps, None, &[2]), "the one that had it is configured no longer");
     }
 }

@@ -262,11 +262,26 @@ pub fn listed(text: &str, timeline: u32, size: SegmentSize) -> BTreeSet<u64> {
 /// What no repository has, of what each has been looked through for: that is lost. What only some lack they are owed.
 #[must_use]
 pub fn lost(walked: &[&Walked], size: SegmentSize) -> Vec<SegmentName> {
-    let Some((first, others)) = walked.split_first() else { return Vec::new() };
     // What lies before a repository's oldest backup it need not have.
-    let has_not = |other: &&Walked, segment: SegmentName| segment < other.from || other.misses(segment);
-    let segments = first.missing.iter().flat_map(|run| run.segments(size));
-    segments.filter(|segment| others.iter().all(|other| has_not(other, *segment))).collect()
+    let has_not = |one: &&Walked, segment: SegmentName| segment < one.from || one.misses(segment);
+    let segments = walked.iter().flat_map(|one| &one.missing).flat_map(|run| run.segments(size));
+    let segments: BTreeSet<SegmentName> = segments.collect();
+    segments.into_iter().filter(|segment| walked.iter().all(|one| has_not(one, *segment))).collect()
+}
+
+/// What a repository was looked through for and does not list, though another may have it; with the numbers of all that lack
+/// it. What none has is not among it, but [`lost`].
+#[must_use]
+pub fn owed(walked: &BTreeMap<u32, Walked>, size: SegmentSize) -> BTreeMap<SegmentName, Vec<u32>> {
+    let all: Vec<&Walked> = walked.values().collect();
+    let lost: BTreeSet<SegmentName> = lost(&all, size).into_iter().collect();
+    let mut owed: BTreeMap<SegmentName, Vec<u32>> = BTreeMap::new();
+    for (key, one) in walked {
+        for segment in one.missing.iter().flat_map(|run| run.segments(size)).filter(|segment| !lost.contains(segment)) {
+            owed.entry(segment).or_default().push(*key);
+        }
+    }
+    owed
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 mod acknowledgement;
 mod cause;
 mod differs;
+mod repositories;
 
 pub use acknowledgement::{BadReason, NotAcknowledged, Reason};
 pub use cause::Cause;
@@ -108,6 +109,12 @@ pub struct Gap {
     /// Whether somebody said that it will stay: it is no reason for a verdict then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<Acknowledgement>,
+    /// The repositories that lack it, by their numbers; `None`: all of them, as far as is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repositories: Option<Vec<u32>>,
+    /// Those of them in which a backup has begun after it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sealed_in: Vec<u32>,
 }
 
 impl Gap {
@@ -145,6 +152,7 @@ impl Gap {
             && !self.partial
             && (self.state, self.class, self.cause, &self.sealed_by, &self.acknowledged)
                 == (later.state, later.class, later.cause, &later.sealed_by, &later.acknowledged)
+            && (&self.repositories, &self.sealed_in) == (&later.repositories, &later.sealed_in)
             && self.last.number(size) + 1 == later.first.number(size)
     }
 }
@@ -183,7 +191,7 @@ impl LossesBefore<'_> {
     }
 }
 
-/// All gaps of one cluster in one repository, open and closed.
+/// All gaps of one cluster, open and closed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gaps {
     next_id: u64,
@@ -219,8 +227,13 @@ impl Gaps {
         self.gaps.iter().any(|gap| gap.state != GapState::Healed && gap.holds(segment, false, size))
     }
 
-    /// Adds a loss. False when it is already on record as open: PostgreSQL asked again after a kill.
+    /// Adds a loss in every repository. False when it is already on record as open: PostgreSQL asked again after a kill.
     pub fn record(&mut self, loss: &Loss, size: SegmentSize) -> bool {
+        self.record_in(None, loss, size)
+    }
+
+    /// Adds a loss in these repositories; `None`: in all of them.
+    pub fn record_in(&mut self, repositories: Option<Vec<u32>>, loss: &Loss, size: SegmentSize) -> bool {
         if self.open_gap_of(loss.segment, loss.partial, size).is_some() {
             return false;
         }
@@ -239,17 +252,16 @@ impl Gaps {
             closed_at: None,
             sealed_by: None,
             acknowledged: None,
+            repositories,
+            sealed_in: Vec::new(),
         });
         self.tidy(size);
         true
     }
 
-    /// Marks one file as stored after all. False when no open gap holds it.
+    /// Marks one file as stored after all, in every repository. False when no open gap holds it.
     pub fn heal(&mut self, file: &WalFile, at: i64, size: SegmentSize) -> bool {
-        let Some((segment, partial)) = file.losable() else { return false };
-        let held = |gap: &Gap| gap.state == GapState::Open && gap.holds(segment, partial, size);
-        let Some(index) = self.gaps.iter().position(held) else { return false };
-        let one = self.take_out(index, segment, size);
+        let Some(one) = self.take_out_file(file, size) else { return false };
         self.gaps.push(Gap { state: GapState::Healed, closed_at: Some(at), ..one });
         self.tidy(size);
         true
@@ -269,14 +281,20 @@ impl Gaps {
         one
     }
 
-    /// Seals every open gap that ended before a backup began. How many that were.
+    /// Takes one file out of the open gap that holds it, as a gap of its own.
+    fn take_out_file(&mut self, file: &WalFile, size: SegmentSize) -> Option<Gap> {
+        let (segment, partial) = file.losable()?;
+        let held = |gap: &Gap| gap.state == GapState::Open && gap.holds(segment, partial, size);
+        let index = self.gaps.iter().position(held)?;
+        Some(self.take_out(index, segment, size))
+    }
+
+    /// Seals every open gap that ended before a backup began, in every repository. How many that were.
     pub fn seal(&mut self, backup: &BackupStart, losses: LossesBefore<'_>, at: i64, size: SegmentSize) -> usize {
         let mut sealed = 0;
         for gap in &mut self.gaps {
             if gap.state == GapState::Open && gap.ended_before(backup, size) && losses.hold(gap, size) {
-                gap.state = GapState::Sealed;
-                gap.closed_at = Some(at);
-                gap.sealed_by = Some(backup.label.clone());
+                gap.close_as_sealed(Some(&backup.label), at);
                 sealed += 1;
             }
         }
@@ -367,6 +385,7 @@ fn absorb(earlier: &mut Gap, later: Gap) {
     earlier.last_at = earlier.last_at.max(later.last_at);
     earlier.closed_at = earlier.closed_at.max(later.closed_at);
     earlier.s3_code = earlier.s3_code.take().or(later.s3_code);
+    earlier.absorb_repositories(later.repositories, &later.sealed_in);
 }
 
 #[cfg(test)]

@@ -346,6 +346,13 @@ impl Stanza {
         if starts.is_empty() { self.oldest_segment(system_id, repo_key).into_iter().collect() } else { starts }
     }
 
+    /// Whether a repository can be read, and holds no good full backup of the cluster.
+    #[must_use]
+    pub fn lacks_a_full(&self, system_id: u64, repo_key: u32) -> bool {
+        let full = |backup: &Backup| backup.database.repo_key == repo_key && backup.kind == "full";
+        self.is_readable(repo_key) && !self.good_backups(system_id).any(full)
+    }
+
     /// Whether a repository can be read.
     #[must_use]
     pub fn is_readable(&self, repo_key: u32) -> bool {
@@ -353,12 +360,18 @@ impl Stanza {
         known.is_some_and(|repo| [OK, NO_VALID_BACKUPS].contains(&repo.status.code))
     }
 
-    /// Whether a backup is of the cluster `system_id`, without error, and in a repository that can be read.
+    /// Whether a backup is of the cluster `system_id`, in a repository that can be read, and without error, as are those that it
+    /// needs.
     fn is_good(&self, backup: &Backup, system_id: u64) -> bool {
         let key = backup.database;
         let readable = self.repo.iter().any(|repo| repo.key == key.repo_key && repo.status.code == OK);
         let is_it = |db: &Database| (db.id, db.repo_key, db.system_id) == (key.id, key.repo_key, system_id);
-        readable && self.db.iter().any(is_it) && backup.error != Some(true)
+        let is_whole = |label: &String| {
+            let needed = |other: &&Backup| other.database.repo_key == key.repo_key && other.label == *label;
+            self.backup.iter().find(needed).is_some_and(|needed| needed.error != Some(true))
+        };
+        let mut needs = backup.reference.iter().flatten().chain(&backup.prior);
+        readable && self.db.iter().any(is_it) && backup.error != Some(true) && needs.all(is_whole)
     }
 
     /// The folder of this cluster's WAL in a repository, as `15-1`.

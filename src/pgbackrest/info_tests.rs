@@ -67,3 +67,20 @@ fn what_is_no_answer_is_none() {
         assert_eq!(Stanza::parse(answer, "main"), None);
     }
 }
+
+#[test]
+fn a_backup_is_as_good_as_those_that_it_needs() {
+    let named = |label: &str, kind: &str, error: &str, needs: &str| {
+        backup(kind, 1, error).replace("\"label\":\"L\"", &format!("\"label\":\"{label}\",\"prior\":{needs}"))
+    };
+    let good = |full: &str| {
+        let stanza = answer(&repo(1, 0), &format!("{full}{}", named("FD", "diff", "false", "\"F\"")));
+        stanza.good_backups(OURS).map(|backup| backup.label.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(good(&format!("{},", named("F", "full", "false", "null"))), ["F", "FD"]);
+    assert_eq!(good(&format!("{},", named("F", "full", "true", "null"))), [""; 0], "pages of the full are damaged");
+    assert_eq!(good(""), [""; 0], "the full is not there");
+    let lacks = |full: &str| answer(&repo(1, 0), full).lacks_a_full(OURS, 1);
+    assert!(lacks(&named("F", "full", "true", "null")) && !lacks(&named("F", "full", "false", "null")));
+    assert!(!answer(&repo(1, 99), "").lacks_a_full(OURS, 1), "it can't be read");
+}

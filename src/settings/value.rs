@@ -115,6 +115,34 @@ impl FromStr for RepositoryNumber {
     }
 }
 
+/// Repositories, by their numbers, each once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepositoryList(Vec<u32>);
+
+impl RepositoryList {
+    /// The numbers, in the order in which they were given.
+    #[must_use]
+    pub fn numbers(&self) -> &[u32] {
+        &self.0
+    }
+}
+
+impl FromStr for RepositoryList {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let mut numbers = Vec::new();
+        for word in text.split(',').map(str::trim) {
+            let number =
+                word.parse::<RepositoryNumber>().map_err(|_| BadValue("no list of repositories, such as 1,2"))?;
+            if !numbers.contains(&number.get()) {
+                numbers.push(number.get());
+            }
+        }
+        Ok(Self(numbers))
+    }
+}
+
 /// Reads a whole number: digits alone, without a leading zero, at most 2^43.
 fn number(text: &str) -> Result<u64, BadValue> {
     const WRONG: BadValue = BadValue("not a whole number of at most 2^43 (no sign, unit, fraction or leading zero)");

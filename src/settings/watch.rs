@@ -1,6 +1,6 @@
 //! The settings of `pgbackrest-guard watch`, and of the connection to the server.
 
-use super::{BackupIntervals, DropMeasure, GapBackup, Mebibytes, Seconds, Sources, TakenBy, table};
+use super::{BackupIntervals, DropMeasure, GapBackup, Mebibytes, RepositoryList, Seconds, Sources, TakenBy, table};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -42,6 +42,8 @@ pub struct WatchSettings {
     pub gap_backup: GapBackup,
     /// Who takes base backups.
     pub taken_by: TakenBy,
+    /// Into which repositories; `None`: all that are configured.
+    pub backup_repositories: Option<RepositoryList>,
     /// How often backups are due.
     pub intervals: BackupIntervals,
     /// Between two checks of the catalog; 0: never.
@@ -83,6 +85,7 @@ impl WatchSettings {
             stall: sources.value(&table::WAL_BACKUP_STALL_SECONDS, None).value,
             gap_backup: sources.value(&table::WAL_BACKUP_GAP_TYPE, None).value,
             taken_by: sources.value(&table::WAL_BACKUP_TAKEN_BY, None).value,
+            backup_repositories: sources.optional(&table::WAL_BACKUP_REPOS, None).map(|set| set.value),
             intervals: BackupIntervals::resolve(sources),
             backoff: sources.optional(&table::WAL_BACKUP_RETRY_BACKOFF_SECONDS, None).map(|set| set.value),
             heartbeat: !sources.value(&table::WAL_HEARTBEAT_DISABLED, None).value,

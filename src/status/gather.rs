@@ -17,6 +17,7 @@ use crate::ledger::gaps::{Cause, Gap};
 use crate::ledger::state::{Identity, State};
 use crate::ledger::{Ledger, LedgerError};
 use crate::log;
+use crate::pgbackrest::config::Config;
 use crate::pgbackrest::failure::brief;
 use crate::pgbackrest::locks;
 use crate::presence;
@@ -52,7 +53,7 @@ fn of_nothing(request: &Request, directory: Option<&DataDirectory>) -> Report {
 fn of_cluster(request: &Request, directory: DataDirectory) -> Report {
     let control = directory.control();
     let ledger = request.common.state_dir.as_ref().map(|folder| Ledger::peek(&folder.value));
-    let (ledger, state) = own_ledger(ledger, control);
+    let (ledger, state) = own_ledger(ledger, control, request.config.as_ref());
     let heard = server::ask(&request.server, &directory);
     let in_recovery = heard.archiver().map(|archiver| archiver.in_recovery);
     let in_recovery = in_recovery.or(control.map(|control| control.in_recovery));
@@ -82,7 +83,7 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
         standby: found.in_recovery == Some(true),
         ledger: if unchecked { ledger_facts_here(found).unwrap_or(ledger) } else { ledger },
         unchecked,
-        gap_marker: is_unexplained(&found.directory, found.state.as_ref()),
+        gap_marker: is_unexplained(&found.directory, found.state.as_ref(), &repositories.keys()),
         backlog: archiving.backlog_bytes,
         threshold: archiving.threshold_bytes.unwrap_or(u64::MAX),
         free: archiving.free_bytes,
@@ -130,8 +131,13 @@ fn extra(found: &Found<'_>, archiving: &Archiving, catalog: Seen) -> Extra {
     }
 }
 
-/// Whether the gap marker speaks of losses that the ledger does not know: it is there, and no gap was closed since.
-fn is_unexplained(directory: &DataDirectory, state: Option<&State>) -> bool {
+/// Whether the gap marker speaks of losses that the ledger does not know: it is there, and no gap was closed since, nor is
+/// anything owed.
+fn is_unexplained(directory: &DataDirectory, state: Option<&State>, configured: &[u32]) -> bool {
+    let mut open = state.into_iter().flat_map(|state| state.gaps.open());
+    if open.any(|gap| gap.is_owed(configured)) {
+        return false;
+    }
     let Ok(written) = fs::metadata(directory.gap_marker()).and_then(|marker| marker.modified()) else { return false };
     let written = Timestamp::try_from(written).map_or(i64::MAX, Timestamp::as_second);
     let closed = state.and_then(|state| state.gaps.iter().filter_map(|gap| gap.closed_at).max());
@@ -151,13 +157,14 @@ fn cluster(found: &Found<'_>) -> Cluster {
 fn own_ledger(
     ledger: Option<Result<Option<State>, LedgerError>>,
     control: Option<Control>,
+    config: Option<&Config>,
 ) -> (LedgerFacts, Option<State>) {
     match ledger {
         None | Some(Ok(None)) => (LedgerFacts::Missing, None),
         Some(Err(error)) => (LedgerFacts::Unreadable(log::chain(&error)), None),
         Some(Ok(Some(state))) => match foreign(&state, control) {
             Some(why) => (LedgerFacts::Unreadable(why), None),
-            None => (ledger_facts(&state), Some(state)),
+            None => (facts_of_gaps(&state, config, |_| true), Some(state)),
         },
     }
 }
@@ -175,18 +182,16 @@ fn gaps(state: &State, repositories: &Repositories<'_>) -> Vec<GapReport> {
     state.gaps.iter().map(shown).collect()
 }
 
-fn ledger_facts(state: &State) -> LedgerFacts {
-    facts_of_gaps(state, |_| true)
-}
-
 /// What of an unchecked ledger is this node's own: the losses on the timeline that it has begun. The older ones are hearsay.
 fn ledger_facts_here(found: &Found<'_>) -> Option<LedgerFacts> {
-    let timeline = found.timeline()?;
-    found.state.as_ref().map(|state| facts_of_gaps(state, |gap| gap.first.timeline().0 == timeline))
+    let (timeline, config) = (found.timeline()?, found.request.config.as_ref());
+    found.state.as_ref().map(|state| facts_of_gaps(state, config, |gap| gap.first.timeline().0 == timeline))
 }
 
-fn facts_of_gaps(state: &State, counts: impl Fn(&Gap) -> bool) -> LedgerFacts {
-    let open = || state.gaps.open().filter(|gap| counts(gap));
+/// What counts of the open gaps. What a configured repository has is owed to the others, and none of these.
+fn facts_of_gaps(state: &State, config: Option<&Config>, counts: impl Fn(&Gap) -> bool) -> LedgerFacts {
+    let configured = config.map(Config::repositories).unwrap_or_default();
+    let open = || state.gaps.open().filter(|gap| counts(gap) && gap.is_lost(&configured));
     let unsaid = || open().filter(|gap| gap.acknowledged.is_none());
     LedgerFacts::Read {
         open_gaps: unsaid().count() as u64,

@@ -4,7 +4,7 @@
 
 use super::found::Found;
 use super::report::{RepositoryReport, moment};
-use crate::decide::walk::{self, Walked};
+use crate::decide::walk::Walked;
 use crate::ledger::gaps::{Gap, GapState};
 use crate::pgbackrest::identity::{self, RepositoryIdentity};
 use crate::seen_catalog::{Known, Record, SeenRepository};
@@ -16,6 +16,8 @@ pub(super) struct Repositories<'f> {
     configured: Vec<RepositoryIdentity>,
     seen: Vec<SeenRepository>,
     walked: BTreeMap<u32, &'f Walked>,
+    /// How many segments each is owed, by the ledger: what a walk has found is in there.
+    owed: BTreeMap<u32, u64>,
     size: SegmentSize,
 }
 
@@ -31,13 +33,15 @@ impl<'f> Repositories<'f> {
             stanza.repo.iter().map(|repository| SeenRepository::of(stanza, repository, system_id)).collect()
         });
         let walked = record.into_iter().flat_map(|record| &record.walked).map(|(key, walked)| (*key, walked));
-        Self { configured, seen: answered.unwrap_or(noted), walked: walked.collect(), size }
+        let keys: Vec<u32> = configured.iter().map(|one| one.key).collect();
+        let open = || found.state.iter().flat_map(|state| state.gaps.open()).filter(|gap| gap.is_owed(&keys));
+        let of = |key: u32| open().filter(|gap| gap.lacks(key)).map(|gap| gap.segments(size)).sum();
+        let owed = keys.iter().map(|key| (*key, of(*key))).collect();
+        Self { configured, seen: answered.unwrap_or(noted), walked: walked.collect(), owed, size }
     }
 
     /// As the report shows them.
     pub(super) fn shown(&self, known: Option<&Known>) -> Vec<RepositoryReport> {
-        let all: Vec<&Walked> = self.configured.iter().filter_map(|one| self.walked.get(&one.key).copied()).collect();
-        let lost = walk::lost(&all, self.size).len() as u64;
         let shown = |identity: &RepositoryIdentity| {
             let seen = self.seen.iter().find(|seen| seen.key == identity.key);
             let walked = self.walked.get(&identity.key);
@@ -53,7 +57,7 @@ impl<'f> Repositories<'f> {
                 detail: seen.and_then(|seen| seen.detail.clone()),
                 last_full_at: fulls.map(|entry| entry.ended_at).max().and_then(moment),
                 verified_from_lsn: verified.map(|lsn| Lsn(lsn).to_string()),
-                owed_segments: walked.map(|walked| walked.missing_segments(self.size).saturating_sub(lost)),
+                owed_segments: walked.and_then(|_| self.owed.get(&identity.key).copied()),
             }
         };
         self.configured.iter().map(shown).collect()
@@ -67,9 +71,14 @@ impl<'f> Repositories<'f> {
         }
         let lacks = |key: &u32| {
             let walked = self.walked.get(key).filter(|walked| !gap.partial && walked.covers(gap.first));
-            walked.is_none_or(|walked| walked.misses(gap.first))
+            gap.lacks(*key) && walked.is_none_or(|walked| walked.misses(gap.first))
         };
-        self.configured.iter().map(|one| one.key).filter(lacks).collect()
+        self.keys().into_iter().filter(lacks).collect()
+    }
+
+    /// The numbers of those that are configured.
+    pub(super) fn keys(&self) -> Vec<u32> {
+        self.configured.iter().map(|one| one.key).collect()
     }
 
     /// The repositories that are configured and hold no backup of this cluster, though another does.
@@ -81,9 +90,7 @@ impl<'f> Repositories<'f> {
 
     /// How many segments are owed, and to which repositories.
     pub(super) fn owed(&self) -> (u64, Vec<u32>) {
-        let shown = self.shown(None);
-        let owed = shown.iter().filter(|one| one.owed_segments.is_some_and(|owed| owed > 0));
-        let keys = owed.clone().map(|one| one.key).collect();
-        (owed.filter_map(|one| one.owed_segments).sum(), keys)
+        let owed = || self.owed.iter().filter(|(_, owed)| **owed > 0);
+        (owed().map(|(_, owed)| owed).sum(), owed().map(|(key, _)| *key).collect())
     }
 }

@@ -89,7 +89,7 @@ impl Sources<'_> {
         let mut archive = Archive {
             size,
             backups,
-            lost: self.missing(walked, size),
+            lost: self.missing(key, walked, size),
             oldest: Some(walked.from),
             newest: newest(walked, switches, size),
             switches: switches.clone(),
@@ -143,14 +143,15 @@ impl Sources<'_> {
     }
 
     /// What the walk has not found, and what it has but the ledger calls lost: somebody may have listed it since.
-    fn missing(&self, walked: &Walked, size: SegmentSize) -> Vec<Lost> {
+    fn missing(&self, key: u32, walked: &Walked, size: SegmentSize) -> Vec<Lost> {
         let run = |first: SegmentName, last: SegmentName| Lost {
             timeline: first.timeline().0,
             first: first.number(size),
             last: last.number(size),
         };
         let missing = walked.missing.iter().map(|missing| run(missing.first, missing.last));
-        let open = self.state.gaps.open().filter(|gap| !gap.partial).map(|gap| run(gap.first, gap.last));
+        let open = self.state.gaps.open().filter(|gap| !gap.partial && gap.lacks(key));
+        let open = open.map(|gap| run(gap.first, gap.last));
         let waiting = self.overflow.into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
         let waiting = waiting.filter_map(|entry| entry.file_name().to_str()?.parse::<SegmentName>().ok());
         missing.chain(open).chain(waiting.map(|segment| run(segment, segment))).collect()

@@ -32,6 +32,7 @@ impl Watcher {
                 self.tools.log.info("catalog", "catalog verified: full backup present");
                 self.adopt_newer(cluster, &answer.catalog);
                 self.hold_against_archive(cluster, answer.stanza.as_ref());
+                self.fill_empty(cluster, answer.stanza.as_ref());
             }
             AfterCatalog::Adopt(newest) => {
                 self.adopt(cluster, newest, answer.at);
@@ -98,14 +99,28 @@ impl Watcher {
         marker::clear_explained(cluster);
     }
 
+    /// Takes a full into the repositories that have none, though others have.
+    fn fill_empty(&mut self, cluster: &Cluster, stanza: Option<&Stanza>) {
+        let Some(stanza) = stanza else { return };
+        let mut empty = cluster.backup_repositories();
+        empty.retain(|key| stanza.lacks_a_full(cluster.primary.system_id, *key));
+        if !empty.is_empty() {
+            self.begin_backup_in(cluster, Kind::Full, Reason::NoFull, empty);
+        }
+    }
+
     /// Begins a backup, unless what has been done in this poll stands against it.
     pub(super) fn begin_backup(&mut self, cluster: &Cluster, kind: Kind, reason: Reason) {
+        self.begin_backup_in(cluster, kind, reason, cluster.backup_repositories());
+    }
+
+    fn begin_backup_in(&mut self, cluster: &Cluster, kind: Kind, reason: Reason, repositories: Vec<u32>) {
         let state = cluster.state().unwrap_or_default();
         let seen = self.observe(cluster, &state, &[]);
         match obstacle(reason, &seen, &self.memory(), &self.schedule()) {
             None if !cluster.must_end() => {
                 self.driller.end();
-                self.backup.begin(cluster, kind, reason);
+                self.backup.begin(cluster, kind, reason, repositories);
             }
             None | Some(Obstacle::Overtaken) => {}
             Some(Obstacle::Others) => {

@@ -51,8 +51,8 @@ impl BackupRunner {
         self.running.is_some()
     }
 
-    /// Begins one.
-    pub(super) fn begin(&mut self, cluster: &Cluster, kind: Kind, reason: Reason) {
+    /// Begins one, into each of these repositories.
+    pub(super) fn begin(&mut self, cluster: &Cluster, kind: Kind, reason: Reason, repositories: Vec<u32>) {
         cluster.tools.log.forget("backup");
         let line = format!("running pgbackrest backup --type={} ({})", kind.as_str(), words(reason));
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(&line)]);
@@ -67,7 +67,10 @@ impl BackupRunner {
             position: cluster.primary.timeline.zip(cluster.primary.position),
         };
         let stall = cluster.request().watch.stall.duration();
-        self.running = Some((BackupThread::start(&cluster.client, kind, cluster.local_server(), stall), begun));
+        // The only one needs no name.
+        let named = if cluster.repositories().len() > 1 { repositories } else { Vec::new() };
+        let thread = BackupThread::start(&cluster.client, kind, named, cluster.local_server(), stall);
+        self.running = Some((thread, begun));
         checkpoint::reached("backup-begun");
     }
 
@@ -123,6 +126,10 @@ impl BackupRunner {
         let seconds = u64::try_from(epoch::now() - begun.started_at).ok();
         let line = format!("backup --type={kind} completed: {}", completed.label());
         Fields { seconds, ..Fields::default() }.info(&line);
+        for (repository, why) in &completed.failed {
+            let (why, remedy) = (why.shown(MESSAGE_LENGTH), why.remedy());
+            tracing::error!("no backup in repository {repository}: {why}; the others have one; to do: {remedy}");
+        }
         if let Some(why) = &completed.expire_failed {
             let shown = why.shown(MESSAGE_LENGTH);
             Fields::of(why).warn(&format!(
@@ -130,11 +137,24 @@ impl BackupRunner {
             ));
         }
         let losses = LossesBefore::OnRecord(&begun.gaps);
-        let sealed = completed.start.as_ref().map_or(0, |start| seal(cluster, start, losses));
+        let usable = completed.start.as_ref().filter(|start| kind == "full" || is_usable(cluster, &start.label));
+        let sealed = usable.map_or(0, |start| seal(cluster, start, losses));
         marker::clear_if_unchanged(cluster, begun.marked_at);
         let marker_left = begun.marked_at.is_some() && marker::written_at(cluster).is_some();
         self.unsealed_at = now.filter(|_| was_in_vain(begun.reason, begun.gaps.any_open(), sealed, marker_left));
     }
+}
+
+/// Whether nothing that a backup needs is damaged or gone, as far as the catalog can say.
+fn is_usable(cluster: &Cluster, label: &str) -> bool {
+    let Ok(stanza) = cluster.info() else { return true };
+    let usable = stanza.good_backups(cluster.primary.system_id).any(|backup| backup.label == label);
+    if !usable {
+        tracing::error!(
+            "{label} seals no gap: a backup that it needs is damaged or not there; to do: pgbackrest --type=full backup"
+        );
+    }
+    usable
 }
 
 /// Notes for `status` why there is no newer backup.

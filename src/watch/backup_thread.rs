@@ -1,6 +1,6 @@
 //! One base backup, on a thread of its own.
 //!
-//! A thread runs `pgbackrest backup --no-expire-auto` and then `pgbackrest expire`, whose failure does not make the
+//! A thread runs `pgbackrest backup --no-expire-auto` for one repository after the other, where there are several, and then `pgbackrest expire`, whose failure does not make the
 //! backup one. It is judged by progress, not by the clock: a large backup may take a day, but one that moves no byte for
 //! `WAL_BACKUP_STALL_SECONDS` is ended. What was really made pgBackRest itself says: it makes a full one where no
 //! other kind is possible.
@@ -34,6 +34,8 @@ pub(super) struct Completed {
     pub(super) start: Option<BackupStart>,
     /// What `expire` said, where it failed.
     pub(super) expire_failed: Option<Failure>,
+    /// The repositories into which none could be made, and why.
+    pub(super) failed: Vec<(u32, Failure)>,
 }
 
 impl Completed {
@@ -54,13 +56,19 @@ impl Completed {
 }
 
 impl BackupThread {
-    /// Begins a backup. `stall` of zero: it may stand still for ever.
-    pub(super) fn start(pgbackrest: &Arc<Client>, kind: Kind, server: LocalServer, stall: Duration) -> Self {
+    /// Begins a backup, into each of these repositories; none: into the only one. `stall` of zero: it may stand still for ever.
+    pub(super) fn start(
+        pgbackrest: &Arc<Client>,
+        kind: Kind,
+        repositories: Vec<u32>,
+        server: LocalServer,
+        stall: Duration,
+    ) -> Self {
         let (sender, result) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let (client, must_end) = (Arc::clone(pgbackrest), Arc::clone(&stop));
         let thread = thread::spawn(move || {
-            let _ = sender.send(run(&client, kind, &server, stall, &must_end));
+            let _ = sender.send(run_all(&client, kind, &repositories, &server, (stall, &must_end)));
         });
         let client = Arc::clone(pgbackrest);
         Self { result, stop, client, thread: Some(thread) }
@@ -88,13 +96,42 @@ impl Drop for BackupThread {
     }
 }
 
+/// One after the other: those that come later begin later, and seal no less. It has failed when no repository has one.
+fn run_all(
+    client: &Client,
+    kind: Kind,
+    repositories: &[u32],
+    server: &LocalServer,
+    limits: (Duration, &AtomicBool),
+) -> Result<Completed, Failure> {
+    if repositories.is_empty() {
+        let start = run(client, kind, None, server, limits)?;
+        return Ok(Completed { start, expire_failed: expire(client, limits.1), failed: Vec::new() });
+    }
+    let (mut first, mut failed) = (None, Vec::new());
+    for key in repositories {
+        match run(client, kind, Some(*key), server, limits) {
+            Ok(start) => first = first.or(Some(start)),
+            Err(why) => failed.push((*key, why)),
+        }
+        if limits.1.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    match (first, failed.first()) {
+        (None, Some((_, why))) => Err(why.clone()),
+        (first, _) => Ok(Completed { start: first.flatten(), expire_failed: expire(client, limits.1), failed }),
+    }
+}
+
+/// Makes one. Where it begins, if its lines say so.
 fn run(
     client: &Client,
     kind: Kind,
+    repository: Option<u32>,
     server: &LocalServer,
-    stall: Duration,
-    must_end: &AtomicBool,
-) -> Result<Completed, Failure> {
+    (stall, must_end): (Duration, &AtomicBool),
+) -> Result<Option<BackupStart>, Failure> {
     let mut progress = Progress { moved: None, since: Instant::now() };
     let watch = Watch::by(|group| {
         if must_end.load(Ordering::Relaxed) {
@@ -102,9 +139,8 @@ fn run(
         }
         (!stall.is_zero() && progress.stands_still_for(stall, group)).then_some(Interruption::Stall)
     });
-    let made = client.backup(kind.as_str(), server, watch)?;
-    let start = made.map(|made| BackupStart { label: made.label, timeline: made.start.0, lsn: made.start.1.0 });
-    Ok(Completed { start, expire_failed: expire(client, must_end) })
+    let made = client.backup(kind.as_str(), repository, server, watch)?;
+    Ok(made.map(|made| BackupStart { label: made.label, timeline: made.start.0, lsn: made.start.1.0 }))
 }
 
 /// Runs `expire`; why it failed, if it did.
@@ -148,10 +184,10 @@ mod tests {
     fn a_backup_is_of_the_kind_that_its_label_ends_in() {
         let completed = |label: &str| {
             let start = BackupStart { label: label.to_owned(), timeline: Timeline(1), lsn: 0 };
-            Completed { start: Some(start), expire_failed: None }
+            Completed { start: Some(start), expire_failed: None, failed: Vec::new() }
         };
         assert_eq!(completed("20261122-100000F_20261122-110000D").kind(Kind::Full), "diff");
         assert_eq!(completed("20261122-100000F").kind(Kind::Diff), "full");
-        assert_eq!(Completed { start: None, expire_failed: None }.kind(Kind::Full), "full");
+        assert_eq!(Completed { start: None, expire_failed: None, failed: Vec::new() }.kind(Kind::Full), "full");
     }
 }

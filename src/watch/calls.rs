@@ -71,14 +71,13 @@ impl Cluster {
         self.client.create_stanza(&self.local_server(), self.watch(WORK_LIMIT))
     }
 
-    /// Where each configured repository keeps this cluster's WAL; `None` where one can't say.
-    pub(super) fn archives(&self, stanza: &Stanza) -> Option<Vec<Archive>> {
-        let archive = |repository: &u32| {
-            let id = stanza.archive_id(self.primary.system_id, *repository);
-            let id = id.filter(|_| stanza.is_readable(*repository))?.to_owned();
-            Some(Archive { repository: *repository, id })
+    /// Where each repository that can be read keeps this cluster's WAL.
+    pub(super) fn readable_archives(&self, stanza: &Stanza) -> Vec<Archive> {
+        let archive = |repository: u32| {
+            let id = stanza.archive_id(self.primary.system_id, repository);
+            Some(Archive { repository, id: id.filter(|_| stanza.is_readable(repository))?.to_owned() })
         };
-        self.client.config()?.repositories().iter().map(archive).collect()
+        self.repositories().into_iter().filter_map(archive).collect()
     }
 
     /// Pushes one file at once, whether or not PostgreSQL has marked it as waiting.

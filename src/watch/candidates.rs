@@ -1,12 +1,16 @@
-//! What can be pushed again: deferred `.history` and `.backup` files, the overflow folder, and lost segments that still lie
-//! whole in `pg_wal`.
+//! What can be pushed again: deferred `.history` and `.backup` files, the overflow folder, lost segments that still lie whole in
+//! `pg_wal`, and what one repository has and others are owed.
 
 use super::cluster::{Cluster, is_lost};
 use crate::ledger::DEFERRED;
 use crate::ledger::state::State;
 use crate::wal::{PageTimeline, SegmentName, WalFile, whole_segment};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+
+/// The most files that are fetched for others in one poll.
+const MOST_OWED: usize = 1_000;
 
 /// One file that can be pushed again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,12 +27,14 @@ pub(super) enum Place {
     Saved,
     /// `pg_wal`, in an open gap.
     PgWal,
+    /// The repository of this number: others are owed it.
+    Repository(u32),
 }
 
 impl Candidate {
     /// Whether it is lost, as far as the ledger goes.
     pub(super) fn is_in_a_gap(&self) -> bool {
-        self.place == Place::PgWal
+        self.place != Place::Saved
     }
 }
 
@@ -45,6 +51,27 @@ pub(super) fn candidates(cluster: &Cluster, state: &State) -> Vec<Candidate> {
         let path = pg_wal.join(file.to_string());
         Candidate { file, path, place: Place::PgWal }
     }));
+    let there: BTreeSet<WalFile> = candidates.iter().map(|candidate| candidate.file).collect();
+    candidates.extend(owed(cluster, state).into_iter().filter(|candidate| !there.contains(&candidate.file)));
+    candidates
+}
+
+/// What a repository has and others are owed, oldest first.
+fn owed(cluster: &Cluster, state: &State) -> Vec<Candidate> {
+    let (configured, size) = (cluster.repositories(), state.segment_size());
+    let mut candidates = Vec::new();
+    for gap in state.gaps.open().filter(|gap| gap.is_owed(&configured) && !gap.name_proves_nothing()) {
+        let Some(holder) = configured.iter().find(|key| !gap.lacks(**key)).copied() else { continue };
+        let room = MOST_OWED.saturating_sub(candidates.len());
+        let numbers = gap.first.number(size)..=gap.last.number(size);
+        let names = numbers.filter_map(|number| SegmentName::from_number(gap.first.timeline(), number, size));
+        let file = |segment| if gap.partial { WalFile::Partial(segment) } else { WalFile::Segment(segment) };
+        candidates.extend(names.take(room).map(file).map(|file| {
+            let path = PathBuf::from(format!("repository {holder}"));
+            Candidate { file, path, place: Place::Repository(holder) }
+        }));
+    }
+    candidates.sort_by_key(|candidate| candidate.file.to_string());
     candidates
 }
 

@@ -88,13 +88,11 @@ impl CatalogKeeper {
         }
     }
 
-    /// Asks after a backup, so that `status` knows of it at once; where the catalog is never to be asked, what it was seen
-    /// not to hold is forgotten.
+    /// Asks after a backup, so that `status` knows of it at once: also where the catalog is not to be checked from time to
+    /// time, since what it was seen not to hold would stay.
     pub(super) fn note_new_backup(cluster: &Cluster) {
         change_record(cluster, Record::forget_absence);
-        if cluster.request().watch.verify.get() > 0
-            && let Some(answer) = ask(cluster)
-        {
+        if let Some(answer) = ask(cluster) {
             note(cluster, &answer);
         }
     }

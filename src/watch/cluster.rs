@@ -10,6 +10,7 @@ use crate::decide::watch::Failures;
 use crate::ledger::state::{Place, State};
 use crate::ledger::{Ledger, LedgerError};
 use crate::log;
+use crate::pgbackrest::config::Config;
 use crate::pgbackrest::{Client, LocalServer, locks};
 use crate::postgres::{Primary, Server};
 use crate::push;
@@ -114,6 +115,25 @@ impl Cluster {
     pub(super) fn place(&self) -> Place {
         let control = self.directory().control();
         Place { control_inode: control.map(|control| control.inode), repositories: self.client.identities() }
+    }
+
+    /// The numbers of the configured repositories; none where the configuration can't be read.
+    pub(super) fn repositories(&self) -> Vec<u32> {
+        self.client.config().map(Config::repositories).unwrap_or_default()
+    }
+
+    /// Into which of them backups are made: all, or those that were asked for and are configured.
+    pub(super) fn backup_repositories(&self) -> Vec<u32> {
+        let mut repositories = self.repositories();
+        if let Some(asked) = &self.request().watch.backup_repositories {
+            repositories.retain(|key| asked.numbers().contains(key));
+            if repositories.is_empty() {
+                let line = "WAL_BACKUP_REPOS names no repository that is configured: backups go into all of them";
+                self.tools.log.warn("backup repositories", line);
+                return self.repositories();
+            }
+        }
+        repositories
     }
 
     /// Whether a push holds pgBackRest's lock, or its async process lives.

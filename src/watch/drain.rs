@@ -7,7 +7,7 @@
 //! ([`crate::pgbackrest::drain`]). Each counts as stored when pgBackRest has said so without a drop, every repository lists
 //! it, and what had been there under its name before has the same content.
 
-use super::calls::{Archive, NotStored};
+use super::calls::{Archive, MESSAGE_LENGTH, NotStored};
 use super::candidates::{Candidate, Place, is_itself};
 use super::cluster::Cluster;
 use super::compare::holds_the_same;
@@ -16,7 +16,7 @@ use super::listed::Listed;
 use crate::checkpoint;
 use crate::decide::heal::Trouble;
 use crate::durable;
-use crate::pgbackrest::{Drain, Failure, Pushed};
+use crate::pgbackrest::{Drain, Failure, Fetched, Pushed};
 use crate::wal::WalFile;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -114,7 +114,7 @@ fn push(cluster: &Cluster, drain: &Drain, ready: &[Candidate]) -> BTreeMap<Strin
             return drained.files;
         }
         if let Some(why) = drained.failure {
-            tracing::debug!("not pushed together: {}", why.shown(super::calls::MESSAGE_LENGTH));
+            tracing::debug!("not pushed together: {}", why.shown(MESSAGE_LENGTH));
         }
     }
     let mut pushed = BTreeMap::new();
@@ -162,8 +162,23 @@ fn provide(cluster: &Cluster, drain: &Drain, candidate: &Candidate) -> Result<()
             std::os::unix::fs::symlink(path, &copy).map_err(failed)?;
         }
         Place::PgWal => copy_from(cluster, &candidate.path, &candidate.file, &copy)?,
+        Place::Repository(key) => fetch_from(cluster, key, &candidate.file, &copy)?,
     }
     drain.mark(&name).map_err(failed)
+}
+
+/// What a repository has, fetched for those that are owed it, and known to be the file it is named after.
+fn fetch_from(cluster: &Cluster, repository: u32, file: &WalFile, copy: &Path) -> Result<(), NotHealed> {
+    let why = match cluster.fetch(file, copy, repository) {
+        Fetched::Delivered if file.losable().is_some_and(|(segment, _)| is_itself(cluster, segment, copy)) => {
+            return Ok(());
+        }
+        Fetched::Delivered => "it is not the segment that its name says".to_owned(),
+        Fetched::Absent => "it is no longer there".to_owned(),
+        Fetched::Unclear { failure, .. } => failure.shown(MESSAGE_LENGTH),
+    };
+    let _ = fs::remove_file(copy);
+    Err(NotHealed::Local(format!("it can't be fetched from repository {repository}: {why}")))
 }
 
 /// A copy that PostgreSQL can't recycle, and that is known to be the file it is named after.

@@ -16,6 +16,7 @@ use crate::epoch;
 use crate::ledger::LedgerError;
 use crate::ledger::state::State;
 use crate::log::Fields;
+use crate::pgbackrest::info::Stanza;
 use crate::space::Volume;
 use crate::wal::{SegmentSize, WalFile};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +45,8 @@ pub(super) struct Healer {
     left: BTreeSet<String>,
     /// By the names of files, where a repository holds other content under them, and when that was last looked at.
     differing: BTreeMap<String, (String, Instant)>,
+    /// Whether the last poll has healed something: what a walk had missed is there now.
+    pub(super) healed: bool,
     /// Whether the time of the last poll was over before all had their turn.
     pub(super) goes_on: bool,
 }
@@ -71,11 +74,11 @@ impl Healer {
     /// False when one could not be pushed.
     fn heal_all(&mut self, cluster: &Cluster, mut candidates: Vec<Candidate>) -> bool {
         let started = Instant::now();
-        self.goes_on = false;
-        let Some(archives) = look_before(cluster) else { return false };
+        (self.goes_on, self.healed) = (false, false);
+        let Some((stanza, archives)) = look_before(cluster) else { return false };
         // The look through the archive may have healed some.
         let state = cluster.state().unwrap_or_default();
-        candidates.retain(|candidate| !candidate.is_in_a_gap() || is_lost(&state, &candidate.file));
+        candidates.retain(|candidate| !candidate.is_in_a_gap() || is_lacking(&state, &candidate.file, &archives));
         let (mut all_well, mut healed) = (true, Vec::new());
         for batch in batches(cluster, candidates) {
             self.goes_on = cluster.must_end() || started.elapsed() > LIMIT;
@@ -102,6 +105,11 @@ impl Healer {
                 break;
             }
         }
+        if !all_well && archives.len() < cluster.repositories().len() {
+            // What failed for one repository the others may have now.
+            look_up(cluster, &stanza);
+        }
+        self.healed = !healed.is_empty();
         say_healed(&healed);
         all_well
     }
@@ -258,8 +266,16 @@ fn remove_kept(kept: &[Candidate]) -> bool {
     removed.len() == kept.len()
 }
 
-/// What the archive has already needs no push. Where this cluster's WAL lies in each repository; `None` where one can't say.
-fn look_before(cluster: &Cluster) -> Option<Vec<Archive>> {
+/// Whether one of these repositories lacks a lost file: what only others are owed can't be paid while they can't be asked.
+fn is_lacking(state: &State, file: &WalFile, archives: &[Archive]) -> bool {
+    let gap = |(segment, partial)| state.gaps.open_gap_of(segment, partial, state.segment_size());
+    let gap = file.losable().and_then(gap);
+    gap.is_some_and(|gap| archives.iter().any(|archive| gap.lacks(archive.repository)))
+}
+
+/// What the archive has already needs no push. Where this cluster's WAL lies in each repository that can be read; `None` where
+/// none can.
+fn look_before(cluster: &Cluster) -> Option<(Stanza, Vec<Archive>)> {
     let not_now = |why: &str| cluster.tools.log.warn("repair", &format!("nothing can be healed now: {why}"));
     let stanza = match cluster.info() {
         Ok(stanza) => stanza,
@@ -268,22 +284,22 @@ fn look_before(cluster: &Cluster) -> Option<Vec<Archive>> {
             return None;
         }
     };
-    let archives = cluster.archives(&stanza);
-    match &archives {
-        Some(_) => drop(look_up(cluster, &stanza)),
-        None => not_now("not every repository can be asked for this cluster's archive"),
+    let archives = cluster.readable_archives(&stanza);
+    if archives.is_empty() {
+        not_now("no repository can be asked for this cluster's archive");
+        return None;
     }
-    archives
+    look_up(cluster, &stanza);
+    Some((stanza, archives))
 }
 
 /// One line, however many they are.
 fn say_healed(files: &[WalFile]) {
     match files {
         [] => {}
-        [one] => Fields::about(one).info(&format!("{one} is healed: it was given up and still lay in pg_wal")),
-        [first, .., last] => tracing::info!(
-            "{} files are healed, {first} to {last}: they were given up and still lay in pg_wal",
-            files.len()
-        ),
+        [one] => Fields::about(one).info(&format!("{one} is healed: every repository has it now")),
+        [first, .., last] => {
+            tracing::info!("{} files are healed, {first} to {last}: every repository has them now", files.len());
+        }
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! A ledger can be wrong about the archive in one direction only. A push that was killed after the upload, a ledger that came
 //! from another node with a copied data directory, a repository that was named wrongly for a while: each leaves a loss on
-//! record of a segment that is there. So open gaps are looked up before anything is pushed again or a backup is taken, and
-//! what *every* repository lists is closed as healed. The histories of this server's line are looked up too: one that was
+//! record of a segment that is there. So open gaps are looked up before anything is pushed again or a backup is taken: what
+//! *every* repository lists is closed as healed, and what only some list is owed to the others. One that can't be asked keeps
+//! nobody from looking into the rest. The histories of this server's line are looked up too: one that was
 //! deferred on a node that has been rewound is still in `pg_wal` here, and no restore can follow the timeline without it.
 
 use super::calls::{Archive, words};
@@ -15,48 +16,97 @@ use crate::log::{self, Fields};
 use crate::pgbackrest::NoListing;
 use crate::pgbackrest::info::Stanza;
 use crate::wal::{self, SegmentName, SegmentSize, Timeline, WalFile, parse_history};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::{Duration, Instant};
 
 /// How long one look may take; the next one goes on with what is still open.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Closes what every repository lists, and pushes histories that they lack. False when not all could be looked up.
+/// Closes what every repository lists, notes who lacks the rest, and pushes histories that they lack. False when not all could
+/// be looked up.
 pub(super) fn look_up(cluster: &Cluster, stanza: &Stanza) -> bool {
-    let Some(archives) = cluster.archives(stanza) else { return false };
-    let looked = look_up_gaps(cluster, &archives).and_then(|whole| {
-        look_up_histories(cluster, &archives)?;
-        Ok(whole)
-    });
-    looked.unwrap_or_else(|why| {
-        cluster.tools.log.warn("look-up", &format!("open gaps can't be looked up: {}", words(&why)));
-        false
-    })
+    let archives = cluster.readable_archives(stanza);
+    let all = archives.len() == cluster.repositories().len();
+    let looked = look_up_gaps(cluster, &archives);
+    let histories = if all { look_up_histories(cluster, &archives) } else { Ok(()) };
+    match histories {
+        Ok(()) => looked && all,
+        Err(why) => {
+            cluster.tools.log.warn("look-up", &format!("histories can't be looked up: {}", words(&why)));
+            false
+        }
+    }
 }
 
-/// Heals the lost files that every repository lists. False when the time was over before the last folder.
-fn look_up_gaps(cluster: &Cluster, archives: &[Archive]) -> Result<bool, NoListing> {
-    let Some(state) = cluster.state() else { return Ok(false) };
+/// Looks up who lacks the files of open gaps. False when not all could be looked up.
+fn look_up_gaps(cluster: &Cluster, archives: &[Archive]) -> bool {
+    let Some(state) = cluster.state() else { return false };
     let started = Instant::now();
-    let mut listed = BTreeSet::new();
-    let mut whole = true;
+    let (mut lacking, mut whole) = (BTreeMap::new(), true);
     for folder in folders(state.gaps.open(), state.segment_size()) {
         if cluster.must_end() || started.elapsed() > LIMIT {
             whole = false;
             break;
         }
-        let names = listed_by_all(cluster, archives, Some(&folder))?;
-        listed.extend(names.into_iter().filter(|file| is_lost(&state, file) && name_proves(&state, file)));
+        whole &= look_into(cluster, archives, &state, &folder, &mut lacking);
     }
-    close(cluster, &listed);
-    Ok(whole)
+    note_lacking(cluster, &lacking);
+    whole
+}
+
+/// Looks into one folder of each archive. Of a repository that can't be listed what is on record stays. False then.
+fn look_into(
+    cluster: &Cluster,
+    archives: &[Archive],
+    state: &State,
+    folder: &str,
+    lacking: &mut BTreeMap<WalFile, Vec<u32>>,
+) -> bool {
+    let mut listings: BTreeMap<u32, BTreeSet<WalFile>> = BTreeMap::new();
+    for archive in archives {
+        let path = archive.folder(cluster.client.stanza(), folder);
+        match cluster.list(archive.repository, &path) {
+            Ok(text) => {
+                listings.insert(archive.repository, text.lines().filter_map(wal::listed).collect());
+            }
+            Err(why) => {
+                let line =
+                    format!("open gaps can't be looked up in repository {}: {}", archive.repository, words(&why));
+                cluster.tools.log.warn("look-up", &line);
+            }
+        }
+    }
+    let listed = listings.values().flatten().filter(|file| is_lost(state, file) && name_proves(state, file));
+    let files: BTreeSet<WalFile> = listed.copied().chain(owed_in(state, folder)).collect();
+    for file in files {
+        let Some(gap) = gap_of(state, &file) else { continue };
+        let lacks = |key: &u32| listings.get(key).map_or_else(|| gap.lacks(*key), |listing| !listing.contains(&file));
+        lacking.insert(file, cluster.repositories().into_iter().filter(lacks).collect());
+    }
+    listings.len() == archives.len()
+}
+
+/// The files of a folder that are on record as owed: a repository that has had one may have lost it since.
+fn owed_in(state: &State, folder: &str) -> Vec<WalFile> {
+    let size = state.segment_size();
+    let owed = state.gaps.open().filter(|gap| gap.repositories.is_some() && !gap.partial && !gap.name_proves_nothing());
+    let segments = owed.flat_map(|gap| {
+        let numbers = gap.first.number(size)..=gap.last.number(size);
+        numbers.filter_map(|number| SegmentName::from_number(gap.first.timeline(), number, size))
+    });
+    segments.filter(|segment| log_folder(*segment) == folder).map(WalFile::Segment).collect()
+}
+
+/// The open gap that holds a file.
+fn gap_of<'s>(state: &'s State, file: &WalFile) -> Option<&'s Gap> {
+    let (segment, partial) = file.losable()?;
+    state.gaps.open_gap_of(segment, partial, state.segment_size())
 }
 
 /// Whether the name of a lost file in a listing shows that it is stored.
 fn name_proves(state: &State, file: &WalFile) -> bool {
-    let gap = |(segment, partial)| state.gaps.open_gap_of(segment, partial, state.segment_size());
-    file.losable().and_then(gap).is_none_or(|gap| !gap.name_proves_nothing())
+    gap_of(state, file).is_none_or(|gap| !gap.name_proves_nothing())
 }
 
 /// The WAL files that every repository lists in a folder of this cluster's archive; `None`: right in it.
@@ -76,16 +126,22 @@ fn listed_by_all(
     Ok(all.unwrap_or_default())
 }
 
-fn close(cluster: &Cluster, listed: &BTreeSet<WalFile>) {
-    if listed.is_empty() {
+/// Notes who lacks what, and closes what nobody lacks.
+fn note_lacking(cluster: &Cluster, lacking: &BTreeMap<WalFile, Vec<u32>>) {
+    let (configured, now) = (cluster.repositories(), epoch::now());
+    let note = |state: &mut State| {
+        let size = state.segment_size();
+        state.gaps.note_lacking(lacking, &configured, now, size)
+    };
+    // Nothing is written where nothing would change.
+    let Some(mut copy) = cluster.state() else { return };
+    let before = copy.gaps.clone();
+    note(&mut copy);
+    if copy.gaps == before {
         return;
     }
-    let (mut closed, now) = (0, epoch::now());
-    let change = |state: &mut State| {
-        let size = state.segment_size();
-        closed = listed.iter().filter(|file| state.gaps.heal(file, now, size)).count();
-    };
-    match cluster.ledger.update(change) {
+    let mut closed = 0;
+    match cluster.ledger.update(|state| closed = note(state)) {
         Ok(_) if closed > 0 => {
             let (files, are) = if closed == 1 { ("WAL file", "is") } else { ("WAL files", "are") };
             tracing::info!("{closed} {files} on record as lost {are} in the archive: healed without a push");

@@ -222,7 +222,12 @@ impl Watcher {
                 Action::Heartbeat => self.heartbeat(),
                 Action::AskCatalog => self.ask_catalog(cluster),
                 Action::ProveContinuity => self.prover.prove(cluster, &mut self.stamps),
-                Action::Heal => self.healer.heal(cluster, std::mem::take(&mut candidates)),
+                Action::Heal => {
+                    self.healer.heal(cluster, std::mem::take(&mut candidates));
+                    if self.healer.healed {
+                        self.prover.walk_again();
+                    }
+                }
                 Action::LookUp => self.look_up(cluster),
                 Action::Backup(kind, reason) | Action::Wait(kind, reason) => self.begin_backup(cluster, kind, reason),
             }

@@ -21,10 +21,10 @@ impl Watcher {
         let failures = primary.last_failed_at.into_iter().chain(ours).chain(dropped);
         Observation {
             now,
-            gap: wants_a_backup(&state.gaps, marker::seconds(cluster)),
+            gap: wants_a_backup(&state.gaps, marker::seconds(cluster), &cluster.repositories()),
             unchecked: look_up::is_unchecked(cluster, state),
             pushable: !candidates.is_empty(),
-            healable: candidates.iter().any(|candidate| candidate.is_in_a_gap() && !waits_for_hands(state, candidate)),
+            healable: candidates.iter().any(|candidate| is_healable(cluster, state, candidate)),
             last_failure_at: failures.filter(|at| *at <= now).max(),
             backup_runs: self.backup.runs(),
             backup_locked: cluster.backup_is_locked(),
@@ -73,10 +73,10 @@ impl Watcher {
     }
 }
 
-/// Whether a repository is known to hold other content under the candidate's name: only somebody's hands can make room for
-/// it, and a backup doesn't wait for that.
-fn waits_for_hands(state: &State, candidate: &Candidate) -> bool {
+/// Whether a candidate is lost, and no backup is to be taken before it was pushed: what is only owed has no part in that, and
+/// where a repository holds other content under its name only somebody's hands can make room for it.
+fn is_healable(cluster: &Cluster, state: &State, candidate: &Candidate) -> bool {
     let Some((segment, partial)) = candidate.file.losable() else { return false };
-    let mut open = state.gaps.open();
-    open.any(|gap| gap.cause == Cause::ContentDiffers && gap.holds(segment, partial, state.segment_size()))
+    let gap = state.gaps.open_gap_of(segment, partial, state.segment_size()).filter(|_| candidate.is_in_a_gap());
+    gap.is_some_and(|gap| gap.cause != Cause::ContentDiffers && gap.is_lost(&cluster.repositories()))
 }

@@ -81,6 +81,11 @@ impl Prover {
         newest_archived(cluster).is_some_and(|newest| !self.walked.holds(&cluster.place(), newest))
     }
 
+    /// Has the next poll walk: what was missing has been stored since.
+    pub(super) fn walk_again(&mut self) {
+        self.walked.is_whole = false;
+    }
+
     /// Walks on, as far as there is time.
     pub(super) fn walk(&mut self, cluster: &Cluster, stanza: &Stanza) -> Walk {
         let place = cluster.place();

@@ -11,7 +11,7 @@ use super::catalog_keeper::{change_record, record};
 use super::cluster::Cluster;
 use super::look_up::log_folder;
 use crate::decide::holes::archived_up_to;
-use crate::decide::walk::{Run, Stretch, Walked, line, listed, lost};
+use crate::decide::walk::{Run, Stretch, Walked, line, listed, lost, owed};
 use crate::decide::watch::Walk;
 use crate::epoch;
 use crate::ledger::gaps::{Cause, Loss};
@@ -34,7 +34,7 @@ const MOST_LOST: usize = 100_000;
 pub(super) fn walk(cluster: &Cluster, stanza: &Stanza, anew: bool) -> Walk {
     let (Some(path), Some(state)) = (Path::of(cluster), cluster.state()) else { return Walk::Broken };
     let mut before = record(cluster, &state).walked;
-    let (mut shown, mut all) = (Walk::Whole, Vec::new());
+    let (mut shown, mut all) = (Walk::Whole, BTreeMap::new());
     for repository in stanza.repo.iter().map(|repo| repo.key) {
         let Some(mut way) = Way::of(cluster, stanza, repository, &path) else {
             shown = Walk::Broken;
@@ -45,10 +45,11 @@ pub(super) fn walk(cluster: &Cluster, stanza: &Stanza, anew: bool) -> Walk {
             anew.then(|| stanza.must_list_from(cluster.primary.system_id, repository)).flatten(),
         );
         match way.look_again(&mut walked, &state).and_then(|()| way.go_on(&mut walked)) {
-            Ok(true) => all.push(walked),
-            Ok(false) => {
-                all.push(walked);
-                shown = Walk::Unfinished;
+            Ok(whole) => {
+                all.insert(repository, walked);
+                if !whole && shown == Walk::Whole {
+                    shown = Walk::Unfinished;
+                }
             }
             Err(why) => {
                 let text = format!("the listing of repository {repository} can't be walked: {}", words(&why));
@@ -57,11 +58,9 @@ pub(super) fn walk(cluster: &Cluster, stanza: &Stanza, anew: bool) -> Walk {
             }
         }
     }
-    if record_lost(cluster, &lost(&all.iter().collect::<Vec<_>>(), path.size), path.size) {
-        shown
-    } else {
-        Walk::Broken
-    }
+    let lost = lost(&all.values().collect::<Vec<_>>(), path.size).into_iter().map(|segment| (segment, None));
+    let owed = owed(&all, path.size).into_iter().map(|(segment, lacking)| (segment, Some(lacking)));
+    if record_missing(cluster, lost.chain(owed), path.size) { shown } else { Walk::Broken }
 }
 
 /// The newest segment that PostgreSQL counts as archived.
@@ -218,23 +217,28 @@ fn where_timelines_were_left(cluster: &Cluster, archived: SegmentName) -> BTreeM
     left.map(|(timeline, lsn)| (timeline.0, lsn)).collect()
 }
 
-/// Records what no repository has. False when that could not be done.
-fn record_lost(cluster: &Cluster, missing: &[SegmentName], size: SegmentSize) -> bool {
-    if missing.is_empty() {
-        return true;
-    }
+/// Records what no repository has, and what only some lack: then with the numbers of those. False when that could not be done.
+fn record_missing(
+    cluster: &Cluster,
+    missing: impl Iterator<Item = (SegmentName, Option<Vec<u32>>)>,
+    size: SegmentSize,
+) -> bool {
     // What waits in the overflow folder was acknowledged, and is not lost.
     let overflow = cluster.request().watch.overflow.as_deref();
     let waits = |segment: &SegmentName| overflow.is_some_and(|folder| folder.join(segment.to_string()).exists());
-    let missing: Vec<SegmentName> = missing.iter().filter(|segment| !waits(segment)).take(MOST_LOST).copied().collect();
+    let missing: Vec<_> = missing.filter(|(segment, _)| !waits(segment)).take(MOST_LOST).collect();
+    if missing.is_empty() {
+        return true;
+    }
     let (class, cause, at) = (Class::Unknown, Cause::FoundMissing, epoch::now());
-    let mut new = 0;
+    let (mut new, mut newly_owed) = (0_u64, 0_u64);
     let recorded = cluster.ledger.update(|state| {
         state.segment_size = Some(size);
-        for segment in missing {
+        for (segment, lacking) in missing {
             let loss = Loss { segment, partial: false, class, cause, s3_code: None, at };
             let known = state.gaps.lost_for_good(segment, size);
-            new += u64::from(!known && state.gaps.record(&loss, size));
+            let count = if lacking.is_none() { &mut new } else { &mut newly_owed };
+            *count += u64::from(!known && state.gaps.record_in(lacking, &loss, size));
         }
     });
     if let Err(error) = &recorded {
@@ -244,6 +248,12 @@ fn record_lost(cluster: &Cluster, missing: &[SegmentName], size: SegmentSize) ->
         tracing::error!("{new} WAL {segments} {are} missing in every repository that was walked: a gap is recorded");
         let text = format!("{}: {new} segments are missing in the archive\n", jiff::Timestamp::now());
         let _ = crate::durable::write_marker(&cluster.directory().gap_marker(), &text);
+    }
+    if recorded.is_ok() && newly_owed > 0 {
+        let (segments, are) = if newly_owed == 1 { ("segment", "is") } else { ("segments", "are") };
+        tracing::warn!(
+            "{newly_owed} WAL {segments} {are} in one repository and missing in another, which is owed them"
+        );
     }
     recorded.is_ok()
 }

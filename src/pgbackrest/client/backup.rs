@@ -19,18 +19,21 @@ impl Client {
         self.succeeded(self.caller.verbosity(), &arguments, PRINTED_BYTES, &mut watch).map(drop)
     }
 
-    /// `backup` of a server, without the expiry behind it. What was made; `None` where its lines do not say.
+    /// `backup` of a server, without the expiry behind it, into one repository; `None`: into the only one. What was made;
+    /// `None` where its lines do not say.
     ///
     /// # Errors
     /// When it fails.
     pub fn backup(
         &self,
         kind: &str,
+        repository: Option<u32>,
         server: &LocalServer,
         mut watch: Watch<'_>,
     ) -> Result<Option<MadeBackup>, Failure> {
         let kind = format!("--type={kind}");
-        let flags = self.server_flags(server, "backup");
+        let mut flags = self.server_flags(server, "backup");
+        flags.extend(repository.map(|key| format!("--repo={key}").into()));
         let arguments = with_flags(&["backup", "--no-expire-auto", kind.as_str()], &flags);
         let ended = self.succeeded(Verbosity::Info, &arguments, PRINTED_BYTES, &mut watch)?;
         Ok(output::made_backup(&output::joined(&ended.stderr, &ended.stdout)))

@@ -2,8 +2,8 @@
 
 use super::Program::{Status, Watch};
 use super::{Declaration, Declared, Fallback, Group};
-use crate::settings::value::typed::{ABSOLUTE_FILE, ADDRESS, SECONDS, SWITCH, choice};
-use crate::settings::value::{GapBackup, Seconds};
+use crate::settings::value::typed::{ABSOLUTE_FILE, ADDRESS, REPOSITORIES, SECONDS, SWITCH, choice};
+use crate::settings::value::{GapBackup, RepositoryList, Seconds};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -40,6 +40,14 @@ settings! {
         help: "The time between two checks of the catalog",
         more: "`0`: never. While no full backup is on record, it is checked all the same.",
         users: &[Watch, Status],
+    }
+
+    WAL_BACKUP_REPOS: RepositoryList = REPOSITORIES, {
+        default: Fallback::Words("all that are configured"),
+        example: "1,2",
+        help: "The repositories into which backups are made, by their numbers",
+        more: "One after the other. One that fails keeps no backup from the others, and gets its own with the next that is due; \
+               one that is found empty gets a full backup at once.",
     }
 
     WAL_BACKUP_RETRY_BACKOFF_SECONDS: Seconds = SECONDS, {

@@ -35,5 +35,6 @@ mod watch;
 mod watch_content;
 mod watch_dark;
 mod watch_heal_many;
+mod watch_owed;
 mod watch_repairs;
 mod watch_story;
