@@ -2,8 +2,11 @@
 
 use super::watch::{KEY, SECRET, Scene, WAIT, scene, scene_with};
 use pgbackrest_guard::checkpoint::OF_RESTORE;
-use pgbackrest_guard_lab::{Cluster, Fault, Lab, Operation, Operations, PgBackRest, Signal, StopMode};
+use pgbackrest_guard_lab::{
+    Cluster, Fault, Lab, Operation, Operations, PgBackRest, PgBackRestBuilder, Signal, StopMode,
+};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
@@ -335,4 +338,32 @@ fn live_restore_puts_tablespaces_where_they_may_go() {
         restored.sql("SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname = 'roomy'"),
         mapped.display().to_string()
     );
+}
+
+#[test]
+fn live_restore_takes_an_encrypted_chain_out_of_the_second_repository_when_the_first_is_dead() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let two = |backrest: PgBackRestBuilder| {
+        let backrest = backrest.option("global", "io-timeout", "1").repo_posix(&folder.path().join("second"));
+        let backrest = backrest.option("global", "repo2-cipher-type", "aes-256-cbc");
+        backrest.option("global", "repo2-cipher-pass", "passphrase").option("global", "repo2-bundle", "y")
+    };
+    let scene = prepared(scene_with(two, |postgres| postgres));
+    let cluster = &scene.cluster;
+    for (row, kind) in [(1, "full"), (2, "diff"), (3, "incr")] {
+        scene.backrest.ok(&["--repo=2", &format!("--type={kind}"), "backup"]);
+        commit(cluster, row);
+    }
+    archived(&scene);
+    scene.s3.revoke_key(KEY);
+    let copy = Copy::of(&scene, "copy");
+    let said = copy.restored(&["latest"]);
+    assert!(said.contains("repository 2"), "{said}");
+    assert_eq!(copy.rows(), "1 2 3", "{said}");
+    // Nothing is promised of the first one while it can't be asked.
+    let first = Copy::of(&scene, "first");
+    let output = first.restore(&["latest", "--repo", "1"]);
+    assert_ne!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(!first.path().exists() && !first.folder().exists(), "{}", text(&output));
 }
