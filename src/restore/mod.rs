@@ -116,6 +116,15 @@ pub(crate) enum RestoreError {
 }
 
 impl RestoreError {
+    /// The same of a restore that has not begun: whatever was in the way, nothing was touched.
+    fn before_anything(self) -> Self {
+        match self {
+            Self::NotRestorable(_) | Self::Refused(_) | Self::Signal => self,
+            Self::PgBackRest(failure) if failure.is_ours_to_end() => Self::Signal,
+            other => Self::Refused(log::chain(&other)),
+        }
+    }
+
     fn file(what: &'static str, path: &Path, source: io::Error) -> Self {
         Self::File { what, path: path.to_owned(), source }
     }
@@ -176,7 +185,7 @@ fn go(request: &Request, signals: &Signals, said: Said) -> Result<(), RestoreErr
             tracing::info!("going on with the restore to {}", state.wanted.target);
             (state, programs)
         }
-        None => begin(request, &place, &client, wanted, signals, said)?,
+        None => begin(request, &place, &client, wanted, signals, said).map_err(RestoreError::before_anything)?,
     };
     if request.dry_run {
         return Ok(());

@@ -364,6 +364,7 @@ fn live_restore_takes_an_encrypted_chain_out_of_the_second_repository_when_the_f
     // Nothing is promised of the first one while it can't be asked.
     let first = Copy::of(&scene, "first");
     let output = first.restore(&["latest", "--repo", "1"]);
-    assert_ne!(output.status.code(), Some(0), "{}", text(&output));
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    assert!(text(&output).contains("nothing was touched: "), "{}", text(&output));
     assert!(!first.path().exists() && !first.folder().exists(), "{}", text(&output));
 }
