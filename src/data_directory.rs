@@ -35,7 +35,7 @@ pub struct DataDirectory(PathBuf);
 /// What `pg_control` says of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Control {
-    /// The system identifier.
+    /// The system identifier, made by initdb and the same on every standby.
     pub system_id: u64,
     /// The timeline of the last checkpoint.
     pub timeline: u32,
@@ -50,7 +50,7 @@ pub struct Control {
 /// What a postmaster's pid file says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Postmaster {
-    /// The process.
+    /// The postmaster's process number.
     pub pid: i32,
     /// When it was started, in seconds since 1970.
     pub started_at: i64,
@@ -93,7 +93,7 @@ impl DataDirectory {
         Self::is_one(pgdata).then(|| pgdata.to_owned())
     }
 
-    /// Its path.
+    /// The path, as it was given.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0

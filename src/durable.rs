@@ -94,9 +94,9 @@ fn exchange(path: &Path, text: &[u8], sync: bool) -> io::Result<()> {
 /// Who a file belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
-    /// The user.
+    /// The user's number.
     pub uid: u32,
-    /// The group.
+    /// The group's number.
     pub gid: u32,
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Now.
+/// Seconds since 1970 now, by the system's clock.
 #[must_use]
 pub fn now() -> i64 {
     seconds(SystemTime::now()).unwrap_or(0)

@@ -27,9 +27,9 @@ pub enum Level {
     Error,
     /// Something is not as it should be.
     Warn,
-    /// What was done.
+    /// What was done, a line each.
     Info,
-    /// How.
+    /// How a decision was come to: for a report of a defect.
     Debug,
 }
 
@@ -63,7 +63,7 @@ impl FromStr for Level {
 /// The form of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
+    /// One line of text for people.
     Text,
     /// One JSON object a line.
     Json,
@@ -92,7 +92,7 @@ impl FromStr for Format {
     }
 }
 
-/// `PIPE_BUF`.
+/// Bytes that a pipe takes in one piece (`PIPE_BUF` of Linux).
 const PIECE: usize = 4096;
 /// How long a reader of stderr is waited for.
 const READER: Duration = Duration::from_secs(1);

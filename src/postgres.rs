@@ -53,9 +53,9 @@ pub enum Server {
 /// A primary's facts. Times in seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Primary {
-    /// The system identifier.
+    /// The system identifier, made by initdb and the same on every standby.
     pub system_id: u64,
-    /// The segment size.
+    /// Bytes of a WAL segment; `None` where the server did not say.
     pub segment_size: Option<SegmentSize>,
     /// `pg_stat_archiver`: files archived since `stats_reset`.
     pub archived_count: u64,
@@ -63,7 +63,7 @@ pub struct Primary {
     pub failed_count: u64,
     /// `pg_stat_archiver`: the newest file archived.
     pub last_archived_wal: Option<String>,
-    /// `pg_stat_archiver`: when.
+    /// `pg_stat_archiver`: when that was, in seconds since 1970.
     pub last_archived_at: Option<i64>,
     /// `pg_stat_archiver`: when a push last failed.
     pub last_failed_at: Option<i64>,
@@ -105,7 +105,7 @@ pub struct Archiver {
     pub failed_count: u64,
     /// `pg_stat_archiver`: the newest file archived.
     pub last_archived_wal: Option<String>,
-    /// `pg_stat_archiver`: when.
+    /// `pg_stat_archiver`: when that was, in seconds since 1970.
     pub last_archived_at: Option<i64>,
     /// Whether `archive_mode` is on and there is a command or a library; `None` where the role may not see that.
     pub archives: Option<bool>,

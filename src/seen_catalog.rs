@@ -47,10 +47,10 @@ impl Finding {
 /// The newest check. Times in seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
-    /// What it found.
+    /// What `info` said of the backups.
     #[serde(rename = "found")]
     pub finding: Finding,
-    /// When.
+    /// When, in seconds since 1970.
     pub at: i64,
     /// pgBackRest's words, redacted.
     pub detail: Option<String>,
@@ -72,7 +72,7 @@ pub struct Known {
 /// One repository, as the newest answer of `info` showed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeenRepository {
-    /// Its number.
+    /// Its number N, as in `repoN-path`; from 1 on.
     pub key: u32,
     /// Whether it could be read.
     pub readable: bool,
@@ -80,18 +80,18 @@ pub struct SeenRepository {
     pub detail: Option<String>,
     /// The oldest segment of this cluster's WAL in it.
     pub oldest: Option<SegmentName>,
-    /// The newest one.
+    /// The newest segment that the listing had.
     pub newest: Option<SegmentName>,
 }
 
 /// One backup. Times in seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Its label.
+    /// Its label, such as `20261125-101500F`.
     pub label: String,
     /// `full`, `diff` or `incr`.
     pub kind: String,
-    /// The repository's number.
+    /// The repository's number N, as in `repoN-path`; from 1 on.
     pub repository: u32,
     /// The first segment that it needs.
     pub start: Option<SegmentName>,
@@ -99,9 +99,9 @@ pub struct Entry {
     pub stop: Option<SegmentName>,
     /// Where it becomes consistent.
     pub stop_lsn: Option<Lsn>,
-    /// When it began.
+    /// When it began, in seconds since 1970.
     pub started_at: i64,
-    /// When it ended.
+    /// When it ended, in seconds since 1970, rounded down by pgBackRest.
     pub ended_at: i64,
     /// Whether pages of it are damaged.
     pub damaged: bool,
@@ -112,7 +112,7 @@ pub struct Entry {
 /// A commit that was seen in a segment while it still lay in `pg_wal`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeenCommit {
-    /// The segment.
+    /// The segment that is meant, timeline and all.
     pub segment: SegmentName,
     /// Where the commit's record begins.
     pub lsn: u64,

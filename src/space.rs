@@ -20,7 +20,7 @@ const LEAST_SEGMENTS: u64 = 4;
 pub struct Backlog {
     /// Files that wait; `None` where no `.ready` file exists at all, and everything in `pg_wal` was measured.
     pub files: Option<u64>,
-    /// Their bytes.
+    /// What they hold, in bytes.
     pub bytes: u64,
 }
 

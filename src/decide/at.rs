@@ -16,7 +16,7 @@ pub enum Answer {
     },
     /// It can't.
     No {
-        /// Why not.
+        /// What stands in the way.
         why: Why,
         /// The nearest moment before it that can be, and the backup.
         before: Option<(i64, String)>,

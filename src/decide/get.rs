@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// The first pause between attempts; each is twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause.
+/// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The pause before a standby's second attempt.
 const QUICK_PAUSE: Duration = Duration::from_millis(200);
@@ -40,7 +40,7 @@ pub const SILENCE_AGAIN: Duration = Duration::from_secs(2);
 /// begin, such as one behind a login, gets that far.
 const SILENCE_BETWEEN: Duration = Duration::from_secs(5);
 
-/// How pgBackRest ended.
+/// How a call of pgBackRest ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     /// By itself, with this code.

@@ -41,7 +41,7 @@ impl Trouble {
     }
 }
 
-/// What follows.
+/// What the watcher does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum AfterTrouble {

@@ -51,7 +51,7 @@ pub enum Volume {
     UnderWay,
 }
 
-/// What follows.
+/// What the watcher does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recovery {
     /// Nothing was asked for.

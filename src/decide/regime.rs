@@ -16,7 +16,7 @@ pub enum Others {
     ArchivesAlways,
     /// The repository is on another host, and this pgBackRest takes backups there only (72).
     RepositoryHost {
-        /// The repository's number.
+        /// The repository's number N, as in `repoN-path`; from 1 on.
         repository: u32,
         /// pgBackRest's version.
         version: Version,

@@ -78,11 +78,11 @@ pub struct Facts {
     pub unchecked: bool,
     /// Whether the gap marker is there.
     pub gap_marker: bool,
-    /// WAL that waits.
+    /// WAL that waits to be archived, in bytes.
     pub backlog: Option<u64>,
     /// At how much it is given up.
     pub threshold: u64,
-    /// Free space.
+    /// Free space on the volume of `pg_wal`, in bytes.
     pub free: Option<u64>,
     /// How much should be free.
     pub reserve: u64,

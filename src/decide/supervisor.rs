@@ -73,7 +73,7 @@ pub enum Foreground {
 /// CMD has been stopped, as by Ctrl-Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stop {
-    /// The signal's number.
+    /// The signal's number, as in `kill -l`.
     pub signal: i32,
     /// Who has the terminal.
     pub foreground: Foreground,
@@ -81,7 +81,7 @@ pub struct Stop {
     pub has_shell: bool,
 }
 
-/// What happened.
+/// What the supervisor is told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// A signal for CMD came.
@@ -92,7 +92,7 @@ pub enum Event {
     CommandStopped(Stop),
     /// The watcher ended; `None`: it could not be started.
     WatchEnded {
-        /// How.
+        /// How it ended.
         ending: Option<Ending>,
         /// Whether archiving is switched off by now.
         switched_off: bool,

@@ -17,7 +17,7 @@ const MOST_RUNS: usize = 2_000;
 /// Consecutive segments of one timeline, by their numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stretch {
-    /// The timeline.
+    /// The timeline, from 1 on, as the first eight digits of a segment's name give it.
     pub timeline: u32,
     /// The first one's number.
     pub first: u64,
@@ -28,7 +28,7 @@ pub struct Stretch {
 /// Missing segments in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
-    /// The first.
+    /// The first segment that is missing.
     pub first: SegmentName,
     /// The last, on the same timeline.
     pub last: SegmentName,

@@ -12,9 +12,9 @@ pub const PROOFS: u32 = 3;
 /// How often things happen, in seconds; 0 means never for intervals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Schedule {
-    /// Between full backups.
+    /// Seconds between periodic full backups; 0 means none is taken.
     pub full: u64,
-    /// Between differential backups.
+    /// Seconds between periodic differential backups; 0 means none is taken.
     pub diff: u64,
     /// Between checks of the catalog.
     pub verify: u64,

@@ -29,7 +29,7 @@ pub struct Seen {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum Remedy {
-    /// SIGTERM.
+    /// End it by SIGTERM, which pgBackRest answers by tidying up.
     Terminate(Worker),
     /// SIGKILL: it was sent SIGTERM, and has not ended.
     Kill(Worker),

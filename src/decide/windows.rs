@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 /// A backup of the catalog. Times in seconds since 1970, positions in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backup {
-    /// Its label.
+    /// Its label, such as `20261125-101500F`.
     pub label: String,
     /// The repository that holds it.
     pub repository: u32,
@@ -25,14 +25,14 @@ pub struct Backup {
     pub stop: SegmentName,
     /// Where it became consistent; `None` where the catalog does not say, then at the end of `stop`.
     pub stop_lsn: Option<u64>,
-    /// When it ended.
+    /// When it ended, in seconds since 1970, rounded down by pgBackRest.
     pub stop_at: i64,
 }
 
 /// A run of segments that are in no archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lost {
-    /// The timeline.
+    /// The timeline, from 1 on, as the first eight digits of a segment's name give it.
     pub timeline: u32,
     /// The first one's number.
     pub first: u64,
@@ -45,7 +45,7 @@ pub struct Lost {
 pub struct Switch {
     /// The timeline that it left.
     pub parent: u32,
-    /// Where.
+    /// The position, in bytes from the start of all WAL.
     pub lsn: u64,
     /// When, at the latest; in seconds since 1970.
     pub at: Option<i64>,
@@ -54,7 +54,7 @@ pub struct Switch {
 /// A commit that was seen in the WAL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Commit {
-    /// The timeline.
+    /// The timeline, from 1 on, as the first eight digits of a segment's name give it.
     pub timeline: u32,
     /// Where its record begins.
     pub lsn: u64,
@@ -84,9 +84,9 @@ pub struct Archive {
 /// A stretch of one timeline that can be restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
-    /// The timeline.
+    /// The timeline, from 1 on, as the first eight digits of a segment's name give it.
     pub timeline: u32,
-    /// From where.
+    /// The first position, in bytes from the start of all WAL.
     pub from: u64,
     /// Up to where: the first byte that is not there, or belongs to the next timeline.
     pub to: u64,

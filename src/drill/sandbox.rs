@@ -43,7 +43,7 @@ pub(super) enum NoSandbox {
     Io {
         /// Where.
         folder: PathBuf,
-        /// Why not.
+        /// What the operating system answered.
         source: io::Error,
     },
 }

@@ -52,7 +52,7 @@ impl GapState {
 /// One lost file, as push records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loss {
-    /// The segment.
+    /// The segment that is meant, timeline and all.
     pub segment: SegmentName,
     /// Whether the lost file is the `.partial` of that segment.
     pub partial: bool,
@@ -60,7 +60,7 @@ pub struct Loss {
     pub class: Class,
     /// What made push give up.
     pub cause: Cause,
-    /// The store's code.
+    /// The code in the store's answer, such as `AccessDenied`.
     pub s3_code: Option<String>,
     /// When, in seconds since 1970.
     pub at: i64,
@@ -71,7 +71,7 @@ pub struct Loss {
 pub struct Acknowledgement {
     /// When it was said, in seconds since 1970.
     pub at: i64,
-    /// Why.
+    /// The reason that was given, as it was typed.
     pub reason: String,
 }
 
@@ -160,7 +160,7 @@ impl Gap {
 /// Where a backup begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupStart {
-    /// Its label.
+    /// Its label, such as `20261125-101500F`.
     pub label: String,
     /// The timeline on which it was taken.
     pub timeline: Timeline,

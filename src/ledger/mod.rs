@@ -42,9 +42,9 @@ pub enum LedgerError {
     /// The state directory can't be made.
     #[error("can't make the state directory {path}")]
     Folder {
-        /// The directory.
+        /// The state directory.
         path: PathBuf,
-        /// Why.
+        /// What the operating system answered.
         source: io::Error,
     },
     /// The file can't be made, read or written.
@@ -52,21 +52,21 @@ pub enum LedgerError {
     File {
         /// What was being done.
         doing: &'static str,
-        /// The file.
+        /// The file that could not be used.
         path: PathBuf,
-        /// Why.
+        /// What the operating system answered.
         source: io::Error,
     },
     /// Another program holds the lock.
     #[error("the ledger {path} has been locked by another program for {} s", LOCK_WAIT.as_secs())]
     Locked {
-        /// The file.
+        /// The file that could not be used.
         path: PathBuf,
     },
     /// Its cluster gave way to another one since it was opened.
     #[error("the ledger {path} has become another cluster's meanwhile")]
     Foreign {
-        /// The file.
+        /// The file that could not be used.
         path: PathBuf,
     },
     /// What another process had to say, which works on it for us.
@@ -78,7 +78,7 @@ pub enum LedgerError {
     /// No record can be read.
     #[error("the ledger {path} holds no record that can be read")]
     Unreadable {
-        /// The file.
+        /// The file that could not be used.
         path: PathBuf,
     },
 }
@@ -88,7 +88,7 @@ pub enum LedgerError {
 pub enum Event {
     /// Part of it was damaged; the newest whole record is used and the rest rewritten.
     Repaired {
-        /// The file.
+        /// The file that could not be used.
         path: PathBuf,
     },
     /// Nothing of it could be read; it was set aside.
@@ -103,12 +103,12 @@ pub enum Event {
     },
     /// It had been set aside for another cluster's, and is in use again.
     TakenBack {
-        /// Where it lay.
+        /// The folder in which it had been set aside.
         aside: PathBuf,
     },
     /// It lay aside and was one too many.
     Removed {
-        /// Where it lay.
+        /// The folder in which it had been set aside.
         aside: PathBuf,
         /// The cluster's system identifier, where it could be read.
         system_id: Option<u64>,

@@ -21,7 +21,7 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// Now.
+    /// Seconds since 1970 now, by the system's clock.
     #[must_use]
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);

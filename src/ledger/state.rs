@@ -89,15 +89,15 @@ impl PushCounters {
 /// One failure, as a person wants to see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastFailure {
-    /// Seconds since 1970.
+    /// When it failed, in seconds since 1970.
     pub at: i64,
     /// The WAL file's name.
     pub file: String,
-    /// The class.
+    /// What kind of failure it was.
     pub class: Class,
     /// pgBackRest's exit code; `None` when it was ended by a signal or never started.
     pub code: Option<i32>,
-    /// The store's code.
+    /// The code in the store's answer, such as `AccessDenied`.
     pub s3_code: Option<String>,
     /// pgBackRest's text on one line, redacted.
     pub message: String,
@@ -108,7 +108,7 @@ pub struct LastFailure {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Identity {
-    /// PostgreSQL's system identifier.
+    /// PostgreSQL's system identifier; `None` where `pg_control` could not be read.
     pub system_id: Option<u64>,
 }
 

@@ -13,7 +13,7 @@ pub struct Fields {
     pub class: Option<&'static str>,
     /// pgBackRest's exit code.
     pub code: Option<i32>,
-    /// The store's code.
+    /// The code in the store's answer, such as `AccessDenied`.
     pub s3_code: Option<String>,
     /// What made push give up.
     pub cause: Option<&'static str>,

@@ -18,7 +18,7 @@ pub enum Verbosity {
     Warn,
     /// Also what was done.
     Info,
-    /// Also how.
+    /// Also how each step went.
     Detail,
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// What tells one repository from another. Keys are no part of it: they are changed while the repository stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepositoryIdentity {
-    /// Its number.
+    /// Its number N, as in `repoN-path`; from 1 on.
     pub key: u32,
     /// `posix`, `s3`, `azure`, `gcs`, `sftp`.
     #[serde(rename = "type")]

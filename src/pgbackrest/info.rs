@@ -19,9 +19,9 @@ const NO_VALID_BACKUPS: u32 = 2;
 /// One repository's state, as `info` reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Repository {
-    /// The repository's number.
+    /// The repository's number N, as in `repoN-path`; from 1 on.
     pub key: u32,
-    /// What `info` found.
+    /// The code and the words of `info` for this repository.
     pub status: Status,
 }
 
@@ -57,11 +57,11 @@ pub struct Stanza {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Database {
-    /// Its number.
+    /// Its number in `info`'s `db` list, which grows by one with each upgrade of the stanza.
     pub id: u32,
-    /// The repository.
+    /// The repository's number N, as in `repoN-path`; from 1 on.
     pub repo_key: u32,
-    /// PostgreSQL's system identifier.
+    /// PostgreSQL's system identifier, made by initdb and the same on every standby.
     pub system_id: u64,
     /// PostgreSQL's major version, such as `15`.
     #[serde(default)]
@@ -72,9 +72,9 @@ pub struct Database {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct DatabaseKey {
-    /// Its number.
+    /// Its number in `info`'s `db` list, which grows by one with each upgrade of the stanza.
     pub id: u32,
-    /// The repository.
+    /// The repository's number N, as in `repoN-path`; from 1 on.
     pub repo_key: u32,
 }
 
@@ -85,17 +85,17 @@ pub struct Archive {
     pub database: DatabaseKey,
     /// The archive's folder, as `15-1`.
     pub id: String,
-    /// The oldest segment.
+    /// The oldest segment in the listing.
     #[serde(default)]
     pub min: Option<SegmentName>,
-    /// The newest segment.
+    /// The newest segment in the listing.
     pub max: Option<SegmentName>,
 }
 
 /// One backup.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Backup {
-    /// Its label.
+    /// Its label, such as `20261125-101500F`.
     pub label: String,
     /// `full`, `diff` or `incr`.
     #[serde(rename = "type")]
@@ -104,7 +104,7 @@ pub struct Backup {
     pub database: DatabaseKey,
     /// Whether pages of it are damaged; `None` when it was not checked.
     pub error: Option<bool>,
-    /// When.
+    /// When it began and ended, by the clock of the machine that took it.
     pub timestamp: Times,
     /// The WAL that it needs.
     #[serde(default)]
@@ -152,7 +152,7 @@ pub struct Tablespace {
     pub name: String,
     /// Where it lay.
     pub destination: String,
-    /// Its number.
+    /// Its number in `info`'s `db` list, which grows by one with each upgrade of the stanza.
     pub oid: u32,
 }
 
@@ -170,18 +170,18 @@ pub struct LsnRange {
 /// When a backup began and ended, in seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Times {
-    /// The beginning.
+    /// When it began, in seconds since 1970.
     pub start: i64,
-    /// The end.
+    /// When it ended, in seconds since 1970, rounded down.
     pub stop: i64,
 }
 
 /// The first and the last segment that a backup needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub struct WalRange {
-    /// The first.
+    /// The segment in which it began.
     pub start: Option<SegmentName>,
-    /// The last.
+    /// The segment in which it ended; without it the backup can't be restored.
     pub stop: Option<SegmentName>,
 }
 

@@ -29,7 +29,7 @@ pub fn held_since(lock_path: &Path, stanza: &str, kind: &str, word: &str) -> Opt
 /// A running async push process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Worker {
-    /// Its pid.
+    /// Its process number.
     pub pid: u32,
     /// Its process group, which its local processes share.
     pub group: u32,

@@ -154,7 +154,7 @@ pub(super) fn made_backup(output: &str) -> Option<MadeBackup> {
 pub struct Skipped {
     /// Its name, as pgBackRest writes it.
     pub name: String,
-    /// Why.
+    /// What pgBackRest said of it.
     pub why: SkipReason,
 }
 

@@ -36,9 +36,9 @@ pub const NOISE: u64 = 16 << 10;
 /// Bytes that processes have moved, sockets and pipes included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Moved {
-    /// Read.
+    /// Bytes read since it began.
     pub read: u64,
-    /// Written.
+    /// Bytes written since it began.
     pub written: u64,
 }
 

@@ -45,7 +45,7 @@ pub(super) enum Ending {
 /// A child that has ended.
 #[derive(Debug)]
 pub(super) struct Ended {
-    /// How.
+    /// How it ended.
     pub(super) ending: Ending,
     /// What it wrote to stdout, at most 1 MiB.
     pub(super) stdout: Vec<u8>,

@@ -100,7 +100,7 @@ pub(crate) enum RestoreError {
     Program {
         /// Which.
         program: PathBuf,
-        /// Why not.
+        /// What the operating system answered.
         source: io::Error,
     },
     /// A file or folder.
@@ -110,7 +110,7 @@ pub(crate) enum RestoreError {
         what: &'static str,
         /// To which.
         path: PathBuf,
-        /// Why not.
+        /// What the operating system answered.
         source: io::Error,
     },
 }

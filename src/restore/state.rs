@@ -141,7 +141,7 @@ impl Folder {
         Ok(Self { path: path.to_owned(), _lock: file })
     }
 
-    /// Its path.
+    /// The path, as it was given.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

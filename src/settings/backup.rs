@@ -6,9 +6,9 @@ use super::{Seconds, Sources, table};
 /// How often base backups are due, in seconds; 0 means never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BackupIntervals {
-    /// Between full backups.
+    /// Seconds between periodic full backups; 0 means none is taken.
     pub full: Seconds,
-    /// Between differential backups.
+    /// Seconds between periodic differential backups; 0 means none is taken.
     pub diff: Seconds,
 }
 

@@ -27,7 +27,7 @@ pub enum Program {
 }
 
 impl Program {
-    /// Every one.
+    /// Every program, in the order of the manual.
     pub const ALL: &'static [Self] = &[
         Self::Push,
         Self::Get,
@@ -86,11 +86,11 @@ pub enum Kind {
     TimeLimit,
     /// A number of `unit` in a range, both ends included.
     Number {
-        /// The smallest.
+        /// The smallest value that is taken.
         least: u64,
-        /// The largest.
+        /// The largest value that is taken.
         most: u64,
-        /// What is counted.
+        /// The unit, as the help shows it: `MiB`, `seconds`.
         unit: &'static str,
     },
     /// A repository's number, 1 to 256.

@@ -69,7 +69,7 @@ pub struct CommonSettings {
     pub state_dir: Option<Setting<PathBuf>>,
     /// How much is logged.
     pub log_level: Setting<Level>,
-    /// In which form.
+    /// Whether log lines are text or JSON.
     pub log_format: Setting<Format>,
     /// Whether `WAL_ARCHIVE_BUCKET` is set to the empty string, which switches archiving off.
     pub archiving_off: bool,

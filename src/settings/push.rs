@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// The folder that takes segments which would otherwise be given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overflow {
-    /// Where it is.
+    /// The folder, an absolute path.
     pub folder: PathBuf,
     /// How much it may hold.
     pub most: Mebibytes,

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 pub struct Connection {
     /// The socket's folder, or a host.
     pub host: Option<PathBuf>,
-    /// The port.
+    /// `PGPORT`; `None` where it is not set.
     pub port: Option<u16>,
-    /// The role.
+    /// `PGUSER`; `None` where it is not set.
     pub user: Option<String>,
-    /// The database.
+    /// `PGDATABASE`; `None` where it is not set.
     pub database: Option<String>,
 }
 
@@ -32,7 +32,7 @@ impl Connection {
 /// What watch goes by.
 #[derive(Debug, Clone)]
 pub struct WatchSettings {
-    /// Between two polls.
+    /// The pause between two polls.
     pub poll: Seconds,
     /// Between two polls while no full backup is on record.
     pub initial_poll: Seconds,

@@ -138,9 +138,9 @@ pub enum SetupError {
     Change {
         /// What was being done.
         what: &'static str,
-        /// To which file.
+        /// The file that was to be written.
         path: PathBuf,
-        /// Why not.
+        /// What the operating system answered.
         source: io::Error,
     },
 }

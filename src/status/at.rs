@@ -19,7 +19,7 @@ pub struct Moment {
     pub backup: Option<String>,
     /// The repository that holds it.
     pub repository: Option<u32>,
-    /// Why not.
+    /// What stands in the way; `None` where it can be restored.
     pub reason: Option<&'static str>,
     /// The nearest moment before it that can be.
     pub before: Option<Near>,

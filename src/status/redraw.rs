@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// The height of a terminal that does not say its own.
 const USUAL_ROWS: usize = 24;
-/// Between two reports.
+/// The pause between two reports.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Shows what `report` makes (a text, and when it was made) until a signal comes or the reader is gone. `rows` is the terminal's height; `None` where

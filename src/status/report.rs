@@ -18,7 +18,7 @@ use serde::Serialize;
 pub struct Report {
     /// The version of this layout.
     pub schema: u32,
-    /// How things stand.
+    /// The worst of all that was found.
     pub verdict: Verdict,
     /// Why, one sentence each, the worst first.
     pub reasons: Vec<String>,
@@ -70,7 +70,7 @@ impl Report {
 /// The cluster.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Cluster {
-    /// The data directory.
+    /// The data directory's path.
     pub pgdata: Option<String>,
     /// The system identifier, which is larger than what some JSON readers take for a number.
     pub system_id: Option<String>,
@@ -89,7 +89,7 @@ pub struct Archiving {
     pub invalid_bucket: Option<String>,
     /// The newest file that PostgreSQL counts as archived.
     pub last_archived_wal: Option<String>,
-    /// When that was.
+    /// When `last_archived_wal` was acknowledged, by `pg_stat_archiver`.
     pub last_archived_at: Option<Timestamp>,
     /// `pg_stat_archiver.archived_count`: known to a running server only.
     pub archived_count: Option<u64>,
@@ -97,7 +97,7 @@ pub struct Archiving {
     pub failed_count: Option<u64>,
     /// Files that wait for archiving.
     pub backlog_segments: Option<u64>,
-    /// Their bytes.
+    /// What these files hold, in bytes.
     pub backlog_bytes: Option<u64>,
     /// At how many bytes WAL is given up.
     pub threshold_bytes: Option<u64>,
@@ -125,15 +125,15 @@ pub struct Push {
 /// One failure.
 #[derive(Debug, Clone, Serialize)]
 pub struct Failure {
-    /// When.
+    /// When; `None` where the record has no time.
     pub at: Option<Timestamp>,
     /// The WAL file's name.
     pub file: String,
-    /// The class.
+    /// What kind of failure it was, by its name in docs/exit-codes.md.
     pub class: &'static str,
     /// pgBackRest's exit code.
     pub code: Option<i32>,
-    /// The store's code.
+    /// The code in the store's answer, such as `AccessDenied`.
     pub s3_code: Option<String>,
     /// pgBackRest's text, redacted.
     pub message: String,
@@ -142,7 +142,7 @@ pub struct Failure {
 /// One repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RepositoryReport {
-    /// Its number.
+    /// Its number N, as in `repoN-path`; from 1 on.
     pub key: u32,
     /// `posix`, `s3`, `azure`, `gcs`, `sftp`.
     #[serde(rename = "type")]
@@ -168,7 +168,7 @@ pub struct GapReport {
     pub state: &'static str,
     /// The repositories that lack it.
     pub repositories: Vec<u32>,
-    /// The timeline.
+    /// The timeline, from 1 on, as the first eight digits of a segment's name give it.
     pub timeline: u32,
     /// The first lost segment.
     pub first: String,
@@ -205,14 +205,14 @@ pub struct GapReport {
 pub struct Acknowledged {
     /// When it was said.
     pub at: Option<Timestamp>,
-    /// Why.
+    /// The reason that was given, as it was typed.
     pub reason: String,
 }
 
 /// A time that can be restored without a hole, on one timeline.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Window {
-    /// The timeline.
+    /// The timeline, from 1 on, as the first eight digits of a segment's name give it.
     pub timeline: u32,
     /// From when: the end of the backup, or the timeline's beginning.
     pub from: Option<Timestamp>,
@@ -295,17 +295,17 @@ pub struct Reach {
 /// One backup of the catalog.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BackupReport {
-    /// Its label.
+    /// Its label, such as `20261125-101500F`.
     pub label: String,
     /// `full`, `diff` or `incr`.
     pub kind: String,
-    /// The repository's number.
+    /// The repository's number N, as in `repoN-path`; from 1 on.
     pub repository: u32,
     /// The timeline; `None` where its WAL is not named.
     pub timeline: Option<u32>,
-    /// When it began.
+    /// When it began, rounded down to the second.
     pub started_at: Option<Timestamp>,
-    /// When it ended.
+    /// When it ended, rounded down to the second.
     pub ended_at: Option<Timestamp>,
     /// Where it ended, as `0/3000100`.
     pub stop_lsn: Option<String>,

@@ -16,11 +16,11 @@ const LONGEST_LINE: usize = 64;
 pub(super) struct Process {
     /// The program's name, 15 bytes of it.
     pub(super) name: String,
-    /// Its parent.
+    /// Its parent's process number; 1 for an orphan.
     pub(super) parent: i32,
-    /// Its process group.
+    /// The number of its process group.
     pub(super) group: i32,
-    /// Its session.
+    /// The number of its session.
     pub(super) session: i32,
 }
 

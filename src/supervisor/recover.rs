@@ -52,7 +52,7 @@ pub(super) enum NotRecovered {
         what: &'static str,
         /// To which.
         path: PathBuf,
-        /// Why not.
+        /// What the operating system answered.
         source: io::Error,
     },
 }

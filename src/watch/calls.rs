@@ -138,7 +138,7 @@ impl Cluster {
 /// Where a repository keeps this cluster's WAL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Archive {
-    /// The repository's number.
+    /// The repository's number N, as in `repoN-path`; from 1 on.
     pub(super) repository: u32,
     /// The archive's name there, as `15-1`.
     pub(super) id: String,

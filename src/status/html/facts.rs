@@ -14,7 +14,7 @@ struct Tile {
     note: String,
 }
 
-/// The four answers.
+/// The four answers at the head of the page: archiving, losses, backups, what can be restored.
 pub(super) fn tiles(report: &Report) -> Markup {
     let tiles = [restorable_to(report), restorable_from(report), missing(report), newest_full(report)];
     let tiles = tiles.map(|tile| {
