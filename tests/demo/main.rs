@@ -29,8 +29,20 @@ fn main() -> ExitCode {
     stage.account_for_everything();
     repair::heal_and_seal(&mut stage, &lost);
     recovery::outage_in_mid_recovery(&mut stage);
+    drill(&mut stage);
     println!("\n{}, after {} seconds.", stage.verdict(), started.elapsed().as_secs());
     if stage.is_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn drill(stage: &mut Stage) {
+    stage.heading(
+        "9. Is it true that all this can be restored? A drill restores it beside the running server, and looks",
+    );
+    stage.check("it is proved: copied, replayed, started, every index and row looked through", stage.drill());
+    let status = stage.status();
+    stage.check("status says so", status.pointer_is("/drill/verdict", "passed"));
+    let folder = stage.cluster.pgdata().with_file_name("pgbackrest-guard-drill");
+    stage.check("nothing of it is left behind", !folder.exists());
 }
 
 fn healthy(stage: &mut Stage) {

@@ -183,6 +183,18 @@ impl Stage {
         said.lines().for_each(|line| println!("  | {}", cropped(line)));
     }
 
+    /// A restore drill. Whether it has passed.
+    pub(crate) fn drill(&self) -> bool {
+        println!("\n  $ pgbackrest-guard drill");
+        let mut command = self.lab.command(&self.guard);
+        command.args(["drill", "--pgdata"]).arg(self.cluster.pgdata());
+        command.arg("--pgbackrest-config").arg(self.backrest.config_file());
+        let Ok(output) = command.output() else { return false };
+        let said = String::from_utf8_lossy(&output.stdout);
+        said.lines().for_each(|line| println!("  | {}", cropped(line)));
+        output.status.success()
+    }
+
     /// How many backups the repository holds.
     pub(crate) fn backups(&self) -> usize {
         self.backrest.info().stdout.matches("\"label\"").count()

@@ -75,7 +75,7 @@ impl Class {
     #[must_use]
     pub fn remedy(self) -> &'static str {
         match self {
-            Self::Gone => "make the bucket, or give pgBackRest a key that exists",
+            Self::Gone => "recreate the bucket or configure a valid access key",
             Self::Denied => "give the key its rights; check its secret and this machine's clock",
             Self::StanzaMissing => "pgbackrest stanza-create, if this repository is the right one",
             Self::Unavailable => "nothing, if the store comes back; else look at the store and the network",
