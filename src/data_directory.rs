@@ -237,6 +237,14 @@ impl DataDirectory {
             .map(Into::into)
     }
 
+    /// The folder of the program that the server was last started from, from `postmaster.opts` (`CreateOptsFile`).
+    #[must_use]
+    pub fn program_folder(&self) -> Option<PathBuf> {
+        let text = fs::read_to_string(self.0.join("postmaster.opts")).ok()?;
+        let program = Path::new(text.split(" \"").next()?.trim());
+        program.parent().filter(|folder| folder.is_absolute()).map(Path::to_owned)
+    }
+
     /// Since when the server has been shutting down, if it is.
     #[must_use]
     pub fn stopping_since(&self) -> Option<SystemTime> {

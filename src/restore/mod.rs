@@ -181,7 +181,7 @@ fn go(request: &Request, signals: &Signals, said: Said) -> Result<(), RestoreErr
     };
     let (state, programs) = match going_on {
         Some(state) => {
-            let programs = Programs::find(request.programs.as_deref(), &state.way.version)?;
+            let programs = Programs::find(request, &state.way.version)?;
             tracing::info!("going on with the restore to {}", state.wanted.target);
             (state, programs)
         }
@@ -253,7 +253,7 @@ fn begin(
     let plan = restore::plan(&seen.archives, &seen.stored, &request.asked);
     let plan = plan.map_err(|refusal| RestoreError::NotRestorable(refusal.to_string()))?;
     let version = seen.version().ok_or_else(|| RestoreError::Unreadable("info names no version".to_owned()))?;
-    let programs = Programs::find(request.programs.as_deref(), version)?;
+    let programs = Programs::find(request, version)?;
     copy::get_program(request)?;
     copy::check_tablespaces(client, &plan, request, signals)?;
     let size = seen.backup(&plan.backup, plan.repository).map_or(0, |backup| backup.info.size);

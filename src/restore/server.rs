@@ -4,10 +4,11 @@
 //! `postgresql.auto.conf` (guc.c, PostgreSQL 13 to 18). Settings that a hot standby needs at least as high as its primary had
 //! them come from `pg_control` (xlogrecovery.c, `CheckRequiredParameterValues`).
 
-use super::{RestoreError, Work, copy, place};
+use super::{Request, RestoreError, Work, copy, place};
+use crate::data_directory::DataDirectory;
 use crate::durable;
 use rustix::process::{Pid, Signal, kill_process};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -65,8 +66,13 @@ const ISOLATED: [&str; 24] = [
 pub(super) struct Programs(PathBuf);
 
 impl Programs {
-    /// Finds those of a major version.
-    pub(super) fn find(named: Option<&Path>, version: &str) -> Result<Self, RestoreError> {
+    /// Finds those of a major version: where they are named, else where the origin's server was started from, where
+    /// packages put them, and on `PATH`.
+    pub(super) fn find(request: &Request, version: &str) -> Result<Self, RestoreError> {
+        let named = request.programs.as_deref();
+        let origin = request.common.pgdata.as_ref().map(|pgdata| DataDirectory::new(pgdata.value.clone()));
+        let origin = origin.and_then(|origin| origin.program_folder());
+        let path = request.environment.get("PATH").map(OsString::as_os_str).unwrap_or_default();
         let usual = [
             format!("/usr/lib/postgresql/{version}/bin"),
             format!("/usr/pgsql-{version}/bin"),
@@ -74,7 +80,10 @@ impl Programs {
             "/usr/local/pgsql/bin".to_owned(),
             "/usr/bin".to_owned(),
         ];
-        let folders = named.map_or_else(|| usual.iter().map(PathBuf::from).collect(), |named| vec![named.to_owned()]);
+        let usual = origin.into_iter().chain(usual.into_iter().map(PathBuf::from)).chain(std::env::split_paths(path));
+        let mut folders: Vec<PathBuf> = named.map_or_else(|| usual.collect(), |named| vec![named.to_owned()]);
+        let mut seen = BTreeSet::new();
+        folders.retain(|folder| seen.insert(folder.clone()));
         let fits = |folder: &PathBuf| major(&folder.join("postgres")).as_deref() == Some(version);
         let found = folders.iter().find(|folder| fits(folder));
         found.cloned().map(Self).ok_or_else(|| {
