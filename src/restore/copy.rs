@@ -7,7 +7,7 @@ use crate::decide::restore::{Plan, Target, moment};
 use crate::durable;
 use crate::pgbackrest::client::Restoring;
 use crate::pgbackrest::progress::moved;
-use crate::pgbackrest::{Client, Interruption, Watch};
+use crate::pgbackrest::{Client, Failure, Interruption, Watch};
 use crate::signals::Signals;
 use std::ffi::OsString;
 use std::fs;
@@ -18,6 +18,12 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_mins(2);
 /// How long none of pgBackRest's processes may move a byte. Its own limits on a request are shorter.
 const PATIENCE: Duration = Duration::from_mins(20);
+
+/// pgBackRest's code for a lock that another process holds.
+const LOCKED: i32 = 50;
+/// How long it is waited for one that a killed restore has left, and how often it is tried.
+const LEFTOVER: Duration = Duration::from_mins(20);
+const BETWEEN: Duration = Duration::from_millis(500);
 
 /// Copies the backup. What is there of it stays.
 pub(super) fn copy(work: &mut Work<'_>) -> Result<(), RestoreError> {
@@ -42,7 +48,23 @@ pub(super) fn copy(work: &mut Work<'_>) -> Result<(), RestoreError> {
         restore_command: &restore_command,
         own: work.folder.path(),
     };
-    let mut progress = work.said.progress("copied", way.size);
+    let until = Instant::now() + LEFTOVER;
+    loop {
+        match restored(work, &restoring) {
+            // The lock is this restore's own: a pgBackRest that outlived a kill of ours still copies the same.
+            Err(failure) if failure.code() == Some(LOCKED) && Instant::now() < until => {
+                if work.signals.wait(BETWEEN) {
+                    return Err(RestoreError::Signal);
+                }
+            }
+            other => return other.map_err(RestoreError::PgBackRest),
+        }
+    }
+}
+
+/// One call of `pgbackrest restore`, watched.
+fn restored(work: &Work<'_>, restoring: &Restoring<'_>) -> Result<(), Failure> {
+    let mut progress = work.said.progress("copied", work.state.way.size);
     let (mut bytes, mut since) = (0, Instant::now());
     let watch = Watch::by(move |group| {
         checkpoint::reached("restore-copying");
@@ -53,7 +75,7 @@ pub(super) fn copy(work: &mut Work<'_>) -> Result<(), RestoreError> {
         }
         (since.elapsed() > PATIENCE).then_some(Interruption::Stall)
     });
-    work.client.restore(&restoring, watch.and_signals(work.signals)).map_err(RestoreError::PgBackRest)
+    work.client.restore(restoring, watch.and_signals(work.signals))
 }
 
 /// pgBackRest's `--type` and `--target`.
