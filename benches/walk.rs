@@ -13,7 +13,7 @@
 use pgbackrest_guard_lab::{Cluster, Lab, PgBackRest, Signal, StopMode, eventually, postgres_programs};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 const BESIDE: &str = env!("CARGO_BIN_EXE_pgbackrest-guard");
