@@ -59,7 +59,8 @@ settings! {
         default: Fallback::Value("all"),
         example: "any",
         help: "The repositories that must have a WAL file before it counts as archived",
-        more: "`all`, `any` (one is enough), or a list of numbers such as `1,2`. What these have is archived to PostgreSQL; what others lack is recorded as owed to them, and paid by the watcher.",
+        more: "`all`, `any` (one is enough), or a list of numbers such as `1,2`. What these have is archived to PostgreSQL; what \
+               others lack is recorded as owed to them, and paid by the watcher.",
     }
 
     WAL_INSTANT_DROP_CODES: InstantDropCodes = CODES, {
