@@ -76,16 +76,15 @@ pub(super) fn push(context: &mut Context, file: &WalFile) -> Option<Exit> {
 /// nothing is to be found out; then with what is known of the failure.
 pub(super) fn split(context: &Context, failure: Failure, slow: bool) -> Result<(Split, Failure), Failure> {
     let all = context.repositories();
-    if all.len() < 2 || slow || is_for_a_shutdown(&failure) || !context.client.end_worker() {
+    let named = Split::of(&all, &failure.repositories());
+    let is_open = named.is_some() || failure.repositories().is_empty() && says_nothing(&failure);
+    if all.len() < 2 || slow || is_for_a_shutdown(&failure) || !is_open || !context.client.end_worker() {
         return Err(failure);
     }
     let path = context.request.wal_path.clone();
-    match Split::of(&all, &failure.repositories()) {
+    match named {
         Some(split) => by_words(context, &all, split, failure, &path),
-        None if failure.repositories().is_empty() && says_nothing(&failure) => {
-            one_by_one(context, &all, failure, &path)
-        }
-        None => Err(failure),
+        None => one_by_one(context, &all, failure, &path),
     }
 }
 
