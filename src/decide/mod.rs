@@ -16,6 +16,7 @@ pub mod regime;
 pub mod repository_path;
 pub mod restore;
 pub mod setup;
+pub mod stanza;
 pub mod status;
 pub mod supervisor;
 pub mod walk;

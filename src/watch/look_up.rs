@@ -10,7 +10,7 @@
 use super::calls::{Archive, words};
 use super::cluster::{Cluster, is_lost};
 use crate::epoch;
-use crate::ledger::gaps::Gap;
+use crate::ledger::gaps::{Gap, Repositories};
 use crate::ledger::state::State;
 use crate::log::{self, Fields};
 use crate::pgbackrest::NoListing;
@@ -128,10 +128,11 @@ fn listed_by_all(
 
 /// Notes who lacks what, and closes what nobody lacks.
 fn note_lacking(cluster: &Cluster, lacking: &BTreeMap<WalFile, Vec<u32>>) {
-    let (configured, now) = (cluster.repositories(), epoch::now());
+    let (configured, backed_up, now) = (cluster.repositories(), cluster.backup_repositories(), epoch::now());
+    let repositories = Repositories { configured: &configured, backed_up: &backed_up };
     let note = |state: &mut State| {
         let size = state.segment_size();
-        state.gaps.note_lacking(lacking, &configured, now, size)
+        state.gaps.note_lacking(lacking, repositories, now, size)
     };
     // Nothing is written where nothing would change.
     let Some(mut copy) = cluster.state() else { return };

@@ -17,6 +17,7 @@ mod handover;
 mod handover_record;
 mod healthy;
 mod kept;
+mod one_dead;
 mod outage;
 mod promotion;
 mod queue;
