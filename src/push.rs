@@ -7,6 +7,7 @@
 mod attempt;
 mod book;
 mod context;
+mod copying;
 mod defer;
 mod far;
 mod fate;

@@ -6,7 +6,8 @@
 //! cluster gets a repository path that is not its origin's, and may archive.
 
 use super::Signals;
-use super::start::{self, Restoring};
+use super::restoring::Restoring;
+use super::start;
 use crate::data_directory::DataDirectory;
 use crate::decide::recover::{Asked, FROM, Recovery, Volume, recovery};
 use crate::durable::{self, Owner};
@@ -16,7 +17,7 @@ use crate::restore::{self, working_folder};
 use crate::settings::RecoverSettings;
 use crate::setup::{self, Archiving};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, geteuid, kill_process, waitpid};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -279,45 +280,4 @@ fn hand_over(request: &setup::Request, pgdata: &Path, user: Option<(u32, u32)>) 
 /// The variables that name the source, which CMD has no business with.
 pub(super) fn secrets() -> impl Iterator<Item = &'static str> {
     FROM.into_iter()
-}
-
-/// How the source's store is reached and read is the same for every repository of this container.
-const KEPT: [&str; 6] = [
-    "PGBACKREST_REPO1_STORAGE_CA_FILE",
-    "PGBACKREST_REPO1_STORAGE_CA_PATH",
-    "PGBACKREST_REPO1_STORAGE_VERIFY_TLS",
-    "PGBACKREST_REPO1_STORAGE_PORT",
-    "PGBACKREST_REPO1_CIPHER_TYPE",
-    "PGBACKREST_REPO1_CIPHER_PASS",
-];
-
-/// What a restore must not find in its environment: everything that names another repository, cluster or configuration.
-pub(super) fn is_foreign(name: &OsStr) -> bool {
-    let Some(name) = name.to_str() else { return false };
-    let option = name.strip_prefix("PGBACKREST_").unwrap_or_default();
-    let elsewhere = ["REPO", "CONFIG", "PG", "SPOOL_PATH", "ARCHIVE_ASYNC", "STANZA"];
-    let is_option = elsewhere.iter().any(|prefix| option.starts_with(prefix)) && !KEPT.contains(&name);
-    is_option
-        || ["WAL_RECOVER_", "WAL_ARCHIVE_", "POSTGRES_RECOVERY_"].iter().any(|own| name.starts_with(own))
-        || name == "PGDATA"
-}
-
-/// Arguments of a restore, in the order in which they are typed.
-pub(super) fn arguments(restoring: &Restoring<'_>) -> Vec<OsString> {
-    let path = |flag: &str, path: &Path| {
-        let mut argument = OsString::from(flag);
-        argument.push(path);
-        argument
-    };
-    let common = restoring.common;
-    let mut arguments: Vec<OsString> = vec!["restore".into()];
-    arguments.extend(restoring.target.iter().map(OsString::from));
-    arguments.push(path("--target=", restoring.to));
-    arguments.push(path("--pgbackrest-config=", restoring.config));
-    arguments.push(path("--pgbackrest=", &common.pgbackrest.value));
-    arguments.push(path("--state-dir=", restoring.state_dir));
-    arguments.push(format!("--stanza={}", common.stanza.value).into());
-    arguments.push(format!("--repository-below={}", restoring.base).into());
-    arguments.push(format!("--log-level={}", common.log_level.value.as_str()).into());
-    arguments
 }
