@@ -24,7 +24,7 @@ use crate::log;
 use crate::pgbackrest::{Client, Failure};
 use crate::settings::{CommonSettings, Environment};
 use crate::signals::Signals;
-pub use hand_over::may_archive;
+pub use hand_over::{is_restored, may_archive};
 pub use place::{socket, working_folder};
 pub use server::{PORT, isolation};
 
