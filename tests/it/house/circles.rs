@@ -16,6 +16,11 @@ fn module(path: &str) -> Module {
     path.split('/').filter(|part| *part != "lib").map(str::to_owned).collect()
 }
 
+/// A text from one of its characters on.
+fn behind(text: &str, at: usize) -> &str {
+    text.get(at..).unwrap()
+}
+
 /// The names that begin the paths behind a `::`: one, or those of a list in braces.
 fn names(rest: &str) -> Vec<Vec<String>> {
     let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
@@ -27,7 +32,7 @@ fn names(rest: &str) -> Vec<Vec<String>> {
             if name.is_empty() {
                 break;
             }
-            rest = &rest[name.len()..];
+            rest = behind(rest, name.len());
             path.push(name);
             let Some(more) = rest.strip_prefix("::") else { return vec![path] };
             rest = more;
@@ -40,7 +45,7 @@ fn names(rest: &str) -> Vec<Vec<String>> {
         match c {
             '{' => depth += 1,
             '}' | ',' if depth == 0 => {
-                found.extend(names(list[start..at].trim()));
+                found.extend(names(behind(list, start).get(..at - start).unwrap().trim()));
                 start = at + 1;
                 if c == '}' {
                     break;
@@ -59,8 +64,8 @@ fn named(source: &Source) -> Vec<Module> {
     let mut found = Vec::new();
     let is_start = |before: &str| !before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
     for (word, base) in [("crate::", Vec::new()), ("super::", own[..own.len() - 1].to_vec()), ("self::", own.clone())] {
-        for (at, _) in code.match_indices(word).filter(|(at, _)| is_start(&code[..*at])) {
-            let (mut base, mut rest) = (base.clone(), &code[at + word.len()..]);
+        for (at, _) in code.match_indices(word).filter(|(at, _)| is_start(code.get(..*at).unwrap())) {
+            let (mut base, mut rest) = (base.clone(), behind(&code, at + word.len()));
             while let Some(above) = rest.strip_prefix("super::") {
                 (rest, _) = (above, base.pop());
             }
@@ -73,7 +78,7 @@ fn named(source: &Source) -> Vec<Module> {
 /// What a page gives out from its files: `use file::Name`, in any form.
 fn given_out(source: &Source) -> BTreeMap<String, String> {
     let code = source.code();
-    let uses = code.match_indices("use ").map(|(at, _)| names(&code[at + 4..]));
+    let uses = code.match_indices("use ").map(|(at, _)| names(behind(&code, at + 4)));
     let pairs = uses.flatten().filter(|path| path.len() > 1 && !["crate", "super"].contains(&path[0].as_str()));
     pairs.filter_map(|path| Some((path.last()?.clone(), path.first()?.clone()))).collect()
 }
