@@ -98,6 +98,7 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
         owed: repositories.owed(),
         without_backup: repositories.without_backup(catalog.known.as_ref()),
         differing: found.state.as_ref().map(differing).unwrap_or_default(),
+        beside: catalog.beside(found.timeline()),
     };
     let (verdict, reasons) = judge(&facts);
     Report {
