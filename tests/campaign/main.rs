@@ -1,0 +1,82 @@
+//! `make campaign`: faults that a seed has chosen, over each other, on a cluster that commits; and what must hold all the same.
+//!
+//! Each seed gives a set-up and a schedule (`schedule.rs`). While it runs, numbered rows are committed and every finished
+//! segment is read (`workload.rs`), `status --at` is asked about moments that have passed, and the watcher is watched. Then the
+//! faults stop, and it has three minutes to be well again. At the end (`checks.rs`): each segment that PostgreSQL calls
+//! archived is in a repository with its own content, in the overflow folder, kept, or on record; each closed gap has its
+//! proof; and what `--at` said is held against real restores (`claims.rs`).
+//!
+//! `CAMPAIGN=12-40` chooses seeds, `CAMPAIGN='12 without 3,5'` leaves faults out, `CAMPAIGN_SECONDS` ends it before the next
+//! seed. A seed that fails is run again with fewer faults, up to `CAMPAIGN_SHRINK` times. A small part of it is in `make test`.
+
+#![expect(clippy::indexing_slicing, reason = "JSON that is not as expected is null")]
+#![expect(clippy::disallowed_methods, reason = "the bans are for the programs")]
+
+mod checks;
+mod claims;
+mod faults;
+mod random;
+mod run;
+mod schedule;
+mod shrink;
+mod workload;
+mod world;
+
+use run::{Outcome, run};
+use schedule::{Schedule, Size};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// What is run where nothing else is said.
+const SEEDS: &str = "1-20";
+
+#[test]
+fn live_a_short_campaign_leaves_nothing_behind() {
+    let outcome = run(&Schedule::of(5, Size::Short), Size::Short);
+    eprintln!("{outcome}");
+    assert!(outcome.violations.is_empty(), "{}", outcome.said);
+    assert!(outcome.segments > 5 && outcome.rows > 50, "{outcome}");
+}
+
+#[test]
+#[ignore = "make campaign: it takes two minutes a seed"]
+fn campaign() {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let (seeds, left_out) = chosen(&variable("CAMPAIGN").unwrap_or_else(|| SEEDS.to_owned()));
+    let limit = variable("CAMPAIGN_SECONDS").and_then(|value| value.parse().ok()).map(Duration::from_secs);
+    let tries: usize = variable("CAMPAIGN_SHRINK").and_then(|value| value.parse().ok()).unwrap_or(6);
+    let started = Instant::now();
+    let mut all: Vec<Outcome> = Vec::new();
+    for seed in seeds {
+        if limit.is_some_and(|limit| started.elapsed() > limit) {
+            break;
+        }
+        let schedule = Schedule::of(seed, Size::Whole).without(&left_out);
+        let outcome = run(&schedule, Size::Whole);
+        eprintln!("{outcome}");
+        if !outcome.violations.is_empty() {
+            eprintln!("{schedule}{}", outcome.said);
+            shrink::shrink(&schedule, &outcome, tries);
+        }
+        all.push(outcome);
+    }
+    eprintln!("{}", run::total(&all));
+    let failed: Vec<u64> = all.iter().filter(|one| !one.violations.is_empty()).map(|one| one.seed).collect();
+    assert!(failed.is_empty(), "these seeds fail: {failed:?}");
+}
+
+/// `7`, `1-20`, `7 without 3,5`.
+fn chosen(words: &str) -> (std::ops::RangeInclusive<u64>, BTreeSet<u32>) {
+    let (seeds, without) = words.split_once(" without ").unwrap_or((words, ""));
+    let (first, last) = seeds.split_once('-').unwrap_or((seeds, seeds));
+    let number = |text: &str| text.trim().parse::<u64>().unwrap_or_else(|_| panic!("{text:?} is no seed"));
+    let without = without.split(',').filter_map(|number| number.trim().parse().ok()).collect();
+    (number(first)..=number(last), without)
+}
+
+#[test]
+fn seeds_are_chosen_by_words() {
+    assert_eq!(chosen("7"), (7..=7, BTreeSet::new()));
+    assert_eq!(chosen("1-20"), (1..=20, BTreeSet::new()));
+    assert_eq!(chosen("7 without 3,5"), (7..=7, BTreeSet::from([3, 5])));
+}
