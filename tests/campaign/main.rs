@@ -19,6 +19,7 @@ mod random;
 mod run;
 mod schedule;
 mod shrink;
+mod torn_ledger;
 mod workload;
 mod world;
 
