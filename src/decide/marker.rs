@@ -17,18 +17,18 @@ pub fn is_explained(gaps: &Gaps, marked_at: i64) -> bool {
 
 /// Whether a gap wants a backup of its own. An acknowledged one waits for the next that is taken anyway, and so does a
 /// marker that only acknowledged gaps explain. What another of the configured repositories has is a debt, and can be paid
-/// without a backup.
+/// without a backup; and where one of them has a backup since, the others get theirs with the next look at the catalog.
 #[must_use]
 pub fn wants_a_backup(gaps: &Gaps, marked_at: Option<i64>, configured: &[u32]) -> bool {
     let explained = |at| gaps.any_open() && is_explained(gaps, at);
-    let wants = gaps.open().any(|gap| gap.acknowledged.is_none() && gap.is_lost(configured));
+    let wants = gaps.open().any(|gap| gap.acknowledged.is_none() && gap.is_open_everywhere(configured));
     wants || marked_at.is_some_and(|at| !explained(at))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::gaps::{Cause, Loss};
+    use crate::ledger::gaps::{BackupStart, Cause, Loss, LossesBefore};
     use crate::pgbackrest::Class;
     use crate::wal::{SegmentName, SegmentSize, Timeline};
 
@@ -52,5 +52,20 @@ mod tests {
         gaps.record_in(Some(vec![2]), &loss, SegmentSize::DEFAULT);
         assert!(!wants_a_backup(&gaps, Some(1_010), &[1, 2]));
         assert!(wants_a_backup(&gaps, None, &[2]), "the one that had it is configured no longer");
+    }
+
+    #[test]
+    fn what_a_backup_in_one_repository_has_left_behind_is_waited_for_in_the_other() {
+        let mut gaps = Gaps::default();
+        let segment = SegmentName::from_number(Timeline(1), 7, SegmentSize::DEFAULT).unwrap();
+        let (class, cause) = (Class::Gone, Cause::InstantDrop);
+        let loss = Loss { segment, partial: false, class, cause, s3_code: None, at: 1_000 };
+        gaps.record(&loss, SegmentSize::DEFAULT);
+        let lsn = 100 * SegmentSize::DEFAULT.bytes();
+        let backup = BackupStart { label: "F".to_owned(), timeline: Timeline(1), lsn };
+        let losses = LossesBefore::StartedAt(i64::MAX);
+        assert_eq!(gaps.seal_in(1, &[1, 2], &backup, losses, (9, SegmentSize::DEFAULT)), 1);
+        assert!(gaps.any_open() && !wants_a_backup(&gaps, Some(1_010), &[1, 2]));
+        assert!(wants_a_backup(&gaps, None, &[2]), "the other one alone");
     }
 }

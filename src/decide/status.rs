@@ -109,6 +109,8 @@ pub struct Facts {
     pub without_backup: Vec<u32>,
     /// How many of the missing segments have their names in an archive with other content, and the first one's name.
     pub differing: (u64, Option<String>),
+    /// The repositories that hold no backup since a gap, though another does.
+    pub behind: Vec<u32>,
     /// What the archive holds beside this server's own.
     pub beside: Beside,
 }
@@ -268,6 +270,14 @@ fn repositories(facts: &Facts, reasons: &mut Reasons) {
     if !facts.without_backup.is_empty() && !facts.standby {
         let text =
             format!("there is no backup in {}: nothing can be restored from there", named(&facts.without_backup));
+        reasons.push((Verdict::Warning, text));
+    }
+    if !facts.behind.is_empty() && !facts.standby {
+        let text = format!(
+            "there is no backup since a gap in {}: nothing behind the gap can be restored from there; watch takes one once \
+             it can be read",
+            named(&facts.behind)
+        );
         reasons.push((Verdict::Warning, text));
     }
     if !facts.standby {

@@ -26,6 +26,7 @@ fn well() -> Facts {
         owed: (0, Vec::new()),
         without_backup: Vec::new(),
         differing: (0, None),
+        behind: Vec::new(),
         beside: Beside::default(),
     }
 }
@@ -109,6 +110,7 @@ fn each_trouble_has_its_verdict() {
         (Facts { ledger: read(0, 3), ..well() }, Verdict::Warning, 1),
         (Facts { owed: (3, vec![2]), ..well() }, Verdict::Warning, 1),
         (Facts { without_backup: vec![2], ..well() }, Verdict::Warning, 1),
+        (Facts { behind: vec![2], ..well() }, Verdict::Warning, 1),
         (Facts { beside: beside(), ..well() }, Verdict::Warning, 3),
         (Facts { beside: beside(), standby: true, ..well() }, Verdict::Ok, 1),
         (Facts { beside: beside(), switched_off: true, ..well() }, Verdict::Ok, 1),

@@ -138,6 +138,8 @@ pub enum Reason {
     Unproven,
     /// It is time.
     Due,
+    /// A gap is sealed elsewhere, and not in every repository.
+    Behind,
 }
 
 /// One thing to do.
@@ -250,7 +252,7 @@ pub fn obstacle(reason: Reason, seen: &Observation, memory: &Memory, schedule: &
         Reason::Gap => seen.gap,
         Reason::Unproven => seen.unproven,
         Reason::Due => due(seen.now, memory, schedule).is_some(),
-        Reason::NoFull => true,
+        Reason::NoFull | Reason::Behind => true,
     };
     if is_wanted && seen.others {
         Some(Obstacle::Others)

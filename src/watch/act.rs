@@ -9,6 +9,7 @@ use crate::backup_state::{LAST_DIFF_AT, LAST_FULL_AT};
 use crate::decide::regime::adopted;
 use crate::decide::watch::{AfterCatalog, Kind, Obstacle, Reason, after_catalog, obstacle};
 use crate::epoch;
+use crate::ledger::gaps::Gap;
 use crate::log;
 use crate::pgbackrest::config::Config;
 use crate::pgbackrest::info::{CatalogAnswer, Newest, Stanza};
@@ -99,13 +100,25 @@ impl Watcher {
         marker::clear_explained(cluster);
     }
 
-    /// Takes a full into the repositories that have none, though others have.
+    /// Takes a full into the repositories that have none, though others have; and a backup into those that have none since a
+    /// gap, though others have.
     fn fill_empty(&mut self, cluster: &Cluster, stanza: Option<&Stanza>) {
         let Some(stanza) = stanza else { return };
         let mut empty = cluster.backup_repositories();
         empty.retain(|key| stanza.lacks_a_full(cluster.primary.system_id, *key));
         if !empty.is_empty() {
-            self.begin_backup_in(cluster, Kind::Full, Reason::NoFull, empty);
+            return self.begin_backup_in(cluster, Kind::Full, Reason::NoFull, empty);
+        }
+        let (configured, state) = (cluster.repositories(), cluster.state().unwrap_or_default());
+        let sealed_elsewhere =
+            |gap: &&Gap| gap.acknowledged.is_none() && gap.is_lost(&configured) && !gap.is_open_everywhere(&configured);
+        let mut behind = cluster.backup_repositories();
+        behind.retain(|key| {
+            stanza.is_readable(*key) && state.gaps.open().filter(sealed_elsewhere).any(|gap| gap.is_open_in(*key))
+        });
+        if !behind.is_empty() {
+            let kind = if self.schedule().gap_diff { Kind::Diff } else { Kind::Full };
+            self.begin_backup_in(cluster, kind, Reason::Behind, behind);
         }
     }
 

@@ -3,7 +3,7 @@
 //! A backup is a proof only of what was so when it was begun: that is remembered with it, and held against what is so when
 //! it has ended.
 
-use super::backup_thread::{BackupThread, Completed};
+use super::backup_thread::{BackupThread, Completed, Made};
 use super::calls::MESSAGE_LENGTH;
 use super::catalog_keeper::change_record;
 use super::cluster::Cluster;
@@ -18,6 +18,7 @@ use crate::epoch;
 use crate::ledger::gaps::{Gaps, LossesBefore};
 use crate::log::Fields;
 use crate::pgbackrest::Failure;
+use crate::pgbackrest::info::Backup;
 use crate::wal::{Lsn, Timeline};
 use std::time::SystemTime;
 
@@ -137,8 +138,11 @@ impl BackupRunner {
             ));
         }
         let losses = LossesBefore::OnRecord(&begun.gaps);
-        let usable = completed.start.as_ref().filter(|start| kind == "full" || is_usable(cluster, &start.label));
-        let sealed = usable.map_or(0, |start| seal(cluster, start, losses));
+        let seals = |made: &Made| {
+            let start = made.start.as_ref().filter(|start| kind == "full" || is_usable(cluster, made, &start.label));
+            start.map_or(0, |start| seal(cluster, made.repository, start, losses))
+        };
+        let sealed: usize = completed.made.iter().map(seals).sum();
         marker::clear_if_unchanged(cluster, begun.marked_at);
         let marker_left = begun.marked_at.is_some() && marker::written_at(cluster).is_some();
         self.unsealed_at = now.filter(|_| was_in_vain(begun.reason, begun.gaps.any_open(), sealed, marker_left));
@@ -146,9 +150,11 @@ impl BackupRunner {
 }
 
 /// Whether nothing that a backup needs is damaged or gone, as far as the catalog can say.
-fn is_usable(cluster: &Cluster, label: &str) -> bool {
+fn is_usable(cluster: &Cluster, made: &Made, label: &str) -> bool {
     let Ok(stanza) = cluster.info() else { return true };
-    let usable = stanza.good_backups(cluster.primary.system_id).any(|backup| backup.label == label);
+    let is_it =
+        |backup: &Backup| backup.label == label && made.repository.is_none_or(|key| backup.database.repo_key == key);
+    let usable = stanza.good_backups(cluster.primary.system_id).any(is_it);
     if !usable {
         tracing::error!(
             "{label} seals no gap: a backup that it needs is damaged or not there; to do: pgbackrest --type=full backup"
@@ -172,5 +178,6 @@ fn words(reason: Reason) -> &'static str {
         Reason::Gap => "a gap can't be healed",
         Reason::Unproven => "pushes have failed, and it can't be shown that nothing is missing",
         Reason::Due => "it is due",
+        Reason::Behind => "a gap is sealed in another repository alone",
     }
 }

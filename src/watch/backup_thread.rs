@@ -30,18 +30,27 @@ pub(super) struct BackupThread {
 /// A backup that has succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Completed {
-    /// Its label, and where it begins; `None` where pgBackRest's lines were cut.
-    pub(super) start: Option<BackupStart>,
+    /// One for each repository that has one now.
+    pub(super) made: Vec<Made>,
     /// What `expire` said, where it failed.
     pub(super) expire_failed: Option<Failure>,
     /// The repositories into which none could be made, and why.
     pub(super) failed: Vec<(u32, Failure)>,
 }
 
+/// A backup in one repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Made {
+    /// Its number; `None`: the only one.
+    pub(super) repository: Option<u32>,
+    /// Its label, and where it begins; `None` where pgBackRest's lines were cut.
+    pub(super) start: Option<BackupStart>,
+}
+
 impl Completed {
     /// Its kind, which its label ends in; the one that was asked for where there is none.
     pub(super) fn kind(&self, asked: Kind) -> &'static str {
-        match self.start.as_ref().and_then(|start| start.label.chars().last()) {
+        match self.start().and_then(|start| start.label.chars().last()) {
             Some('F') => "full",
             Some('D') => "diff",
             Some('I') => "incr",
@@ -51,7 +60,11 @@ impl Completed {
 
     /// Its label, as far as that is known.
     pub(super) fn label(&self) -> &str {
-        self.start.as_ref().map_or("its label is not known", |start| &start.label)
+        self.start().map_or("its label is not known", |start| &start.label)
+    }
+
+    fn start(&self) -> Option<&BackupStart> {
+        self.made.iter().find_map(|made| made.start.as_ref())
     }
 }
 
@@ -96,7 +109,7 @@ impl Drop for BackupThread {
     }
 }
 
-/// One after the other: those that come later begin later, and seal no less. It has failed when no repository has one.
+/// One after the other. It has failed when no repository has one.
 fn run_all(
     client: &Client,
     kind: Kind,
@@ -105,22 +118,22 @@ fn run_all(
     limits: (Duration, &AtomicBool),
 ) -> Result<Completed, Failure> {
     if repositories.is_empty() {
-        let start = run(client, kind, None, server, limits)?;
-        return Ok(Completed { start, expire_failed: expire(client, limits.1), failed: Vec::new() });
+        let made = vec![Made { repository: None, start: run(client, kind, None, server, limits)? }];
+        return Ok(Completed { made, expire_failed: expire(client, limits.1), failed: Vec::new() });
     }
-    let (mut first, mut failed) = (None, Vec::new());
+    let (mut made, mut failed) = (Vec::new(), Vec::new());
     for key in repositories {
         match run(client, kind, Some(*key), server, limits) {
-            Ok(start) => first = first.or(Some(start)),
+            Ok(start) => made.push(Made { repository: Some(*key), start }),
             Err(why) => failed.push((*key, why)),
         }
         if limits.1.load(Ordering::Relaxed) {
             break;
         }
     }
-    match (first, failed.first()) {
-        (None, Some((_, why))) => Err(why.clone()),
-        (first, _) => Ok(Completed { start: first.flatten(), expire_failed: expire(client, limits.1), failed }),
+    match failed.first() {
+        Some((_, why)) if made.is_empty() => Err(why.clone()),
+        _ => Ok(Completed { made, expire_failed: expire(client, limits.1), failed }),
     }
 }
 
@@ -184,10 +197,11 @@ mod tests {
     fn a_backup_is_of_the_kind_that_its_label_ends_in() {
         let completed = |label: &str| {
             let start = BackupStart { label: label.to_owned(), timeline: Timeline(1), lsn: 0 };
-            Completed { start: Some(start), expire_failed: None, failed: Vec::new() }
+            let made = vec![Made { repository: None, start: Some(start) }];
+            Completed { made, expire_failed: None, failed: Vec::new() }
         };
         assert_eq!(completed("20261122-100000F_20261122-110000D").kind(Kind::Full), "diff");
         assert_eq!(completed("20261122-100000F").kind(Kind::Diff), "full");
-        assert_eq!(Completed { start: None, expire_failed: None, failed: Vec::new() }.kind(Kind::Full), "full");
+        assert_eq!(Completed { made: Vec::new(), expire_failed: None, failed: Vec::new() }.kind(Kind::Full), "full");
     }
 }

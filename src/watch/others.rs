@@ -80,7 +80,7 @@ impl Regime {
         let since = since.map_or_else(|| "none is known".to_owned(), |at| format!("the newest ended at {at}"));
         let what = match reason {
             Reason::NoFull => format!("nothing can be restored: it takes {backup}"),
-            Reason::Gap => format!("a gap can't be healed and waits for {backup}"),
+            Reason::Gap | Reason::Behind => format!("a gap can't be healed and waits for {backup}"),
             Reason::Unproven => {
                 format!("pushes have failed, and that nothing is missing can only be shown by {backup}")
             }

@@ -1,7 +1,7 @@
 //! Sealing: a gap is closed by any backup that began after it, the watcher's own, one of a watcher that was killed before it
 //! could say so, or one that a person took.
 
-use super::backup_thread::Completed;
+use super::backup_thread::{Completed, Made};
 use super::cluster::Cluster;
 use super::marker;
 use crate::checkpoint;
@@ -23,7 +23,7 @@ pub(super) fn seal_by_catalog(cluster: &Cluster, stanza: &Stanza) {
         let started_at = backup.timestamp.start;
         newest = newest.max(Some(started_at));
         if cluster.state().is_some_and(|state| state.gaps.any_open()) {
-            seal(cluster, &start, LossesBefore::StartedAt(started_at));
+            seal(cluster, Some(backup.database.repo_key), &start, LossesBefore::StartedAt(started_at));
         }
     }
     if let Some(newest) = newest {
@@ -31,24 +31,37 @@ pub(super) fn seal_by_catalog(cluster: &Cluster, stanza: &Stanza) {
     }
 }
 
-/// Seals the gaps that ended before a backup began. How many.
-pub(super) fn seal(cluster: &Cluster, backup: &BackupStart, losses: LossesBefore<'_>) -> usize {
-    let now = epoch::now();
+/// Seals, in its repository (`None`: the only one), the gaps that ended before a backup began. How many. One into which no
+/// backups are made has nothing to be restored from, and keeps no gap open.
+pub(super) fn seal(
+    cluster: &Cluster,
+    repository: Option<u32>,
+    backup: &BackupStart,
+    losses: LossesBefore<'_>,
+) -> usize {
+    let (now, configured, backed_up) = (epoch::now(), cluster.repositories(), cluster.backup_repositories());
+    let keys = || configured.iter().filter(|key| repository.is_none_or(|own| own == **key) || !backed_up.contains(key));
+    let seal_all = |state: &mut State| {
+        let size = state.segment_size();
+        let sealed = |key: &u32| state.gaps.seal_in(*key, &configured, backup, losses, (now, size));
+        match repository.filter(|own| configured.contains(own)).or(configured.first().copied()) {
+            Some(_) => keys().map(sealed).max().unwrap_or(0),
+            None => state.gaps.seal(backup, losses, now, size),
+        }
+    };
     // Nothing is written where nothing would be sealed.
-    let would_seal = |state: State| state.gaps.clone().seal(backup, losses, now, state.segment_size());
-    if cluster.state().map_or(0, would_seal) == 0 {
+    if cluster.state().map_or(0, |mut state| seal_all(&mut state)) == 0 {
         return 0;
     }
     let mut sealed = 0;
-    let recorded = cluster.ledger.update(|state| {
-        let size = state.segment_size();
-        sealed = state.gaps.seal(backup, losses, now, size);
-    });
+    let recorded = cluster.ledger.update(|state| sealed = seal_all(state));
     match recorded {
         Ok(_) => {
             checkpoint::reached("gaps-sealed");
             let gaps = if sealed == 1 { "1 gap is".to_owned() } else { format!("{sealed} gaps are") };
-            tracing::info!("{gaps} sealed by {}", backup.label);
+            let place = repository.filter(|_| configured.len() > 1);
+            let place = place.map_or(String::new(), |key| format!(" in repository {key}"));
+            tracing::info!("{gaps} sealed by {}{place}", backup.label);
             sealed
         }
         Err(error) => {
@@ -67,18 +80,24 @@ pub(super) fn with_start(
     since: i64,
     position: Option<(Timeline, Lsn)>,
 ) -> Completed {
-    if completed.start.is_some() {
+    if completed.made.iter().all(|made| made.start.is_some()) {
         return completed;
     }
-    let listed = cluster.info().ok().and_then(|stanza| {
-        let ours = stanza.good_backups(cluster.primary.system_id).filter(|backup| backup.timestamp.start >= since);
-        ours.last().and_then(start_of)
-    });
+    let stanza = cluster.info().ok();
+    let listed = |repository: Option<u32>| {
+        let ours = stanza.as_ref()?.good_backups(cluster.primary.system_id);
+        let ours = ours.filter(|backup| repository.is_none_or(|key| backup.database.repo_key == key));
+        ours.filter(|backup| backup.timestamp.start >= since).last().and_then(start_of)
+    };
     let at_least = position.map(|(timeline, position)| {
         let label = format!("a {} backup of {}", kind.as_str(), jiff::Timestamp::now());
         BackupStart { label, timeline, lsn: position.0 }
     });
-    Completed { start: listed.or(at_least), ..completed }
+    let with_start = |made: Made| {
+        let start = made.start.or_else(|| listed(made.repository)).or_else(|| at_least.clone());
+        Made { start, ..made }
+    };
+    Completed { made: completed.made.into_iter().map(with_start).collect(), ..completed }
 }
 
 fn start_of(backup: &Backup) -> Option<BackupStart> {

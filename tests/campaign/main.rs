@@ -6,8 +6,9 @@
 //! archived is in a repository with its own content, in the overflow folder, kept, or on record; each closed gap has its
 //! proof; and what `--at` said is held against real restores (`claims.rs`).
 //!
-//! `CAMPAIGN=12-40` chooses seeds, `CAMPAIGN='12 without 3,5'` leaves faults out, `CAMPAIGN_SECONDS` ends it before the next
-//! seed. A seed that fails is run again with fewer faults, up to `CAMPAIGN_SHRINK` times. A small part of it is in `make test`.
+//! Words choose: `12-40` are seeds, `12 without 3,5` leaves faults out, `short 1-9` those of `make test`, `ledger` kills a process that writes the ledger a thousand
+//! times (`torn_ledger.rs`). `CAMPAIGN_SECONDS` ends it before the next seed. A seed that fails is run again with fewer
+//! faults, up to `CAMPAIGN_SHRINK` times. What `make test` runs of it is in `short.rs`.
 
 #![expect(clippy::indexing_slicing, reason = "JSON that is not as expected is null")]
 #![expect(clippy::disallowed_methods, reason = "the bans are for the programs")]
@@ -26,24 +27,30 @@ mod world;
 use run::{Outcome, run};
 use schedule::{Schedule, Size};
 use std::collections::BTreeSet;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// What is run where nothing else is said.
 const SEEDS: &str = "1-20";
 
-#[test]
-fn live_a_short_campaign_leaves_nothing_behind() {
-    let outcome = run(&Schedule::of(5, Size::Short), Size::Short);
-    eprintln!("{outcome}");
-    assert!(outcome.violations.is_empty(), "{}", outcome.said);
-    assert!(outcome.segments > 5 && outcome.rows > 50, "{outcome}");
+fn main() -> ExitCode {
+    if torn_ledger::is_child() {
+        torn_ledger::write();
+    }
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.join(" ").as_str() {
+        "ledger" => torn_ledger::thousand(),
+        "" => campaign(SEEDS),
+        words => campaign(words),
+    }
 }
 
-#[test]
-#[ignore = "make campaign: it takes two minutes a seed"]
-fn campaign() {
+/// Runs the seeds that words choose.
+fn campaign(words: &str) -> ExitCode {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let (seeds, left_out) = chosen(&variable("CAMPAIGN").unwrap_or_else(|| SEEDS.to_owned()));
+    let short = words.strip_prefix("short ");
+    let size = if short.is_some() { Size::Short } else { Size::Whole };
+    let (seeds, left_out) = chosen(short.unwrap_or(words));
     let limit = variable("CAMPAIGN_SECONDS").and_then(|value| value.parse().ok()).map(Duration::from_secs);
     let tries: usize = variable("CAMPAIGN_SHRINK").and_then(|value| value.parse().ok()).unwrap_or(6);
     let started = Instant::now();
@@ -52,18 +59,22 @@ fn campaign() {
         if limit.is_some_and(|limit| started.elapsed() > limit) {
             break;
         }
-        let schedule = Schedule::of(seed, Size::Whole).without(&left_out);
-        let outcome = run(&schedule, Size::Whole);
+        let schedule = Schedule::of(seed, size).without(&left_out);
+        let outcome = run(&schedule, size);
         eprintln!("{outcome}");
         if !outcome.violations.is_empty() {
             eprintln!("{schedule}{}", outcome.said);
-            shrink::shrink(&schedule, &outcome, tries);
+            shrink::shrink(&schedule, size, &outcome, tries);
         }
         all.push(outcome);
     }
     eprintln!("{}", run::total(&all));
     let failed: Vec<u64> = all.iter().filter(|one| !one.violations.is_empty()).map(|one| one.seed).collect();
-    assert!(failed.is_empty(), "these seeds fail: {failed:?}");
+    if failed.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("these seeds fail: {failed:?}");
+    ExitCode::FAILURE
 }
 
 /// `7`, `1-20`, `7 without 3,5`.
@@ -73,11 +84,4 @@ fn chosen(words: &str) -> (std::ops::RangeInclusive<u64>, BTreeSet<u32>) {
     let number = |text: &str| text.trim().parse::<u64>().unwrap_or_else(|_| panic!("{text:?} is no seed"));
     let without = without.split(',').filter_map(|number| number.trim().parse().ok()).collect();
     (number(first)..=number(last), without)
-}
-
-#[test]
-fn seeds_are_chosen_by_words() {
-    assert_eq!(chosen("7"), (7..=7, BTreeSet::new()));
-    assert_eq!(chosen("1-20"), (1..=20, BTreeSet::new()));
-    assert_eq!(chosen("7 without 3,5"), (7..=7, BTreeSet::from([3, 5])));
 }

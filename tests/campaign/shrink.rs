@@ -5,7 +5,7 @@ use super::schedule::{Schedule, Size};
 use std::collections::BTreeSet;
 
 /// Leaves out halves, then quarters, and so on down to single faults. Says what is left.
-pub(crate) fn shrink(schedule: &Schedule, outcome: &Outcome, mut tries: usize) {
+pub(crate) fn shrink(schedule: &Schedule, size: Size, outcome: &Outcome, mut tries: usize) {
     let kinds = outcome.kinds();
     let mut left_out = BTreeSet::new();
     let mut smallest = schedule.clone();
@@ -20,7 +20,7 @@ pub(crate) fn shrink(schedule: &Schedule, outcome: &Outcome, mut tries: usize) {
             tries -= 1;
             let without: BTreeSet<u32> = left_out.iter().chain(some).copied().collect();
             let candidate = schedule.without(&without);
-            let again = run(&candidate, Size::Whole);
+            let again = run(&candidate, size);
             if again.kinds().iter().any(|kind| kinds.contains(kind)) {
                 (left_out, smallest, fewer) = (without, candidate, true);
             }

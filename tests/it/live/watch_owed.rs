@@ -5,7 +5,7 @@ use super::watch::{Scene, WAIT};
 use pgbackrest_guard::ledger::gaps::GapState;
 use pgbackrest_guard_lab::{Cluster, Lab, PgBackRest, S3Server};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Archives into two folders, and gives up at the first failure.
@@ -114,4 +114,53 @@ fn live_watch_pays_a_repository_out_of_the_other() {
     let report = status(&scene);
     assert_eq!(report["repositories"][1]["owed_segments"], 0, "{:#}", report["repositories"]);
     assert!(!report["reasons"].to_string().contains("owed"), "{:#}", report["reasons"]);
+}
+
+#[test]
+fn live_watch_seals_a_gap_for_each_repository_by_its_own_backup() {
+    let (scene, second) = scene_in_two_folders();
+    scene.watch_once(&[]);
+    let first = second.with_file_name("first");
+    let move_away = |folder: &Path| fs::rename(folder, folder.with_extension("away")).unwrap();
+    let bring_back = |folder: &Path| {
+        let _ = fs::remove_dir_all(folder);
+        fs::rename(folder.with_extension("away"), folder).unwrap();
+    };
+    move_away(&first);
+    move_away(&second);
+    let lost = scene.cluster.write_wal(2);
+    scene.cluster.wait_archived(lost.last().unwrap(), WAIT);
+    scene.cluster.sql("CHECKPOINT");
+    for name in &lost {
+        let _ = fs::remove_file(scene.cluster.pg_wal().join(name));
+    }
+    // WAL gets into both again, backups into the first one alone.
+    bring_back(&first);
+    bring_back(&second);
+    let backups_of_second = second.join("backup");
+    move_away(&backups_of_second);
+    std::thread::sleep(Duration::from_millis(1100));
+    let said = scene.watch_once(&[("WAL_BACKUP_RETRY_BACKOFF_SECONDS", "0")]);
+    assert!(said.contains("no backup in repository 2") && said.contains("in repository 1"), "{said}");
+    // As long as the second one can't be read nothing is tried.
+    let backups = archived_backups(&scene, "1");
+    let asked = [("WAL_BACKUP_RETRY_BACKOFF_SECONDS", "0"), ("WAL_BACKUP_CATALOG_VERIFY_INTERVAL_SECONDS", "1")];
+    std::thread::sleep(Duration::from_millis(1100));
+    let said = scene.watch_once(&asked);
+    assert!(!said.contains("running pgbackrest backup"), "{said}");
+    let state = ledger_of(scene.cluster.pgdata()).unwrap();
+    let gap = state.gaps.open_gap_of(lost[0].parse().unwrap(), false, state.segment_size());
+    assert_eq!(gap.map(|gap| &gap.sealed_in), Some(&vec![1]), "a restore from the second one still needs it: {said}");
+    let report = status(&scene);
+    assert_eq!(report["verdict"], "warning", "{:#}", report["reasons"]);
+    assert!(report["reasons"].to_string().contains("no backup since a gap in repository 2"), "{:#}", report["reasons"]);
+    bring_back(&backups_of_second);
+    std::thread::sleep(Duration::from_millis(1100));
+    let said = scene.watch_once(&asked);
+    assert!(said.contains("a gap is sealed in another repository alone"), "{said}");
+    let state = ledger_of(scene.cluster.pgdata()).unwrap();
+    let is_open = |name: &String| state.gaps.open_gap_of(name.parse().unwrap(), false, state.segment_size()).is_some();
+    assert!(!lost.iter().any(is_open), "{said}");
+    // It then gets its own, and the first one no other.
+    assert_eq!([archived_backups(&scene, "1"), archived_backups(&scene, "2")], [backups, 2], "{said}");
 }
