@@ -7,7 +7,7 @@
 //! proof; and what `--at` said is held against real restores (`claims.rs`).
 //!
 //! Words choose: `12-40` are seeds, `12 without 3,5` leaves faults out, `short 1-9` those of `make test`, `ledger` kills a process that writes the ledger a thousand
-//! times (`torn_ledger.rs`). `CAMPAIGN_SECONDS` ends it before the next seed. A seed that fails is run again with fewer
+//! times (`torn_ledger.rs`), `parsers` feeds changed samples to what reads others' words (`parsers.rs`). `CAMPAIGN_SECONDS` ends it before the next seed. A seed that fails is run again with fewer
 //! faults, up to `CAMPAIGN_SHRINK` times. What `make test` runs of it is in `short.rs`.
 
 #![expect(clippy::indexing_slicing, reason = "JSON that is not as expected is null")]
@@ -16,6 +16,7 @@
 mod checks;
 mod claims;
 mod faults;
+mod parsers;
 mod random;
 mod run;
 mod schedule;
@@ -33,6 +34,9 @@ use std::time::{Duration, Instant};
 /// What is run where nothing else is said.
 const SEEDS: &str = "1-20";
 
+/// How many changed samples the cheapest readers get.
+const EXECUTIONS: u64 = 1_000_000;
+
 fn main() -> ExitCode {
     if torn_ledger::is_child() {
         torn_ledger::write();
@@ -40,6 +44,11 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.join(" ").as_str() {
         "ledger" => torn_ledger::thousand(),
+        "parsers" => {
+            let executions = parsers::read_changed(EXECUTIONS, 1);
+            eprintln!("{executions} executions, and none has ended the program");
+            ExitCode::SUCCESS
+        }
         "" => campaign(SEEDS),
         words => campaign(words),
     }

@@ -39,6 +39,8 @@ pub(crate) struct Outcome {
 #[derive(Debug, Default, Clone, Copy)]
 struct Moments {
     asked: usize,
+    yes: usize,
+    no: usize,
     held: usize,
     wrong: usize,
     refused: usize,
@@ -129,7 +131,8 @@ fn moments(
         let at = first + random.below(last.saturating_sub(first) + 1);
         claims.extend(claims::claim(world, i64::try_from(at).unwrap_or(0)));
     }
-    let mut moments = Moments { asked: claims.len(), ..Moments::default() };
+    let said = |what: bool| claims.iter().filter(|claim| claim.restorable == Some(what)).count();
+    let mut moments = Moments { asked: claims.len(), yes: said(true), no: said(false), ..Moments::default() };
     let yes: Vec<&Claim> = claims.iter().filter(|claim| claim.restorable == Some(true)).collect();
     // Spread over those of meanwhile and those of now.
     let step = yes.len().div_ceil(most_held).max(1);
@@ -179,12 +182,12 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Moments { asked, held, wrong, refused, pessimistic } = self.moments;
+        let Moments { asked, yes, no, held, wrong, refused, pessimistic } = self.moments;
         write!(
             f,
             "seed {}: {} faults, {} commits, {} segments on {} timelines; gaps: {} healed, {} sealed; longest commit {:.1} s, \
-             longest stop {:.1} s, well after {:.0} s; moments: {asked} asked, {held} held, {wrong} false, {refused} refused, of \
-             these {pessimistic} pessimistic; watch: {} MiB, {} descriptors; {:.0} s; {}",
+             longest stop {:.1} s, well after {:.0} s; moments: {asked} asked ({yes} yes, {no} no), {held} held, {wrong} \
+             false, {refused} refused, of these {pessimistic} pessimistic; watch: {} MiB, {} descriptors; {:.0} s; {}",
             self.seed,
             self.faults,
             self.rows,
@@ -209,7 +212,7 @@ pub(crate) fn total(all: &[Outcome]) -> String {
     let sum = |of: fn(&Outcome) -> usize| all.iter().map(of).sum::<usize>();
     let longest = |of: fn(&Outcome) -> Duration| all.iter().map(of).max().unwrap_or_default().as_secs_f64();
     format!(
-        "{} seeds: {} faults, {} commits, {} segments; gaps: {} healed, {} sealed; moments: {} asked, {} held, {} false, {} \
+        "{} seeds: {} faults, {} commits, {} segments; gaps: {} healed, {} sealed; moments: {} asked ({} yes, {} no), {} held, {} false, {} \
          refused, of these {} pessimistic; longest commit {:.1} s, longest stop {:.1} s, slowest to be well {:.0} s; {} seeds \
          violated",
         all.len(),
@@ -219,6 +222,8 @@ pub(crate) fn total(all: &[Outcome]) -> String {
         sum(|one| one.gaps[0]),
         sum(|one| one.gaps[1]),
         sum(|one| one.moments.asked),
+        sum(|one| one.moments.yes),
+        sum(|one| one.moments.no),
         sum(|one| one.moments.held),
         sum(|one| one.moments.wrong),
         sum(|one| one.moments.refused),

@@ -8,6 +8,7 @@
 mod checks;
 mod claims;
 mod faults;
+mod parsers;
 mod random;
 mod run;
 mod schedule;
@@ -34,4 +35,9 @@ fn fifty_kills_lose_no_record_that_was_durable() {
     let own = ["--nocapture", "--exact", "fifty_kills_lose_no_record_that_was_durable"];
     let (on_record, _) = torn_ledger::rounds(50, 1, &own);
     assert!(on_record >= 50, "{on_record}");
+}
+
+#[test]
+fn changed_samples_end_no_reader() {
+    assert!(parsers::read_changed(4_000, 2) > 20_000);
 }

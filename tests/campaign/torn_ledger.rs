@@ -31,7 +31,7 @@ fn loss(number: u64) -> Loss {
     Loss { segment, partial: false, class: Class::Gone, cause: Cause::InstantDrop, s3_code: None, at: 1 }
 }
 
-fn open(folder: &Path) -> (Ledger, State) {
+pub(crate) fn open(folder: &Path) -> (Ledger, State) {
     let identity = Identity { system_id: Some(7) };
     let (ledger, state, events) = Ledger::open(folder, identity, Place::default(), 1).expect("a ledger");
     let trouble: Vec<_> =
