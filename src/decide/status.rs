@@ -1,8 +1,11 @@
 //! The verdict: how things stand, and why.
 
+use super::overdue;
+use super::strangers::{self, Stranger};
 use crate::pgbackrest::Class;
 use crate::sizes::shown;
 use crate::verdict::Verdict;
+use crate::wal::SegmentName;
 
 /// The ledger, as far as the verdict needs it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -106,6 +109,19 @@ pub struct Facts {
     pub without_backup: Vec<u32>,
     /// How many of the missing segments have their names in an archive with other content, and the first one's name.
     pub differing: (u64, Option<String>),
+    /// The repositories that hold no backup since a gap, though another does.
+    pub behind: Vec<u32>,
+    /// What the archive holds beside this server's own.
+    pub beside: Beside,
+}
+
+/// What an archive holds that no restore of this server's line needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// A timeline that a restore to its end would follow.
+    pub stranger: Option<Stranger>,
+    /// The repositories with WAL that should have expired, and the oldest segment there.
+    pub overdue: Vec<(u32, SegmentName)>,
 }
 
 /// Judges the facts: the verdict, and the reasons, worst first.
@@ -255,6 +271,20 @@ fn repositories(facts: &Facts, reasons: &mut Reasons) {
         let text =
             format!("there is no backup in {}: nothing can be restored from there", named(&facts.without_backup));
         reasons.push((Verdict::Warning, text));
+    }
+    if !facts.behind.is_empty() && !facts.standby {
+        let text = format!(
+            "there is no backup since a gap in {}: nothing behind the gap can be restored from there; watch takes one once \
+             it can be read",
+            named(&facts.behind)
+        );
+        reasons.push((Verdict::Warning, text));
+    }
+    if !facts.standby {
+        let Beside { stranger, overdue } = &facts.beside;
+        reasons.extend(stranger.as_ref().map(|stranger| (Verdict::Warning, strangers::reason(stranger))));
+        let overdue = overdue.iter().map(|(repository, oldest)| overdue::reason(*repository, *oldest));
+        reasons.extend(overdue.map(|reason| (Verdict::Warning, reason)));
     }
 }
 

@@ -26,7 +26,16 @@ fn well() -> Facts {
         owed: (0, Vec::new()),
         without_backup: Vec::new(),
         differing: (0, None),
+        behind: Vec::new(),
+        beside: Beside::default(),
     }
+}
+
+/// What lies beside this server's own WAL in the archive.
+fn beside() -> Beside {
+    let stranger = Stranger { timeline: 2, own: 1, repositories: vec![1] };
+    let oldest = "000000010000000000000001".parse().unwrap();
+    Beside { stranger: Some(stranger), overdue: vec![(1, oldest), (2, oldest)] }
 }
 
 fn inconclusive(seconds: u64, interval: u64) -> CatalogFacts {
@@ -101,6 +110,10 @@ fn each_trouble_has_its_verdict() {
         (Facts { ledger: read(0, 3), ..well() }, Verdict::Warning, 1),
         (Facts { owed: (3, vec![2]), ..well() }, Verdict::Warning, 1),
         (Facts { without_backup: vec![2], ..well() }, Verdict::Warning, 1),
+        (Facts { behind: vec![2], ..well() }, Verdict::Warning, 1),
+        (Facts { beside: beside(), ..well() }, Verdict::Warning, 3),
+        (Facts { beside: beside(), standby: true, ..well() }, Verdict::Ok, 1),
+        (Facts { beside: beside(), switched_off: true, ..well() }, Verdict::Ok, 1),
         (Facts { backlog: Some(251 << 20), ..well() }, Verdict::Warning, 1),
         (Facts { late_by: Some(60), ..well() }, Verdict::Warning, 1),
         (Facts { ledger: read(2, 0), ..well() }, Verdict::Critical, 1),

@@ -150,6 +150,26 @@ impl Config {
         set.collect()
     }
 
+    /// For how many backups of a kind a repository keeps WAL; `None` where that is not a matter of their count, or WAL never
+    /// expires.
+    #[must_use]
+    pub fn retention_of_wal(&self, repository: u32) -> Option<(&'static [&'static str], usize)> {
+        let option = |name: &str| self.option("expire", &format!("repo{repository}-retention-{name}"));
+        let kinds: &[&str] = match option("archive-type") {
+            None | Some("full") => &["full"],
+            Some("diff") => &["full", "diff"],
+            Some("incr") => &["full", "diff", "incr"],
+            Some(_) => return None,
+        };
+        let by_count = option("full-type").is_none_or(|kind| kind == "count");
+        let own = match option("archive-type") {
+            None | Some("full") => option("full").filter(|_| by_count),
+            Some("diff") => option("diff"),
+            Some(_) => None,
+        };
+        Some((kinds, option("archive").or(own)?.parse().ok()?))
+    }
+
     /// Every secret value that stands in the configuration or the environment, in any section.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         let all = self.sections.values().flatten().chain(&self.environment);
@@ -333,6 +353,19 @@ mod tests {
         assert_eq!(load("[global]\nrepo1-path=/r\nrepo2-host=backup\n", &[]).remote_repository(), None);
         assert_eq!(load("[main]\nrepo2-host=backup\n", &[]).remote_repository(), Some(2));
         assert_eq!(load("[global]\nbackup-host=backup\nrepo1-path=/r\n", &[]).remote_repository(), Some(1));
+    }
+
+    #[test]
+    fn wal_is_kept_for_as_many_backups_as_pgbackrest_takes_it_to_be() {
+        let kept = |lines: &str| load(&format!("[global]\n{lines}"), &[]).retention_of_wal(1);
+        let (full, diff): (&[&str], &[&str]) = (&["full"], &["full", "diff"]);
+        assert_eq!(kept(""), None, "then nothing expires");
+        assert_eq!(kept("repo1-retention-full=2\n"), Some((full, 2)));
+        assert_eq!(kept("repo1-retention-full=2\nrepo1-retention-archive=1\n"), Some((full, 1)));
+        assert_eq!(kept("repo1-retention-full=9\nrepo1-retention-full-type=time\n"), None, "days");
+        assert_eq!(kept("repo1-retention-archive-type=diff\nrepo1-retention-diff=3\n"), Some((diff, 3)));
+        assert_eq!(kept("repo1-retention-archive-type=incr\nrepo1-retention-full=3\n"), None);
+        assert_eq!(kept("repo2-retention-full=2\n"), None, "another repository's");
     }
 
     #[test]

@@ -35,6 +35,7 @@ mod small_volume;
 mod status;
 mod stop;
 mod watch;
+mod watch_beside;
 mod watch_content;
 mod watch_dark;
 mod watch_heal_many;

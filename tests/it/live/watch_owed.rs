@@ -105,6 +105,8 @@ fn live_watch_seals_each_repository_by_a_backup_of_its_own() {
     };
     assert_eq!(of_gap(), [(GapState::Open, None, vec![1])], "{said}");
     assert_eq!(archived_backups(&scene, "1"), 2, "{said}");
+    let reasons = status(&scene)["reasons"].to_string();
+    assert!(reasons.contains("no backup since a gap in repository 2") && !reasons.contains("open gap"), "{reasons}");
     back(&folders[1]);
     std::thread::sleep(Duration::from_millis(1100));
     let said = scene.watch_once(&patience);
