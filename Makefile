@@ -27,7 +27,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MACHINE = $(shell uname -m)-linux
 ARCHIVE = pgbackrest-guard-$(VERSION)-$(MACHINE)
 
-.PHONY: help demo test test-deps quick lint deny pages release dist package rpm sbom book pictures package-test monitoring-test monitoring-deps ha-test ha-deps campaign matrix matrix-deps bench deps
+.PHONY: help demo test test-deps quick lint deny pages release dist package rpm sbom book pictures package-test monitoring-test monitoring-deps ha-test ha-deps campaign matrix matrix-deps stores stores-deps bench deps
 
 help:
 	@echo 'make demo     show what happens when a repository fails (a minute after the build)'
@@ -47,6 +47,7 @@ help:
 	@echo 'make ha-test  three nodes under Patroni, failovers while the repository fails (about ten minutes)'
 	@echo 'make campaign  many faults at once, chosen by seeds, on a cluster that commits (two minutes a seed; CAMPAIGN=1-20)'
 	@echo 'make matrix   run the live tests on PostgreSQL 13 to 18 and pgBackRest 2.45, 2.55 and 2.60 (hours; MATRIX="18x2.60" chooses)'
+	@echo 'make stores   Azure, GCS, S3 and SFTP by real servers of others, and each fault there (half an hour; STORES="azure sftp" chooses)'
 	@echo 'make dist     build the programs for any Linux, packed, with checksums, into $(PACKAGES)'
 	@echo 'make bench    measure speed and size beside bare pgBackRest (about twelve minutes)'
 	@echo 'make deps     install PostgreSQL, pgBackRest and a C compiler if they are missing (as root)'
@@ -93,6 +94,7 @@ lint:
 	$(CARGO) clippy --test campaign -- -D warnings
 	$(CARGO) clippy --test monitoring -- -D warnings
 	$(CARGO) clippy --test matrix -- -D warnings
+	$(CARGO) clippy --test stores -- -D warnings
 
 deny: $(CARGO_DENY)
 	$(CARGO_DENY) --all-features check $(DENY)
@@ -203,7 +205,7 @@ campaign: deps
 
 # Words in MATRIX choose pairs and tests: make matrix MATRIX="18x2.60 live::gone". Debian's own programs lay the versions down.
 matrix: deps test-deps matrix-deps
-	$(CARGO) test --quiet --test matrix -- $(MATRIX)
+	$(CARGO) test --quiet --workspace --test matrix -- $(MATRIX)
 
 matrix-deps:
 	@missing=''; \
@@ -212,6 +214,26 @@ matrix-deps:
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" -ne 0 ]; then echo "missing: sudo apt-get install$$missing" >&2; exit 1; fi; \
 	apt-get update --quiet && DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes $$missing
+
+# Words in STORES choose stores and a version of pgBackRest: make stores STORES="sftp 2.55". pgBackRest is the matrix's.
+stores: deps test-deps matrix-deps stores-deps
+	PGBACKREST_GUARD_TOOLS=$(abspath $(TARGET)/tools) $(CARGO) test --quiet --workspace --test stores -- $(STORES)
+
+STORES_LAID = $(TARGET)/tools/stores/laid
+
+stores-deps: $(STORES_LAID)
+
+# Of the versions that were tried, in a folder of their own.
+$(STORES_LAID): tests/stores/package.json tests/stores/requirements.txt
+	rm -rf $(TARGET)/tools/stores && mkdir -p $(TARGET)/tools/stores
+	cp tests/stores/package.json $(TARGET)/tools/stores/
+	npm install --prefix $(TARGET)/tools/stores --silent --no-audit --no-fund
+	@/usr/bin/python3 -c 'import ensurepip' 2>/dev/null || { \
+		if [ "$$(id -u)" -ne 0 ]; then echo 'missing: sudo apt-get install python3-venv' >&2; exit 1; fi; \
+		apt-get update --quiet && DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes python3-venv; }
+	/usr/bin/python3 -m venv $(TARGET)/tools/stores/venv
+	$(TARGET)/tools/stores/venv/bin/pip install --quiet --target $(TARGET)/tools/stores/gcs --requirement tests/stores/requirements.txt
+	touch $@
 
 $(CARGO_DEB):
 	$(CARGO) install --quiet --locked --version $(CARGO_DEB_VERSION) --root $(TARGET)/tools cargo-deb
