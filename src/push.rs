@@ -8,6 +8,7 @@ mod apart;
 mod attempt;
 mod book;
 mod context;
+mod copying;
 mod defer;
 mod far;
 mod fate;

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 /// Acts on a primary only; ends with SIGTERM, a running backup with it.
 #[derive(Debug, Args)]
 pub(super) struct WatchArguments {
-    /// One poll, with the backup that it begins, then the end
+    /// Poll once, finish the backup that this starts, then exit
     #[arg(long)]
     once: bool,
     /// Create a missing stanza though this cluster has archived before: the repository is new

@@ -2,11 +2,12 @@
 
 use super::archiving;
 use super::found::{Found, Request};
-use super::report::{self, BackupReport, Reach, moment};
+use super::report::{self, BackupReport, Reach};
 use super::windows::{self, Sources};
 use crate::backup_state::{BackupState, LAST_VERIFY_AT};
 use crate::decide::status::CatalogFacts;
 use crate::decide::windows::Archive;
+use crate::epoch::moment;
 use crate::ledger::state::Place;
 use crate::pgbackrest::failure::brief;
 use crate::seen_catalog::{Check, Entry, Finding, Known, Record};

@@ -3,8 +3,9 @@
 //! What no repository has is lost; what only some lack, those are owed: it can still be paid from the others.
 
 use super::found::Found;
-use super::report::{RepositoryReport, moment};
+use super::report::RepositoryReport;
 use crate::decide::walk::Walked;
+use crate::epoch::moment;
 use crate::ledger::gaps::{Gap, GapState};
 use crate::pgbackrest::identity::{self, RepositoryIdentity};
 use crate::seen_catalog::{Known, Record, SeenRepository};

@@ -8,6 +8,7 @@
 mod environment;
 mod processes;
 mod recover;
+mod restoring;
 mod server;
 mod signals;
 mod start;

@@ -97,6 +97,11 @@ impl Cluster {
         &self.tools.request.data_directory
     }
 
+    /// Where copies lie that are being pushed again.
+    pub(super) fn copies(&self) -> PathBuf {
+        self.ledger.folder().join("heal")
+    }
+
     /// Whether the watcher is to end.
     pub(super) fn must_end(&self) -> bool {
         self.tools.shutdown.is_requested()

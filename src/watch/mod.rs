@@ -32,6 +32,7 @@ mod listed;
 mod look_up;
 mod marker;
 mod metrics;
+mod not_healed;
 mod observe;
 mod others;
 mod prover;

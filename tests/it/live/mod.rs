@@ -7,6 +7,7 @@
 mod check;
 mod docs;
 mod drill;
+mod drill_finds;
 mod get;
 mod get_ends;
 mod get_handover;
@@ -25,6 +26,7 @@ mod recycled;
 mod repositories;
 mod repository_host;
 mod restore;
+mod restore_resumed;
 mod run;
 mod run_recover;
 mod scene;
