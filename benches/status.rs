@@ -89,8 +89,12 @@ fn fill(cluster: &Cluster, config: &PgBackRest) {
             let segment = segment(1_000 + at * 2, size);
             let (class, cause, s3_code) = (Class::Gone, Cause::InstantDrop, Some("NoSuchBucket".to_owned()));
             // Lost in all, or owed to one or two of three.
-            let lacking =
-                [None, Some(vec![2]), Some(vec![3]), Some(vec![2, 3])].into_iter().nth((at % 4) as usize).flatten();
+            let lacking = match at % 4 {
+                0 => None,
+                1 => Some(vec![2]),
+                2 => Some(vec![3]),
+                _ => Some(vec![2, 3]),
+            };
             let loss = Loss { segment, partial: false, class, cause, s3_code, at: 1 };
             state.gaps.record_in(lacking, &loss, size);
             if at >= OPEN {

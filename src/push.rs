@@ -17,6 +17,7 @@ mod overflow;
 mod probe;
 mod progress;
 mod report;
+mod split;
 
 pub use context::{Context, Request, open_ledger};
 pub use far::serve;

@@ -29,6 +29,8 @@ pub enum LedgerFacts {
         consecutive_failures: u64,
         /// The class of the newest failure.
         last_class: Option<Class>,
+        /// The repositories that fail while the others take WAL, and how.
+        out: Option<(Vec<u32>, Class)>,
     },
 }
 
@@ -237,6 +239,11 @@ fn losses(facts: &Facts, reasons: &mut Reasons) {
 }
 
 fn failures(ledger: &LedgerFacts, reasons: &mut Reasons) {
+    if let LedgerFacts::Read { out: Some((keys, class)), .. } = ledger {
+        let text = format!("archiving into {} fails now (class {class}): the others get what it lacks", named(keys));
+        reasons.push((Verdict::Warning, text));
+        return;
+    }
     if let LedgerFacts::Read { consecutive_failures: count @ 1.., last_class, .. } = ledger {
         let class = last_class.map_or("unknown", Class::as_str);
         let pushes = counted(*count, "failed push", "failed pushes");
@@ -258,10 +265,6 @@ fn catalog(catalog: &CatalogFacts, reasons: &mut Reasons) {
 }
 
 fn repositories(facts: &Facts, reasons: &mut Reasons) {
-    let named = |keys: &[u32]| {
-        let names: Vec<String> = keys.iter().map(u32::to_string).collect();
-        format!("{} {}", if keys.len() == 1 { "repository" } else { "repositories" }, names.join(" and "))
-    };
     let (owed, keys) = &facts.owed;
     if *owed > 0 {
         let segments = counted(*owed, "WAL segment is", "WAL segments are");
@@ -286,6 +289,12 @@ fn repositories(facts: &Facts, reasons: &mut Reasons) {
         let overdue = overdue.iter().map(|(repository, oldest)| overdue::reason(*repository, *oldest));
         reasons.extend(overdue.map(|reason| (Verdict::Warning, reason)));
     }
+}
+
+/// `repository 2`, `repositories 2 and 3`.
+fn named(keys: &[u32]) -> String {
+    let names: Vec<String> = keys.iter().map(u32::to_string).collect();
+    format!("{} {}", if keys.len() == 1 { "repository" } else { "repositories" }, names.join(" and "))
 }
 
 /// `1 open gap`, `2 open gaps`.

@@ -55,6 +55,20 @@ fn read(open_gaps: u64, consecutive_failures: u64) -> LedgerFacts {
         first_missing: None,
         consecutive_failures,
         last_class: None,
+        out: None,
+    }
+}
+
+/// Repository 2 fails, and the others take what it lacks.
+fn one_is_out(consecutive_failures: u64) -> LedgerFacts {
+    LedgerFacts::Read {
+        open_gaps: 0,
+        acknowledged_gaps: 0,
+        missing_segments: 0,
+        first_missing: None,
+        consecutive_failures,
+        last_class: None,
+        out: Some((vec![2], Class::Denied)),
     }
 }
 
@@ -66,6 +80,7 @@ fn acknowledged() -> LedgerFacts {
         first_missing: None,
         consecutive_failures: 0,
         last_class: None,
+        out: None,
     }
 }
 
@@ -108,6 +123,8 @@ fn each_trouble_has_its_verdict() {
         (Facts { ledger: LedgerFacts::Missing, ..well() }, Verdict::Unknown, 1),
         (Facts { ledger: LedgerFacts::Unreadable("x".to_owned()), ..well() }, Verdict::Unknown, 1),
         (Facts { ledger: read(0, 3), ..well() }, Verdict::Warning, 1),
+        (Facts { ledger: one_is_out(3), ..well() }, Verdict::Warning, 1),
+        (Facts { ledger: one_is_out(0), ..well() }, Verdict::Warning, 1),
         (Facts { owed: (3, vec![2]), ..well() }, Verdict::Warning, 1),
         (Facts { without_backup: vec![2], ..well() }, Verdict::Warning, 1),
         (Facts { behind: vec![2], ..well() }, Verdict::Warning, 1),

@@ -10,6 +10,7 @@ use super::attempt::{self, is_for_a_shutdown};
 use super::context::Context;
 use super::fate::Fate;
 use super::progress::Progress;
+use super::split::Split;
 use super::{keep, probe, report};
 use crate::decide::pressure::{SHORTLY, Space, remembered_for};
 use crate::decide::push::{Answer, Decision, Facts, decide};
@@ -30,13 +31,6 @@ const NOT_DONE_IN_TIME: i32 = 82;
 const PROBE: Duration = Duration::from_secs(5);
 /// The most time that the healthy ones get for what waits behind a file.
 const AHEAD: Duration = Duration::from_secs(30);
-
-/// Who has a file, and who lacks it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Split {
-    pub(super) has: Vec<u32>,
-    pub(super) lacking: Vec<u32>,
-}
 
 /// Pushes a file while some repositories are known to be out. `None` where the others fail too: then it is no matter of some.
 pub(super) fn push(context: &mut Context, file: &WalFile) -> Option<Exit> {
@@ -268,24 +262,4 @@ fn call(context: &Context, repositories: &[u32], path: &Path, limit: Duration) -
     let spoken = context.client.push_to(repositories, path, attempt::watched(context, &progress, limit));
     log::copy(&spoken.printed);
     spoken.answer.map(drop)
-}
-
-impl Split {
-    /// `None` where none fails of all, or none is left.
-    fn of(all: &[u32], lacking: &[u32]) -> Option<Self> {
-        let (lacking, has): (Vec<u32>, Vec<u32>) = all.iter().partition(|key| lacking.contains(key));
-        (!lacking.is_empty() && !has.is_empty()).then_some(Self { has, lacking })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_split_has_two_sides() {
-        let of = |lacking: &[u32]| Split::of(&[1, 2, 3], lacking).map(|split| (split.has, split.lacking));
-        assert_eq!(of(&[3, 2]), Some((vec![1], vec![2, 3])));
-        assert_eq!((of(&[]), of(&[1, 2, 3]), of(&[9])), (None, None, None));
-    }
 }

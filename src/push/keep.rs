@@ -3,12 +3,12 @@
 //! A segment goes to the overflow folder if there is one with room (`overflow.rs`), else into the ledger as lost. A
 //! `.history` or `.backup` file is kept (`defer.rs`).
 
-use super::apart::Split;
 use super::context::Context;
 use super::defer::defer;
 use super::fate::Fate;
 use super::overflow::overflow;
 use super::report;
+use super::split::Split;
 use crate::checkpoint;
 use crate::decide::push::{Answer, Facts, is_under_reserve};
 use crate::durable;

@@ -204,6 +204,7 @@ fn facts_of_gaps(state: &State, config: Option<&Config>, counts: impl Fn(&Gap) -
         first_missing: unsaid().map(|gap| gap.first).min().map(|first| first.to_string()),
         consecutive_failures: state.push.consecutive_failures,
         last_class: state.push.last_failure.as_ref().map(|failure| failure.class),
+        out: state.push.out.as_ref().map(|out| (out.repositories.clone(), out.failure.class)),
     }
 }
 
