@@ -15,8 +15,6 @@ CARGO_DEB_VERSION = 3.8.0
 CARGO_DEB = $(TARGET)/tools/bin/cargo-deb
 CARGO_GENERATE_RPM_VERSION = 0.21.1
 CARGO_GENERATE_RPM = $(TARGET)/tools/bin/cargo-generate-rpm
-CARGO_CYCLONEDX_VERSION = 0.5.9
-CARGO_CYCLONEDX = $(TARGET)/tools/bin/cargo-cyclonedx
 MDBOOK_VERSION = 0.5.4
 MDBOOK = $(TARGET)/tools/bin/mdbook
 CARGO_DENY_VERSION = 0.20.2
@@ -27,7 +25,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MACHINE = $(shell uname -m)-linux
 ARCHIVE = pgbackrest-guard-$(VERSION)-$(MACHINE)
 
-.PHONY: help demo test test-deps quick lint deny pages release dist package rpm sbom book pictures package-test monitoring-test monitoring-deps ha-test ha-deps campaign matrix matrix-deps stores stores-deps bench deps
+.PHONY: help demo test test-deps quick lint deny pages release dist package rpm book pictures package-test monitoring-test monitoring-deps ha-test ha-deps campaign matrix matrix-deps stores stores-deps bench deps
 
 help:
 	@echo 'make demo     show what happens when a repository fails (a minute after the build)'
@@ -39,7 +37,6 @@ help:
 	@echo 'make release  build the programs to install, into $(RELEASE)'
 	@echo 'make package  build the Debian package, into $(PACKAGES)'
 	@echo 'make rpm      build the package for RHEL and Fedora, into $(PACKAGES)'
-	@echo 'make sbom     list what is linked in (CycloneDX), into $(PACKAGES)'
 	@echo 'make book     make a book of docs/, into $(TARGET)/book'
 	@echo 'make pictures make the pictures of docs/images out of the demo (needs Chromium)'
 	@echo 'make package-test  install the package here, archive a Debian cluster through a revoked key and back, purge it (as root)'
@@ -140,13 +137,6 @@ rpm: dist $(CARGO_GENERATE_RPM)
 	gzip --best --no-name $(TARGET)/rpm/pages/*.[15]
 	PATH="$(dir $(abspath $(CARGO_GENERATE_RPM))):$$PATH" $(CARGO) generate-rpm --output $(PACKAGES)/
 
-# Of what the programs are linked from, without what only tests need.
-sbom: $(CARGO_CYCLONEDX)
-	mkdir -p $(PACKAGES)
-	PATH="$(dir $(abspath $(CARGO_CYCLONEDX))):$$PATH" $(CARGO) cyclonedx --quiet --format json --no-build-deps --override-filename sbom.cdx
-	mv sbom.cdx.json $(PACKAGES)/pgbackrest-guard-$(VERSION).cdx.json
-	rm -f packaging/pages/sbom.cdx.json tests/lab/sbom.cdx.json
-
 book: $(MDBOOK)
 	$(MDBOOK) build --dest-dir $(abspath $(TARGET)/book)
 
@@ -241,9 +231,7 @@ $(CARGO_DEB):
 $(CARGO_GENERATE_RPM):
 	$(CARGO) install --quiet --locked --version $(CARGO_GENERATE_RPM_VERSION) --root $(TARGET)/tools cargo-generate-rpm
 
-$(CARGO_CYCLONEDX):
-	$(CARGO) install --quiet --locked --version $(CARGO_CYCLONEDX_VERSION) --root $(TARGET)/tools cargo-cyclonedx
-
+$(	$(CARGO) install --quiet --locked --version $(
 $(MDBOOK):
 	$(CARGO) install --quiet --locked --version $(MDBOOK_VERSION) --root $(TARGET)/tools mdbook
 
