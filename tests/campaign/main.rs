@@ -42,13 +42,14 @@ fn main() -> ExitCode {
         torn_ledger::write();
     }
     let words: Vec<String> = std::env::args().skip(1).collect();
-    match words.join(" ").as_str() {
+    let words = words.join(" ");
+    if let Some(count) = words.strip_prefix("parsers") {
+        let executions = parsers::read_changed(count.trim().parse().unwrap_or(EXECUTIONS), 1);
+        eprintln!("{executions} executions, and none has ended the program");
+        return ExitCode::SUCCESS;
+    }
+    match words.as_str() {
         "ledger" => torn_ledger::thousand(),
-        "parsers" => {
-            let executions = parsers::read_changed(EXECUTIONS, 1);
-            eprintln!("{executions} executions, and none has ended the program");
-            ExitCode::SUCCESS
-        }
         "" => campaign(SEEDS),
         words => campaign(words),
     }
