@@ -185,7 +185,7 @@ impl Config {
         };
         let mut text = String::new();
         for (section, options) in &self.sections {
-            text += &format!("[{section}]\n");
+            text.extend(["[", section, "]\n"]);
             text.extend(options.iter().map(line));
         }
         if !self.environment.is_empty() {

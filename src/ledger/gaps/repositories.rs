@@ -63,7 +63,7 @@ impl Gap {
     fn settle(&mut self, repositories: Repositories<'_>, at: i64) -> bool {
         let configured = repositories.configured;
         let is_lost = self.is_lost(configured);
-        let waits = |key: &u32| self.is_open_in(*key) && !(is_lost && !repositories.backed_up.contains(key));
+        let waits = |key: &u32| self.is_open_in(*key) && (!is_lost || repositories.backed_up.contains(key));
         if self.state != GapState::Open || configured.is_empty() || configured.iter().any(waits) {
             return false;
         }
