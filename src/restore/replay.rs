@@ -231,7 +231,7 @@ fn ask(work: &Work<'_>) -> Result<Postgres, ServerError> {
 /// A server that is up, and that we can't get to know anything of.
 fn stranger(work: &Work<'_>, why: &str) -> RestoreError {
     RestoreError::Interrupted(format!(
-        "the server of the replay runs, and can't be asked by any of the roles {}: {why}; name a role that the origin had by \
+        "the server of the replay runs, and accepts none of the roles {}: {why}; name a role that the origin had by \
          PGUSER; more in {}",
         roles(work).join(", "),
         work.folder.path().join("server.log").display()
