@@ -213,7 +213,7 @@ impl Drill<'_> {
             Ran::Ended(Some(0)) => {
                 let words = self.restored.words.clone().unwrap_or_else(|| "to the end of the archive".to_owned());
                 let reached = self.restored.reached.clone().unwrap_or_else(|| "no commit".to_owned());
-                (Verdict::Passed, format!("{target} was asked for, {reached} is the last commit: {words}"))
+                (Verdict::Passed, format!("{target} was the target, {reached} is the last commit: {words}"))
             }
             ran => unclear(&ran, &events),
         };

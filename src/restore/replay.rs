@@ -182,7 +182,7 @@ fn ended(work: &Work<'_>, log: &str) -> RestoreError {
     }
     if words.contains("could not restore file") {
         return RestoreError::Interrupted(format!(
-            "the archive could not be asked any longer, and nothing was promoted: {words}; mend the repository; more in {}",
+            "the archive could no longer be queried, and nothing was promoted: {words}; fix the repository; more in {}",
             log.display()
         ));
     }
@@ -231,7 +231,7 @@ fn ask(work: &Work<'_>) -> Result<Postgres, ServerError> {
 /// A server that is up, and that we can't get to know anything of.
 fn stranger(work: &Work<'_>, why: &str) -> RestoreError {
     RestoreError::Interrupted(format!(
-        "the server of the replay runs, and can't be asked by any of the roles {}: {why}; name a role that the origin had by \
+        "the server of the replay runs, and can't be queried by any of the roles {}: {why}; name a role that the origin had by \
          PGUSER; more in {}",
         roles(work).join(", "),
         work.folder.path().join("server.log").display()

@@ -89,6 +89,15 @@ impl<'f> Repositories<'f> {
         self.configured.iter().map(|one| one.key).filter(|key| !holds(*key)).collect()
     }
 
+    /// The repositories without a backup since a gap that another one's backup has left behind.
+    pub(super) fn behind(&self, found: &Found<'_>) -> Vec<u32> {
+        let keys = self.keys();
+        let open = || found.state.iter().flat_map(|state| state.gaps.open()).filter(|gap| gap.acknowledged.is_none());
+        let elsewhere = |gap: &&Gap| gap.is_lost(&keys) && !gap.is_open_everywhere(&keys);
+        let behind = |key: &u32| open().filter(elsewhere).any(|gap| gap.is_open_in(*key));
+        keys.iter().copied().filter(behind).collect()
+    }
+
     /// How many segments are owed, and to which repositories.
     pub(super) fn owed(&self) -> (u64, Vec<u32>) {
         let owed = || self.owed.iter().filter(|(_, owed)| **owed > 0);

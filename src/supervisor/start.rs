@@ -69,11 +69,15 @@ fn spawn_command(program: &OsStr, arguments: &[OsString], change: &EnvironmentCh
 pub(super) fn watch(
     flags: &CommonFlags,
     changes: [&EnvironmentChange; 2],
-    directory: &DataDirectory,
+    (directory, is_restored): (&DataDirectory, bool),
 ) -> io::Result<Pid> {
     #[expect(clippy::disallowed_methods, reason = "the watcher is not pgBackRest")]
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["watch", "--supervised"]).args(typed(flags)).stdin(Stdio::null());
+    if is_restored {
+        // It archives into a folder of its own from now on.
+        command.arg("--create-stanza");
+    }
     for change in changes {
         changed(&mut command, change);
     }

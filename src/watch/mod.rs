@@ -85,6 +85,8 @@ pub struct Request {
     pub data_directory: DataDirectory,
     /// One poll, then the end; a backup that it begins is waited for.
     pub once: bool,
+    /// Whether a missing stanza is created though the cluster has archived before.
+    pub create_stanza: bool,
 }
 
 /// A watcher at work.

@@ -8,3 +8,4 @@ pub(crate) mod docs_blocks;
 mod package;
 mod sizing;
 mod tidy;
+mod words;

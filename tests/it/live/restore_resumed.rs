@@ -54,7 +54,7 @@ fn live_restore_names_a_server_that_it_cannot_end_and_one_that_it_cannot_ask() {
     let copy = Copy::of(&scene, "strange").with("WAL_GUARD_TEST_PATIENCE_SECONDS", "2");
     let output = copy.restore(&["latest"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(text(&output).contains("can't be asked by any of the roles"), "{}", text(&output));
+    assert!(text(&output).contains("can't be queried by any of the roles"), "{}", text(&output));
     assert!(text(&output).contains("by PGUSER") && server(&copy.path()).is_none(), "{}", text(&output));
     Copy::of(&scene, "strange").with("PGUSER", "other").restored(&["latest"]);
 }
