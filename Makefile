@@ -25,7 +25,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MACHINE = $(shell uname -m)-linux
 ARCHIVE = pgbackrest-guard-$(VERSION)-$(MACHINE)
 
-.PHONY: help demo test test-deps quick lint deny pages release dist package rpm book pictures package-test monitoring-test monitoring-deps ha-test ha-deps campaign matrix matrix-deps stores stores-deps bench deps
+.PHONY: help demo test test-deps quick lint deny pages release dist package rpm book pictures package-test monitoring-test monitoring-deps ha-test ha-deps campaign matrix matrix-deps stores stores-deps bench bench-restore deps
 
 help:
 	@echo 'make demo     show what happens when a repository fails (a minute after the build)'
@@ -47,6 +47,7 @@ help:
 	@echo 'make stores   Azure, GCS, S3 and SFTP by real servers of others, and each fault there (half an hour; STORES="azure sftp" chooses)'
 	@echo 'make dist     build the programs for any Linux, packed, with checksums, into $(PACKAGES)'
 	@echo 'make bench    measure speed and size beside bare pgBackRest (about twelve minutes)'
+	@echo 'make bench-restore  measure a restore beside one by hand, and a drill beside commits (about ten minutes)'
 	@echo 'make deps     install PostgreSQL, pgBackRest and a C compiler if they are missing (as root)'
 
 demo: deps
@@ -240,6 +241,10 @@ $(CARGO_DENY):
 
 bench: deps release
 	PGBACKREST_GUARD_RELEASE=$(abspath $(RELEASE)) $(CARGO) bench --bench speed --bench status --bench handover --bench walk
+
+# A restore by hand beside ours, a plan out of a long archive, and what a drill costs its origin.
+bench-restore: deps release
+	PGBACKREST_GUARD_RELEASE=$(abspath $(RELEASE)) $(CARGO) bench --bench restore
 
 # PostgreSQL's programs lie outside PATH on Debian; the tests look for them where Debian puts them.
 deps:

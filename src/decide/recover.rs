@@ -51,6 +51,8 @@ pub enum Volume {
     UnderWay,
     /// A copy that our restore has finished, and that was not handed over.
     Restored,
+    /// A copy that does not archive yet, and nothing shows that this container has restored it.
+    Copy,
 }
 
 /// What is done before CMD.
@@ -74,10 +76,10 @@ pub fn recovery(asked: &Asked<'_>, volume: Volume) -> Result<Recovery, String> {
     let all = asked.from.iter().chain(&asked.targets).chain(&asked.scripts);
     let is_asked = all.flatten().next().is_some();
     match (volume, is_asked) {
-        (Volume::Empty | Volume::Cluster, false) => Ok(Recovery::None),
+        (Volume::Empty | Volume::Cluster | Volume::Copy, false) => Ok(Recovery::None),
         (Volume::Cluster, true) => Ok(Recovery::Ignored),
         // The restore needs its variables no longer.
-        (Volume::Restored, _) => Ok(Recovery::HandOver),
+        (Volume::Restored, _) | (Volume::Copy, true) => Ok(Recovery::HandOver),
         (Volume::UnderWay, false) => {
             Err("a restore of it is not finished: set its WAL_RECOVER_* variables again".to_owned())
         }
@@ -174,6 +176,8 @@ mod tests {
         for set in [&[][..], &[("WAL_RECOVER_FROM_BUCKET", "")]] {
             assert_eq!(recovery(&asked(set), Volume::Restored), Ok(Recovery::HandOver));
         }
+        assert_eq!(recovery(&asked(&[]), Volume::Copy), Ok(Recovery::None), "a person's own");
+        assert_eq!(recovery(&asked(&[BUCKET]), Volume::Copy), Ok(Recovery::HandOver));
         assert!(recovery(&asked(&[]), Volume::UnderWay).unwrap_err().contains("not finished"));
     }
 

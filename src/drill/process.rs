@@ -18,7 +18,7 @@ const TAIL: u64 = 64 << 10;
 const GRACE: Duration = Duration::from_secs(30);
 
 /// Why a stage is not done.
-pub(super) const SIGNAL: &str = "ended by a signal before it was done";
+pub(super) const SIGNAL: &str = "interrupted by a signal before it was done";
 
 /// A program to run.
 pub(super) struct Call {

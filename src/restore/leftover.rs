@@ -34,7 +34,7 @@ pub enum Stays {
         data: PathBuf,
     },
     /// We were told to end meanwhile.
-    #[error("ended by a signal")]
+    #[error("interrupted by a signal")]
     Signal,
     /// Its pid file, which names no server any more, can't be removed.
     #[error("can't remove the pid file in {}: {source}", data.display())]

@@ -203,8 +203,8 @@ impl Own {
             Volume::UnderWay
         } else if !DataDirectory::is_one(pgdata) {
             Volume::Empty
-        } else if self.config().exists() && restore::is_restored(pgdata) {
-            Volume::Restored
+        } else if restore::is_restored(pgdata) {
+            if self.config().exists() { Volume::Restored } else { Volume::Copy }
         } else {
             Volume::Cluster
         }
@@ -243,7 +243,12 @@ impl Own {
     }
 
     fn remove(&self) -> Result<(), NotRecovered> {
-        fs::remove_dir_all(&self.folder).map_err(|error| NotRecovered::file("remove", &self.folder, error))
+        match fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(NotRecovered::file("remove", &self.folder, error))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -63,7 +63,7 @@ fn live_drill_is_never_green_where_something_was_not_looked_at() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     let stopped = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&output)));
-    unverified(&stopped, "sql", "ended by a signal before it was done");
+    unverified(&stopped, "sql", "interrupted by a signal before it was done");
     // Too little room, for a drill and for a restore: nothing is written there.
     let small = scene.lab.folder("small");
     let Some(_volume) = Disk::mount(&small, 16) else { return };
