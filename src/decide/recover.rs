@@ -51,6 +51,8 @@ pub enum Volume {
     UnderWay,
     /// A copy that our restore has finished, and that was not handed over.
     Restored,
+    /// A cluster in recovery, and no note of a restore of ours beside it.
+    Recovering,
     /// A copy that does not archive yet, and nothing shows that this container has restored it.
     Copy,
 }
@@ -76,12 +78,18 @@ pub fn recovery(asked: &Asked<'_>, volume: Volume) -> Result<Recovery, String> {
     let all = asked.from.iter().chain(&asked.targets).chain(&asked.scripts);
     let is_asked = all.flatten().next().is_some();
     match (volume, is_asked) {
-        (Volume::Empty | Volume::Cluster | Volume::Copy, false) => Ok(Recovery::None),
+        (Volume::Empty | Volume::Cluster | Volume::Recovering | Volume::Copy, false) => Ok(Recovery::None),
         (Volume::Cluster, true) => Ok(Recovery::Ignored),
         // The restore needs its variables no longer.
         (Volume::Restored, _) | (Volume::Copy, true) => Ok(Recovery::HandOver),
         (Volume::UnderWay, false) => {
             Err("a restore of it is not finished: set its WAL_RECOVER_* variables again".to_owned())
+        }
+        (Volume::Recovering, true) => {
+            Err("its recovery is not finished, and what a restore has noted beside it is gone: \
+             empty the data directory to restore again, on a volume that holds the folder above it too; or unset the \
+             WAL_RECOVER_* variables to let the server recover as it is configured"
+                .to_owned())
         }
         (Volume::Empty | Volume::UnderWay, true) => {
             source(asked)?;
@@ -178,6 +186,8 @@ mod tests {
         }
         assert_eq!(recovery(&asked(&[]), Volume::Copy), Ok(Recovery::None), "a person's own");
         assert_eq!(recovery(&asked(&[BUCKET]), Volume::Copy), Ok(Recovery::HandOver));
+        assert_eq!(recovery(&asked(&[]), Volume::Recovering), Ok(Recovery::None), "a person's own");
+        assert!(recovery(&asked(&[BUCKET]), Volume::Recovering).unwrap_err().contains("is not finished"));
         assert!(recovery(&asked(&[]), Volume::UnderWay).unwrap_err().contains("not finished"));
     }
 

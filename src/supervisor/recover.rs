@@ -205,6 +205,8 @@ impl Own {
             Volume::Empty
         } else if restore::is_restored(pgdata) {
             if self.config().exists() { Volume::Restored } else { Volume::Copy }
+        } else if pgdata.join("recovery.signal").exists() {
+            Volume::Recovering
         } else {
             Volume::Cluster
         }
