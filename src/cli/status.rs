@@ -8,7 +8,8 @@ use crate::clusters;
 use crate::decide::drill::Claimed;
 use crate::exit::Exit;
 use crate::log;
-use crate::settings::{self, CommonSettings, Environment, Sources, WatchSettings};
+use crate::settings::{self, CommonSettings, Environment, SetupSettings, Sources, WatchSettings};
+use crate::setup::{self, Mode};
 use crate::status::{self, Asking, Report, Request, Style, gather, text};
 use clap::Args;
 use jiff::Timestamp;
@@ -117,11 +118,21 @@ fn status_request(common: CommonSettings, watch: WatchSettings, sources: &Source
         drill_max_age: watch.drill_max_age,
         intervals: watch.intervals,
         verify: watch.verify,
+        setup: setup_request(&common, sources),
         server,
         answer,
         common,
         now: Timestamp::now().as_second(),
     }
+}
+
+/// What setup would be asked for, where a bucket is named.
+fn setup_request(common: &CommonSettings, sources: &Sources) -> Option<setup::Request> {
+    let mode = Mode { disable: false, dry_run: true };
+    let environment = sources.environment().clone();
+    // What it thinks of its own settings is for setup to say.
+    let setup = SetupSettings::resolve(&mut sources.clone());
+    setup.bucket.is_some().then(|| setup::Request { common: common.clone(), setup, environment, mode })
 }
 
 /// The moments that `status` claims, and the start of the oldest backup: by the watcher's notes, else by asking the repository.

@@ -10,7 +10,7 @@ use super::{RestoreError, Work, place};
 use crate::checkpoint;
 use crate::decide::restore::Target;
 use crate::postgres::{Postgres, Recovery};
-use crate::settings::Connection;
+use crate::settings::{Connection, role};
 use crate::wal::{Lsn, parse_history};
 use std::collections::BTreeMap;
 use std::fs;
@@ -172,17 +172,16 @@ fn ended(work: &Work<'_>, log: &str) -> RestoreError {
 /// The server of the replay, by the first role that it knows.
 fn ask(work: &Work<'_>) -> Result<Postgres, RestoreError> {
     let environment = &work.request.environment;
-    let set = |name: &str| environment.get(name).and_then(|value| value.to_str()).map(str::to_owned);
-    let configured = work.client.config().and_then(|config| config.option("backup", "pg1-user")).map(str::to_owned);
-    let roles = [set("PGUSER"), configured, set("POSTGRES_USER"), Some("postgres".to_owned())];
+    let database = environment.get("POSTGRES_DB").and_then(|value| value.to_str()).map(str::to_owned);
+    let configured = work.client.config().and_then(|config| config.option("backup", "pg1-user"));
     let server = |user: String, database: Option<String>| {
         let host = Some(place::socket(work.folder.path()));
         let connection = Connection { host, port: Some(server::PORT), user: Some(user), database };
         Postgres::of(&work.place.target, &connection).within(Duration::from_secs(30))
     };
     let mut refused = String::new();
-    for role in roles.into_iter().flatten() {
-        let postgres = server(role, set("POSTGRES_DB"));
+    for role in role::likely(environment, configured) {
+        let postgres = server(role, database.clone());
         match postgres.recovery() {
             Ok(_) => return Ok(postgres),
             Err(error) => refused = error.to_string(),

@@ -14,6 +14,7 @@ use crate::epoch;
 use crate::exit::Exit;
 use crate::restore::{self, working_folder};
 use crate::settings::RecoverSettings;
+use crate::settings::secret::FILES;
 use crate::setup::{self, Archiving};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, geteuid, kill_process, waitpid};
 use std::ffi::{OsStr, OsString};
@@ -97,6 +98,9 @@ pub(super) fn recover(
         Ok(Recovery::Ignored) => {
             tracing::info!("{} holds a cluster: the restore variables mean nothing here", pgdata.display());
             Ok(false)
+        }
+        Ok(Recovery::Restore(_)) if settings.trouble.is_some() => {
+            Err(NotRecovered::Refused(settings.trouble.as_ref().map(ToString::to_string).unwrap_or_default()))
         }
         Ok(Recovery::Restore(target)) => {
             own.make(&pgdata, settings, &request.common.stanza.value)?;
@@ -278,7 +282,7 @@ fn hand_over(request: &setup::Request, pgdata: &Path, user: Option<(u32, u32)>) 
 
 /// The variables that name the source, which CMD has no business with.
 pub(super) fn secrets() -> impl Iterator<Item = &'static str> {
-    FROM.into_iter()
+    FROM.into_iter().chain(FILES.into_iter().filter(|name| name.starts_with("WAL_RECOVER_")))
 }
 
 /// How the source's store is reached and read is the same for every repository of this container.

@@ -14,7 +14,9 @@ use crate::pgbackrest::config::Config;
 use crate::pgbackrest::{Client, LocalServer, locks};
 use crate::postgres::{Primary, Server};
 use crate::push;
+use crate::settings::role;
 use crate::wal::WalFile;
+use rustix::process::geteuid;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -87,7 +89,8 @@ impl Cluster {
     /// Where the server listens, whatever pgBackRest's configuration says.
     pub(super) fn local_server(&self) -> LocalServer {
         let (socket, port) = self.directory().socket();
-        LocalServer { data_directory: self.directory().path().to_owned(), socket, port }
+        let role = role::for_pgbackrest(&self.tools.request.environment, geteuid().as_raw());
+        LocalServer { data_directory: self.directory().path().to_owned(), socket, port, role }
     }
 
     /// The data directory.
