@@ -96,7 +96,7 @@ fn fill(cluster: &Cluster, config: &PgBackRest) {
     let stanza = Stanza::parse(config.info().stdout.as_bytes(), config.stanza()).unwrap();
     let mut record = Record { identity: state.identity, place: Some(place), ..Record::default() };
     let (first, last) = (segment(0, size), segment(1_000 + 2 * (OPEN + CLOSED), size));
-    record.walked.insert(1, Walked { from: first, up_to: Some(last), missing: Vec::new() });
+    record.walked.insert(1, Walked { from: first, up_to: Some(last), missing: Vec::new(), unfinished: false });
     record.note(&stanza.catalog(control.system_id, &[1]), Some(&stanza), control.system_id, 1);
     record.write(&folder).unwrap();
 }

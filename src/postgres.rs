@@ -44,7 +44,7 @@ pub enum ServerError {
         why: String,
     },
     /// We were told to end meanwhile.
-    #[error("told to end while PostgreSQL was asked")]
+    #[error("interrupted by a signal while PostgreSQL was queried")]
     MustEnd,
     /// It said nothing in time.
     #[error("PostgreSQL does not answer within {} s", .0.as_secs())]

@@ -142,7 +142,7 @@ fn stored(client: &Client, place: &Place, segment: SegmentName) -> Finding {
         }
         Ok(_) => Finding::failed(
             STEP,
-            format!("repository {repository} does not list it, though PostgreSQL was told that it is archived"),
+            format!("repository {repository} does not list it, though PostgreSQL counts it as archived"),
             "see pgbackrest-guard status --gaps, and who else writes to this repository",
         ),
         Err(NoListing::Failed(failure)) => Finding::failed(STEP, failure.shown(SHOWN), failure.remedy()),

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 /// Acts on a primary only; ends with SIGTERM, a running backup with it.
 #[derive(Debug, Args)]
 pub(super) struct WatchArguments {
-    /// One poll, with the backup that it begins, then the end
+    /// Poll once, finish the backup that this starts, then exit
     #[arg(long)]
     once: bool,
     /// Started by `run`: in a session of its own, and not without it

@@ -139,6 +139,33 @@ pub fn restoring(settings: &ServerSettings) -> Finding {
     Finding::note(STEP, detail, to_do)
 }
 
+/// What is known of a watcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watcher {
+    /// One runs.
+    Runs,
+    /// One has run here.
+    HasRun,
+    /// None has ever run here.
+    Never,
+}
+
+/// Whether a watcher runs. `unit`: what starts one here, where that is known.
+#[must_use]
+pub fn watcher(seen: Watcher, unit: Option<&str>) -> Finding {
+    const STEP: &str = "watcher";
+    let detail = match seen {
+        Watcher::Runs => return Finding::ok(STEP, "runs"),
+        Watcher::HasRun => "does not run, but has run here: no backups are taken, no gaps are closed",
+        Watcher::Never => "has never run here: no backups are taken, no gaps are closed",
+    };
+    let to_do = unit.map_or_else(
+        || "run pgbackrest-guard watch under your service manager".to_owned(),
+        |unit| format!("sudo systemctl enable --now {unit}"),
+    );
+    Finding::note(STEP, detail, to_do)
+}
+
 /// Whether the programs of a set are of one version. `versions`: what each says of itself; `None` where it can't be started.
 #[must_use]
 pub fn programs(own: &str, versions: &[(&str, Option<String>)]) -> Finding {
@@ -209,6 +236,16 @@ mod tests {
         assert_eq!(restoring(&with("")).outcome, Outcome::Note);
         let other = restoring(&with("pgbackrest archive-get %f %p"));
         assert_eq!((other.outcome, other.detail.contains("end of the archive")), (Outcome::Note, true));
+    }
+
+    #[test]
+    fn a_watcher_that_does_not_run_is_a_note_with_the_unit_that_starts_it() {
+        assert_eq!(watcher(Watcher::Runs, None), Finding::ok("watcher", "runs"));
+        let never = watcher(Watcher::Never, Some("pgbackrest-guard@15-main"));
+        assert_eq!(never.outcome, Outcome::Note);
+        assert_eq!(never.to_do.as_deref(), Some("sudo systemctl enable --now pgbackrest-guard@15-main"));
+        let stopped = watcher(Watcher::HasRun, None);
+        assert!(stopped.detail.contains("has run here") && stopped.to_do.unwrap().contains("watch"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod get;
 pub mod heal;
 pub mod holes;
 pub mod marker;
+pub mod next;
 pub mod pressure;
 pub mod push;
 pub mod recover;

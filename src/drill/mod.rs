@@ -220,7 +220,7 @@ impl Drill<'_> {
             Ran::Ended(Some(0)) => {
                 let words = self.restored.words.clone().unwrap_or_else(|| "to the end of the archive".to_owned());
                 let reached = self.restored.reached.clone().unwrap_or_else(|| "no commit".to_owned());
-                (Verdict::Passed, format!("{target} was asked for, {reached} is the last commit: {words}"))
+                (Verdict::Passed, format!("{target} was the target, {reached} is the last commit: {words}"))
             }
             ran => unclear(&ran, &events),
         };
@@ -325,7 +325,7 @@ fn unclear(ran: &Ran, events: &[Value]) -> Found {
     let why = last.and_then(|event| event["why"].as_str()).unwrap_or("the restore says nothing of why");
     let kind = last.and_then(|event| event["kind"].as_str()).unwrap_or_default();
     match ran {
-        Ran::Told => (Verdict::Unverified, "told to end".to_owned()),
+        Ran::Told => (Verdict::Unverified, "interrupted by a signal".to_owned()),
         Ran::NotStarted(error) => (Verdict::Unverified, format!("the restore can't be started: {error}")),
         Ran::Ended(_) | Ran::OutOfTime => {
             let verdict = if ["target", "replay"].contains(&kind) { Verdict::Failed } else { Verdict::Unverified };

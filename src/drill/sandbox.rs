@@ -160,7 +160,7 @@ impl Server {
                 return Ok(server);
             }
             if must_end() {
-                return Err("told to end".to_owned());
+                return Err("interrupted by a signal".to_owned());
             }
             if Instant::now() >= until {
                 return Err(format!("it takes no connections after {} s", PATIENCE.as_secs()));

@@ -121,7 +121,7 @@ fn not_run(ran: &Ran, program: &str) -> String {
     match ran {
         Ran::Ended(_) => format!("{program} says nothing that can be read"),
         Ran::OutOfTime => format!("{program} was not done within --budget"),
-        Ran::Told => "told to end".to_owned(),
+        Ran::Told => "interrupted by a signal".to_owned(),
         Ran::NotStarted(error) => format!("{program} can't be started: {error}"),
     }
 }

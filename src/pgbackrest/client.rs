@@ -129,6 +129,12 @@ impl Client {
         Self { instant, ..self }
     }
 
+    /// Text of any origin without the secrets that are known here.
+    #[must_use]
+    pub fn redacted(&self, text: &str) -> Redacted {
+        self.redactor.redact(text.as_bytes())
+    }
+
     /// pgBackRest's configuration; `None` where it can't be read.
     #[must_use]
     pub fn config(&self) -> Option<&Config> {

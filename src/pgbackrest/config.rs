@@ -89,6 +89,17 @@ impl Config {
     /// The numbers of the configured repositories; where none has an option, `[1]`, which has defaults.
     #[must_use]
     pub fn repositories(&self) -> Vec<u32> {
+        let numbers = self.named_repositories();
+        if numbers.is_empty() { vec![1] } else { numbers }
+    }
+
+    /// Whether an option of any repository is set.
+    #[must_use]
+    pub fn names_a_repository(&self) -> bool {
+        !self.named_repositories().is_empty()
+    }
+
+    fn named_repositories(&self) -> Vec<u32> {
         let number = |option: &str| {
             let digits = option.strip_prefix("repo")?.split('-').next()?;
             digits.parse::<u32>().ok()
@@ -100,9 +111,6 @@ impl Config {
         let ours = self.sections.iter().filter(|(section, _)| concerns(section));
         let keys = ours.flat_map(|(_, options)| options.keys()).chain(self.environment.keys());
         let mut numbers: Vec<u32> = keys.filter_map(|option| number(option)).collect();
-        if numbers.is_empty() {
-            numbers.push(1);
-        }
         numbers.sort_unstable();
         numbers.dedup();
         numbers
@@ -121,6 +129,25 @@ impl Config {
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         let all = self.sections.values().flatten().chain(&self.environment);
         all.filter(|(option, value)| options::is_secret(option) && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+
+    /// What is configured, for a person: the files' sections as they were joined, then the environment; no secret's value.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let line = |(option, value): (&String, &String)| {
+            let value = if options::is_secret(option) { "(set, not shown)" } else { value };
+            format!("{option} = {value}\n")
+        };
+        let mut text = String::new();
+        for (section, options) in &self.sections {
+            text += &format!("[{section}]\n");
+            text.extend(options.iter().map(line));
+        }
+        if !self.environment.is_empty() {
+            text += "# by the environment\n";
+            text.extend(self.environment.iter().map(line));
+        }
+        text
     }
 
     /// The texts of the files, in the order pgBackRest joins them.
@@ -211,6 +238,21 @@ mod tests {
             variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
         environment.push(("PGBACKREST_CONFIG".into(), path.into()));
         Config::load("main", environment.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))).unwrap()
+    }
+
+    #[test]
+    fn what_is_shown_names_every_option_and_no_secret() {
+        let file = "[global]\nrepo1-s3-key=topsecret\nrepo1-s3-bucket=b\n[main]\npg1-path=/p\n";
+        let config = load(file, &[("PGBACKREST_REPO1_CIPHER_PASS", "hidden")]);
+        let shown = config.shown();
+        assert!(
+            shown.contains("[global]\nrepo1-s3-bucket = b\nrepo1-s3-key = (set, not shown)\n[main]\npg1-path = /p\n"),
+            "{shown}"
+        );
+        assert!(shown.contains("repo1-cipher-pass = (set, not shown)"), "{shown}");
+        assert!(!shown.contains("topsecret") && !shown.contains("hidden"), "{shown}");
+        assert!(config.names_a_repository() && !load("[main]\npg1-path=/p\n", &[]).names_a_repository());
+        assert_eq!(load("[main]\npg1-path=/p\n", &[]).repositories(), [1]);
     }
 
     #[test]

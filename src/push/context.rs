@@ -254,7 +254,7 @@ fn unload(state: State, unload: impl FnOnce(&State) -> Result<(State, Vec<String
 
 fn say_without_ledger(error: &LedgerError) {
     tracing::error!(
-        "{}; nothing can be recorded, so nothing is given up unless the disk runs full: mend this first",
+        "{}; nothing can be recorded, so nothing is given up unless the disk runs full: fix this first",
         log::chain(error)
     );
 }

@@ -162,7 +162,7 @@ fn ended(work: &Work<'_>, log: &str) -> RestoreError {
     }
     if words.contains("could not restore file") {
         return RestoreError::Interrupted(format!(
-            "the archive could not be asked any longer, and nothing was promoted: {words}; mend the repository; more in {}",
+            "the archive could no longer be queried, and nothing was promoted: {words}; fix the repository; more in {}",
             log.display()
         ));
     }

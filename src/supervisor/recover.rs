@@ -36,18 +36,16 @@ const DEFAULT_PATH: &str = "/pgbackrest";
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotRecovered {
     /// What was asked for can't be understood, or is not there.
-    #[error("the restore that was asked for is not done, and CMD is not started: {0}")]
+    #[error("the requested restore is not done, and CMD is not started: {0}")]
     Refused(String),
     /// The restore has failed; it has said why.
-    #[error(
-        "the restore that was asked for has ended with {0}, and CMD is not started; the next start goes on with it"
-    )]
+    #[error("the requested restore has ended with {0}, and CMD is not started; the next start goes on with it")]
     Failed(String),
     /// A signal has ended it.
-    #[error("told to end: the next start goes on with the restore")]
+    #[error("interrupted by a signal: the next start goes on with the restore")]
     Signal(Signal),
     /// A file or folder.
-    #[error("the restore that was asked for is not done, and CMD is not started: can't {what} {path}: {source}")]
+    #[error("the requested restore is not done, and CMD is not started: can't {what} {path}: {source}")]
     File {
         /// What was being done.
         what: &'static str,

@@ -5,11 +5,8 @@ use crate::engine::Engine;
 use crate::say;
 use pgbackrest_guard_lab::{Fault, FaultKind};
 use std::fs;
-use std::time::Duration;
 
 const SUPERUSER: &str = "postgres";
-/// What docker and podman give a container to stop in, unless told otherwise.
-const ENGINES_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn life(engine: &Engine) {
     let scene = Scene::new(engine);
@@ -117,9 +114,9 @@ pub(crate) fn stop_while_hanging(engine: &Engine) {
     container.sql(SUPERUSER, "select pg_logical_emit_message(false, '', 'x'); select pg_switch_wal()");
     container.wait("a file waits", |container| container.status("/archiving/backlog_segments") != 0);
     let (code, took) = container.stop();
+    // After ten seconds the engine itself would have killed it: 137.
     assert_eq!(code, "0", "after {took:?}: {}", container.log());
-    assert!(took < ENGINES_PATIENCE, "{took:?}");
-    say(&format!("stop while the store hangs: code 0 after {:.1} s, within the engine's ten", took.as_secs_f64()));
+    say(&format!("stop while the store hangs: code 0 before the engine lost patience, {:.1} s", took.as_secs_f64()));
     scene.s3.remove(hang);
     container.again();
     container.archives(SUPERUSER);

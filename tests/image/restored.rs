@@ -9,7 +9,9 @@ pub(crate) fn restore(engine: &Engine) {
     let scene = Scene::new(engine);
     let origin = scene.start();
     origin.is_well();
-    origin.sql("postgres", "create table kept as select 42 as n; select pg_create_restore_point('before')");
+    // Each by itself: what is sent in one go is one transaction.
+    origin.sql("postgres", "create table kept as select 42 as n");
+    origin.sql("postgres", "select pg_create_restore_point('before')");
     origin.sql("postgres", "drop table kept");
     origin.archives("postgres");
     origin.stop();

@@ -60,14 +60,14 @@ settings! {
         default: Fallback::Value(codes::USUAL),
         example: "NoSuchBucket",
         help: "The store's error codes that drop a segment at once, or none",
-        more: "After these, waiting is of no use. `none` switches this off.",
+        more: "After these, waiting would not help. `none` switches this off.",
     }
 
     WAL_INSTANT_DROP_AFTER_SECONDS: Seconds = SECONDS, {
         flag: Some("instant-drop-after"),
         default: Fallback::Value("0"),
         example: "3600",
-        help: "Seconds that these codes must have lasted before they count",
+        help: "Seconds that these codes must have persisted before they count",
         more: "No push may have succeeded since the first of them. `0`: they count at once.",
     }
 

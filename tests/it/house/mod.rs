@@ -7,3 +7,4 @@ pub(crate) mod docs_blocks;
 mod package;
 mod sizing;
 mod tidy;
+mod words;

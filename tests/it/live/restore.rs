@@ -200,7 +200,7 @@ fn live_restore_goes_on_after_an_outage_and_a_signal() {
     scene.s3.inject(Fault::status(503, "SlowDown").on(Operations::of(Operation::Get, &first)));
     let output = copy.restore(&["latest"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(text(&output).contains("could not be asked any longer, and nothing was promoted"), "{}", text(&output));
+    assert!(text(&output).contains("could no longer be queried, and nothing was promoted"), "{}", text(&output));
     assert!(text(&output).contains("the same command goes on where it was"), "{}", text(&output));
     // The same while we are told to end.
     let patient = Copy::of(&scene, "copy").with("WAL_GET_RETRY_SECONDS", "300");
@@ -211,7 +211,11 @@ fn live_restore_goes_on_after_an_outage_and_a_signal() {
     Lab::signal(child.id().try_into().unwrap(), Signal::TERM);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(text(&output).contains("told to end; the same command goes on where it was"), "{}", text(&output));
+    assert!(
+        text(&output).contains("interrupted by a signal; the same command goes on where it was"),
+        "{}",
+        text(&output)
+    );
     scene.s3.clear_faults();
     copy.restored(&["latest"]);
     assert_eq!(copy.rows(), "1");
