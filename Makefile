@@ -25,7 +25,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MACHINE = $(shell uname -m)-linux
 ARCHIVE = pgbackrest-guard-$(VERSION)-$(MACHINE)
 
-.PHONY: help demo test test-deps quick lint deny pages release dist package rpm book pictures package-test monitoring-test monitoring-deps ha-test ha-deps campaign matrix matrix-deps stores stores-deps bench bench-restore deps
+.PHONY: help demo test test-deps quick lint deny pages release dist package rpm book pictures package-test monitoring-test monitoring-deps ha-test ha-deps campaign image-test manifests-test matrix matrix-deps stores stores-deps bench bench-restore deps
 
 help:
 	@echo 'make demo     show what happens when a repository fails (a minute after the build)'
@@ -43,6 +43,8 @@ help:
 	@echo 'make monitoring-test  scrape watchers with the real Prometheus, and try the alert rules and the dashboard with promtool'
 	@echo 'make ha-test  three nodes under Patroni, failovers while the repository fails (about ten minutes)'
 	@echo 'make campaign  many faults at once, chosen by seeds, on a cluster that commits (two minutes a seed; CAMPAIGN=1-20)'
+	@echo 'make image-test  build the container image and live with it, by docker or podman (as whoever may use that)'
+	@echo 'make manifests-test  hold the compose file and the StatefulSet against their schemas'
 	@echo 'make matrix   run the live tests on PostgreSQL 13 to 18 and pgBackRest 2.45, 2.55 and 2.60 (hours; MATRIX="18x2.60" chooses)'
 	@echo 'make stores   Azure, GCS, S3 and SFTP by real servers of others, and each fault there (half an hour; STORES="azure sftp" chooses)'
 	@echo 'make dist     build the programs for any Linux, packed, with checksums, into $(PACKAGES)'
@@ -93,6 +95,7 @@ lint:
 	$(CARGO) clippy --test monitoring -- -D warnings
 	$(CARGO) clippy --test matrix -- -D warnings
 	$(CARGO) clippy --test stores -- -D warnings
+	$(CARGO) clippy --test image -- -D warnings
 
 deny: $(CARGO_DENY)
 	$(CARGO_DENY) --all-features check $(DENY)
@@ -193,6 +196,21 @@ $(TARGET)/tools/etcd/usr/bin/etcd:
 # the environment ends it before the next seed.
 campaign: deps
 	$(CARGO) test --quiet --test campaign -- $(CAMPAIGN)
+
+# Words in IMAGE choose scenes: make image-test IMAGE=restore. tests/image/main.rs says which variables it reads, and how it runs
+# without a registry.
+image-test: deps
+	$(CARGO) test --quiet --test image -- $(IMAGE)
+
+# Both files in packaging/, by readers that know their schemas, out of PyPI.
+manifests-test: $(TARGET)/tools/manifests/tried
+	$(TARGET)/tools/manifests/bin/kubernetes-validate --strict packaging/kubernetes/statefulset.yaml
+	$(TARGET)/tools/manifests/bin/python tests/image/compose.py packaging/compose/compose.yaml
+
+$(TARGET)/tools/manifests/tried: tests/image/requirements.txt
+	rm -rf $(TARGET)/tools/manifests && /usr/bin/python3 -m venv $(TARGET)/tools/manifests
+	$(TARGET)/tools/manifests/bin/pip install --quiet --requirement tests/image/requirements.txt
+	touch $@
 
 # Words in MATRIX choose pairs and tests: make matrix MATRIX="18x2.60 live::gone". Debian's own programs lay the versions down.
 matrix: deps test-deps matrix-deps

@@ -36,6 +36,16 @@ pub enum ServerError {
     /// Nothing listens there, or it is starting or stopping: it lets nobody in, whoever asks.
     #[error("PostgreSQL does not answer: {0}")]
     NotUp(String),
+    /// It does not let the role in.
+    #[error("PostgreSQL does not let the role {role} in: {hint} ({why})")]
+    Refused {
+        /// As whom we came.
+        role: String,
+        /// What would help.
+        hint: &'static str,
+        /// What it answered.
+        why: String,
+    },
     /// We were told to end meanwhile.
     #[error("interrupted by a signal while PostgreSQL was queried")]
     MustEnd,
@@ -278,11 +288,19 @@ impl Postgres {
         let until = Instant::now() + self.limit;
         loop {
             match receiver.recv_timeout(INTERVAL) {
-                Ok(answer) => return answer.map_err(|error| ServerError::of(&error)),
+                Ok(answer) => return answer.map_err(|error| self.failed(&error)),
                 Err(RecvTimeoutError::Timeout) if must_end() => return Err(ServerError::MustEnd),
                 Err(RecvTimeoutError::Timeout) if Instant::now() < until => {}
                 Err(_) => return Err(ServerError::TimeLimit(self.limit)),
             }
+        }
+    }
+
+    fn failed(&self, error: &postgres::Error) -> ServerError {
+        let why = crate::log::chain(error);
+        match refusal(error.code(), &why) {
+            Some(hint) => ServerError::Refused { role: self.user.clone(), hint, why },
+            None => ServerError::of(error),
         }
     }
 
@@ -312,6 +330,19 @@ impl Postgres {
             .options(&format!("-c statement_timeout={}", self.limit.as_millis()));
         config.connect(NoTls)
     }
+}
+
+/// What would help, where a role was not let in. The crate `postgres` (0.19) says "password missing" itself, without a code.
+fn refusal(code: Option<&SqlState>, why: &str) -> Option<&'static str> {
+    let is_password = code == Some(&SqlState::INVALID_PASSWORD) || code.is_none() && why.contains("password missing");
+    if is_password {
+        return Some(
+            "it asks for a password, and neither pgbackrest-guard nor pgBackRest has one; let the role in over the socket \
+             without, by a line of pg_hba.conf above the others: local all ROLE peer",
+        );
+    }
+    (code == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION))
+        .then_some("name a superuser that exists by PGUSER, and let it in over the socket by pg_hba.conf")
 }
 
 /// The databases that are tried before `template1`, in their order.

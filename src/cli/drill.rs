@@ -8,7 +8,7 @@ use super::status::claims;
 use crate::drill::{Request, drill};
 use crate::exit::Exit;
 use crate::log;
-use crate::settings::{self, CommonSettings, DrillSettings, Environment, RepositoryNumber};
+use crate::settings::{self, CommonSettings, DrillSettings, Environment, RepositoryNumber, role};
 use crate::signals::Signals;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -84,9 +84,8 @@ fn request(arguments: DrillArguments) -> Result<Request, String> {
     let folder =
         own.folder.or(beside).ok_or("no data directory: name one with PGDATA or --pgdata, or set WAL_DRILL_DIR")?;
     let client = common.client(&environment, Path::new("/"));
-    let configured = client.config().and_then(|config| config.option("backup", "pg1-user")).map(str::to_owned);
-    let set = |name: &str| environment.get(name).and_then(|value| value.to_str()).map(str::to_owned);
-    let roles = [set("PGUSER"), configured, set("POSTGRES_USER"), Some("postgres".to_owned())];
+    let configured = client.config().and_then(|config| config.option("backup", "pg1-user"));
+    let roles = role::likely(&environment, configured);
     let sql = sql.map(|file| std::path::absolute(&file).unwrap_or(file));
     if let Some(file) = sql.as_ref().filter(|file| !file.is_file()) {
         return Err(format!("--sql {}: there is no such file", file.display()));
@@ -102,7 +101,7 @@ fn request(arguments: DrillArguments) -> Result<Request, String> {
         repository: own.repository.map(RepositoryNumber::get),
         programs: postgres_bin,
         json,
-        roles: roles.into_iter().flatten().collect(),
+        roles,
         common,
         environment,
     })

@@ -10,7 +10,8 @@ use crate::decide::drill::Claimed;
 use crate::exit::Exit;
 use crate::log;
 use crate::problem_report;
-use crate::settings::{self, CommonSettings, Connection, Environment, Sources, WatchSettings};
+use crate::settings::{self, CommonSettings, Connection, Environment, SetupSettings, Sources, WatchSettings};
+use crate::setup::{self, Mode};
 use crate::status::{self, Asking, Report, Request, Style, gather, text};
 use clap::Args;
 use jiff::Timestamp;
@@ -121,11 +122,21 @@ pub(super) fn status_request(common: CommonSettings, watch: WatchSettings, sourc
         drill_max_age: watch.drill_max_age,
         intervals: watch.intervals,
         verify: watch.verify,
+        setup: setup_request(&common, sources),
         server,
         answer,
         common,
         now: Timestamp::now().as_second(),
     }
+}
+
+/// What setup would be asked for, where a bucket is named.
+fn setup_request(common: &CommonSettings, sources: &Sources) -> Option<setup::Request> {
+    let mode = Mode { disable: false, dry_run: true };
+    let environment = sources.environment().clone();
+    // What it thinks of its own settings is for setup to say.
+    let setup = SetupSettings::resolve(&mut sources.clone());
+    setup.bucket.is_some().then(|| setup::Request { common: common.clone(), setup, environment, mode })
 }
 
 /// The moments that `status` claims, and the start of the oldest backup: by the watcher's notes, else by asking the repository.

@@ -2,7 +2,9 @@
 //!
 //! An unmounted folder, a typo in a repository's path and a promoted standby whose configuration names another bucket look just
 //! like a new repository: `pgbackrest info` finds no stanza. A stanza that is created there begins a second archive, and hides
-//! the first. So it is created only for a cluster that has never archived anything, or where somebody asks for it.
+//! the first. So it is created only for a cluster that has never archived anything, or where somebody asks for it; and in a store
+//! that `setup` has configured, under a path that no other cluster has: there another bucket was named on purpose, and a
+//! container that is started with it has nobody who could ask.
 
 use crate::wal::{Timeline, WalFile};
 

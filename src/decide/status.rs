@@ -7,6 +7,11 @@ use crate::sizes::shown;
 use crate::verdict::Verdict;
 use crate::wal::SegmentName;
 
+/// Seconds after which a file that waits is worth a word.
+const WAITED: u64 = 5;
+/// Seconds after which it is worth a warning: as long as push lets a call of pgBackRest be silent.
+const WAITED_LONG: u64 = 120;
+
 /// The ledger, as far as the verdict needs it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum LedgerFacts {
@@ -42,6 +47,8 @@ pub enum ServerFacts {
     Down,
     /// It runs and does not answer, for this reason.
     Silent(String),
+    /// It runs and does not let the role in, for this reason: the watcher and pgBackRest are not let in either.
+    Refused(String),
     /// It answers.
     Answers {
         /// Whether it archives; `None` where the role may not see that.
@@ -72,6 +79,10 @@ pub struct Facts {
     pub switched_off: bool,
     /// Why the bucket's settings were refused.
     pub invalid_bucket: Option<String>,
+    /// Whether anything asks for archiving: a bucket, pgBackRest's configuration, or that there was archiving before.
+    pub asked_for: bool,
+    /// What keeps setup from its work, if something does.
+    pub setup_fails: Option<String>,
     /// The server.
     pub server: ServerFacts,
     /// Whether it is recovering: then archiving and backups are another server's duty.
@@ -85,6 +96,8 @@ pub struct Facts {
     pub gap_marker: bool,
     /// WAL that waits to be archived, in bytes.
     pub backlog: Option<u64>,
+    /// How many files wait, and for how many seconds the oldest has.
+    pub waiting: Option<(u64, u64)>,
     /// At how much it is given up.
     pub threshold: u64,
     /// Free space on the volume of `pg_wal`, in bytes.
@@ -135,6 +148,10 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<String>) {
     let mut reasons = Vec::new();
     if facts.switched_off {
         reasons.push((Verdict::Ok, "archiving is switched off: WAL_ARCHIVE_BUCKET is empty".to_owned()));
+    } else if is_off(facts) && !facts.asked_for {
+        let text = "archiving is off, and nothing asks for it: set WAL_ARCHIVE_BUCKET and run pgbackrest-guard setup, or set it to \
+                    nothing if that is meant";
+        reasons.push((Verdict::Warning, text.to_owned()));
     } else {
         space(facts, &mut reasons);
         archiving(facts, &mut reasons);
@@ -158,6 +175,7 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<String>) {
     match &facts.server {
         ServerFacts::Down => reasons.push((Verdict::Ok, "PostgreSQL is not running".to_owned())),
         ServerFacts::Silent(why) => reasons.push((Verdict::Ok, format!("PostgreSQL runs, but {why}"))),
+        ServerFacts::Refused(why) => reasons.push((Verdict::Warning, why.clone())),
         ServerFacts::Answers { .. } => {}
     }
     reasons.sort_by_key(|(verdict, _)| std::cmp::Reverse(*verdict));
@@ -186,11 +204,22 @@ fn archiving(facts: &Facts, reasons: &mut Reasons) {
         let text = format!("archiving is off though it is wanted: the bucket's settings were refused ({reason})");
         reasons.push((Verdict::Critical, text));
     }
-    let is_off = matches!(facts.server, ServerFacts::Answers { archives: Some(false), .. });
-    if is_off && !facts.standby && facts.invalid_bucket.is_none() {
-        let text = "archiving is off though it is wanted: archive_mode is off, or there is no archive_command";
-        reasons.push((Verdict::Critical, text.to_owned()));
+    if is_off(facts) {
+        let why = facts.setup_fails.as_ref().map(|why| format!("setup fails: {why}"));
+        let why = why.unwrap_or_else(|| "archive_mode is off, or there is no archive_command".to_owned());
+        reasons.push((Verdict::Critical, format!("archiving is off though it is wanted: {why}")));
     }
+    if let Some((files, seconds)) = facts.waiting.filter(|(_, seconds)| *seconds >= WAITED && !facts.standby) {
+        let files = counted(files, "WAL file waits", "WAL files wait");
+        let verdict = if seconds >= WAITED_LONG { Verdict::Warning } else { Verdict::Ok };
+        reasons.push((verdict, format!("{files} to be archived, the oldest for {seconds} s")));
+    }
+}
+
+/// Whether a primary says that it does not archive, and no junk in the bucket is the reason.
+fn is_off(facts: &Facts) -> bool {
+    let is_off = matches!(facts.server, ServerFacts::Answers { archives: Some(false), .. });
+    is_off && !facts.standby && facts.invalid_bucket.is_none()
 }
 
 /// What another node has recorded says nothing of this one until it was looked up; and a standby archives nothing.

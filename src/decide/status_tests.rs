@@ -7,12 +7,15 @@ fn well() -> Facts {
         data_directory: true,
         switched_off: false,
         invalid_bucket: None,
+        asked_for: true,
+        setup_fails: None,
         server: ServerFacts::Answers { archives: None, always: false },
         standby: false,
         ledger: read(0, 0),
         unchecked: false,
         gap_marker: false,
         backlog: Some(0),
+        waiting: None,
         threshold: 500 << 20,
         free: Some(9_000 << 20),
         reserve: 1_000 << 20,
@@ -40,6 +43,19 @@ fn beside() -> Beside {
 
 fn inconclusive(seconds: u64, interval: u64) -> CatalogFacts {
     CatalogFacts { trouble: None, inconclusive_for: Some((seconds, "no answer".to_owned())), interval }
+}
+
+/// It answers, and does not archive.
+fn off() -> Facts {
+    Facts { server: ServerFacts::Answers { archives: Some(false), always: false }, ..well() }
+}
+
+#[test]
+fn what_keeps_setup_from_its_work_stands_in_the_reason() {
+    let facts = Facts { setup_fails: Some("can't read /etc/x".to_owned()), ..off() };
+    assert_eq!(judge(&facts).1, ["archiving is off though it is wanted: setup fails: can't read /etc/x"]);
+    let waits = Facts { waiting: Some((1, 8)), ..well() };
+    assert_eq!(judge(&waits).1, ["nothing is missing (1 WAL file waits to be archived, the oldest for 8 s)"]);
 }
 
 /// No push has run here, and no backup is on record.
@@ -97,6 +113,14 @@ fn each_trouble_has_its_verdict() {
             1,
         ),
         (Facts { server: ServerFacts::Answers { archives: Some(true), always: true }, ..well() }, Verdict::Warning, 1),
+        (Facts { server: ServerFacts::Refused("x".to_owned()), ..well() }, Verdict::Warning, 1),
+        (off(), Verdict::Critical, 1),
+        (Facts { asked_for: false, has_full: false, ledger: LedgerFacts::Missing, ..off() }, Verdict::Warning, 1),
+        (Facts { asked_for: false, standby: true, ..off() }, Verdict::Ok, 1),
+        (Facts { waiting: Some((1, 4)), ..well() }, Verdict::Ok, 0),
+        (Facts { waiting: Some((1, 8)), ..well() }, Verdict::Ok, 1),
+        (Facts { waiting: Some((2, 120)), ..well() }, Verdict::Warning, 1),
+        (Facts { waiting: Some((2, 120)), standby: true, ..well() }, Verdict::Ok, 1),
         (Facts { has_full: false, ..well() }, Verdict::Critical, 1),
         (Facts { has_full: false, watched: false, ..well() }, Verdict::Unknown, 1),
         (Facts { by_others: Some("x".to_owned()), ..well() }, Verdict::Ok, 1),

@@ -2,7 +2,8 @@
 //!
 //! `stanza-create` and `backup` connect by `pgN-port` and `pgN-socket-path`, else by port 5432 in libpq's default folder, and
 //! fail with 56 ("unable to find primary cluster") where the server was started with another (`-c port=`, `PGPORT`, a
-//! build whose default folder differs from that of pgBackRest's libpq). What `postmaster.pid` says is so in any case.
+//! build whose default folder differs from that of pgBackRest's libpq). What `postmaster.pid` says is so in any case. As whom
+//! they connect, libpq guesses by the user's name; where that guess is known to be wrong, the role is named too.
 
 use super::config::Config;
 use std::ffi::OsString;
@@ -20,6 +21,8 @@ pub struct LocalServer {
     pub socket: Option<PathBuf>,
     /// Its port.
     pub port: Option<u16>,
+    /// The role, where libpq would take a wrong one.
+    pub role: Option<String>,
 }
 
 impl LocalServer {
@@ -37,7 +40,10 @@ impl LocalServer {
             flag.push(folder);
             flag
         });
-        socket.chain(self.port.map(|port| format!("--pg{number}-port={port}").into())).collect()
+        let port = self.port.map(|port| format!("--pg{number}-port={port}").into());
+        // What an operator has written is meant.
+        let role = self.role.as_ref().filter(|_| option(number, "user").is_none());
+        socket.chain(port).chain(role.map(|role| format!("--pg{number}-user={role}").into())).collect()
     }
 }
 
@@ -47,8 +53,12 @@ mod tests {
     use std::ffi::OsStr;
 
     fn flags(environment: &[(&str, &str)]) -> Vec<String> {
-        let server =
-            LocalServer { data_directory: "/srv/pg/main".into(), socket: Some("/run/pg".into()), port: Some(5433) };
+        let server = LocalServer {
+            data_directory: "/srv/pg/main".into(),
+            socket: Some("/run/pg".into()),
+            port: Some(5433),
+            role: Some("app".to_owned()),
+        };
         let none = ("PGBACKREST_CONFIG_PATH", "/nonexistent");
         let variables = environment.iter().chain([&none]).map(|(name, value)| (OsStr::new(*name), OsStr::new(*value)));
         let config = Config::load("main", variables).unwrap();
@@ -58,9 +68,11 @@ mod tests {
     #[test]
     fn only_a_server_that_is_configured_here_is_named() {
         let own = ("PGBACKREST_PG1_PATH", "/srv/pg/main");
-        assert_eq!(flags(&[own]), ["--pg1-socket-path=/run/pg", "--pg1-port=5433"]);
+        assert_eq!(flags(&[own]), ["--pg1-socket-path=/run/pg", "--pg1-port=5433", "--pg1-user=app"]);
+        let named = [own, ("PGBACKREST_PG1_USER", "backup")];
+        assert_eq!(flags(&named), ["--pg1-socket-path=/run/pg", "--pg1-port=5433"], "a role that is configured stays");
         let second = [("PGBACKREST_PG1_PATH", "/srv/pg/other"), ("PGBACKREST_PG2_PATH", "/srv/pg/main")];
-        assert_eq!(flags(&second), ["--pg2-socket-path=/run/pg", "--pg2-port=5433"]);
+        assert_eq!(flags(&second), ["--pg2-socket-path=/run/pg", "--pg2-port=5433", "--pg2-user=app"]);
         assert_eq!(flags(&[("PGBACKREST_PG1_PATH", "/srv/pg/other")]), Vec::<String>::new());
         assert_eq!(flags(&[own, ("PGBACKREST_PG1_HOST", "db")]), Vec::<String>::new());
     }

@@ -11,7 +11,7 @@ use super::{RestoreError, Work, place, promotion};
 use crate::checkpoint::{self, patience};
 use crate::decide::restore::Target;
 use crate::postgres::{Postgres, Recovery, ServerError};
-use crate::settings::Connection;
+use crate::settings::{Connection, role};
 use crate::wal::{Lsn, parse_history};
 use std::collections::BTreeMap;
 use std::fs;
@@ -201,9 +201,8 @@ fn end_left(work: &Work<'_>) -> Result<(), RestoreError> {
 
 /// The roles that the copy may know.
 fn roles(work: &Work<'_>) -> Vec<String> {
-    let configured = work.client.config().and_then(|config| config.option("backup", "pg1-user")).map(str::to_owned);
-    let roles = [variable(work, "PGUSER"), configured, variable(work, "POSTGRES_USER"), Some("postgres".to_owned())];
-    roles.into_iter().flatten().collect()
+    let configured = work.client.config().and_then(|config| config.option("backup", "pg1-user"));
+    role::likely(&work.request.environment, configured)
 }
 
 fn variable(work: &Work<'_>, name: &str) -> Option<String> {

@@ -16,6 +16,8 @@ mod get;
 mod push;
 mod recover;
 mod restore;
+pub mod role;
+pub mod secret;
 mod setup;
 mod sources;
 pub mod table;
@@ -29,6 +31,7 @@ pub use get::{GetFlags, GetSettings};
 pub use push::{Overflow, PushFlags, PushSettings};
 pub use recover::RecoverSettings;
 pub use restore::RestoreSettings;
+pub use secret::{Secret, SecretTrouble};
 pub use setup::{ProcessOverrides, SetupSettings};
 pub use sources::{Environment, Origin, Setting, Sources, Warning};
 pub use value::{

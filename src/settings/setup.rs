@@ -4,7 +4,7 @@
 //! junk there switches archiving off instead of costing a warning and a default.
 
 use super::declaration::Declared;
-use super::{Seconds, Sources, table};
+use super::{Seconds, Secret, Sources, table};
 use crate::decide::setup::screen_value;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,10 +19,10 @@ pub struct SetupSettings {
     pub endpoint: Option<OsString>,
     /// The store's region, as it is set.
     pub region: Option<OsString>,
-    /// `WAL_ARCHIVE_KEY`, a secret.
-    pub key: Option<OsString>,
-    /// `WAL_ARCHIVE_SECRET`, a secret.
-    pub secret: Option<OsString>,
+    /// `WAL_ARCHIVE_KEY`, or what its file holds.
+    pub key: Secret,
+    /// `WAL_ARCHIVE_SECRET`, or what its file holds.
+    pub secret: Secret,
     /// `WAL_ARCHIVE_PATH`, for the screen.
     pub path: Option<OsString>,
     /// `WAL_ARCHIVE_S3_URI_STYLE`, for the screen.
@@ -75,8 +75,8 @@ impl SetupSettings {
             bucket: sources.raw(&table::WAL_ARCHIVE_BUCKET),
             endpoint: sources.raw(&table::WAL_ARCHIVE_ENDPOINT),
             region: sources.raw(&table::WAL_ARCHIVE_REGION),
-            key: sources.raw(&table::WAL_ARCHIVE_KEY),
-            secret: sources.raw(&table::WAL_ARCHIVE_SECRET),
+            key: Secret::resolve(sources, &table::WAL_ARCHIVE_KEY, &table::WAL_ARCHIVE_KEY_FILE),
+            secret: Secret::resolve(sources, &table::WAL_ARCHIVE_SECRET, &table::WAL_ARCHIVE_SECRET_FILE),
             path: sources.raw(&table::WAL_ARCHIVE_PATH),
             uri_style: sources.raw(&table::WAL_ARCHIVE_S3_URI_STYLE),
             repository_base: screened(sources, &table::WAL_ARCHIVE_PATH),

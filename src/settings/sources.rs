@@ -81,7 +81,7 @@ impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment 
 }
 
 /// The environment and the file, and the warnings that reading them gave.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Sources {
     environment: Environment,
     file: BTreeMap<String, OsString>,

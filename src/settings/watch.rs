@@ -1,6 +1,8 @@
 //! The settings of `pgbackrest-guard watch`, and of the connection to the server.
 
-use super::{BackupIntervals, DropMeasure, GapBackup, Mebibytes, RepositoryList, Seconds, Sources, TakenBy, table};
+use super::{
+    BackupIntervals, DropMeasure, GapBackup, Mebibytes, RepositoryList, Seconds, Sources, TakenBy, role, table,
+};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -11,7 +13,7 @@ pub struct Connection {
     pub host: Option<PathBuf>,
     /// `PGPORT`; `None` where it is not set.
     pub port: Option<u16>,
-    /// `PGUSER`; `None` where it is not set.
+    /// `PGUSER`, else the superuser of the official image; `None` where neither is named.
     pub user: Option<String>,
     /// `PGDATABASE`; `None` where it is not set.
     pub database: Option<String>,
@@ -23,7 +25,7 @@ impl Connection {
         Self {
             host: sources.optional(&table::PGHOST, None).map(|setting| setting.value),
             port: sources.optional(&table::PGPORT, None).map(|setting| setting.value),
-            user: sources.optional(&table::PGUSER, None).map(|setting| setting.value),
+            user: role::own(sources),
             database: sources.optional(&table::PGDATABASE, None).map(|setting| setting.value),
         }
     }

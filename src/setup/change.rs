@@ -5,6 +5,7 @@
 
 use super::SetupError;
 use crate::durable::{self, Owner};
+use rustix::fs::Access;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
@@ -64,6 +65,13 @@ impl Change {
             Self::Gone(path) => durable::remove(path),
         };
         made.map_err(|source| SetupError::Change { what: self.in_words(), path: self.path().to_owned(), source })
+    }
+
+    /// What would keep it from being made, as far as rights tell: a file is written beside its place and renamed.
+    pub(super) fn obstacle(&self) -> Option<SetupError> {
+        let folder = self.path().parent()?.ancestors().find(|folder| folder.exists())?;
+        let refused = rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK).err()?;
+        Some(SetupError::Change { what: self.in_words(), path: self.path().to_owned(), source: refused.into() })
     }
 
     fn in_words(&self) -> &'static str {

@@ -14,7 +14,7 @@ mod server_config;
 use crate::checkpoint;
 use crate::decide::setup::{ENDPOINT, Reason, screen};
 use crate::pgbackrest::version::Version;
-use crate::settings::{CommonSettings, Environment, SetupSettings};
+use crate::settings::{CommonSettings, Environment, SecretTrouble, SetupSettings};
 use change::Change;
 use place::Place;
 use std::io;
@@ -23,8 +23,15 @@ use std::path::PathBuf;
 /// The variable that carries the reason from the phase before initdb to the hook.
 pub const REASON_VARIABLE: &str = "PGBACKREST_BUCKET_INVALID_REASON";
 /// What the server's environment must not have when one of the values is junk.
-const ARCHIVE_VARIABLES: [&str; 5] =
-    ["WAL_ARCHIVE_BUCKET", "WAL_ARCHIVE_KEY", "WAL_ARCHIVE_SECRET", "WAL_ARCHIVE_REGION", "WAL_ARCHIVE_ENDPOINT"];
+const ARCHIVE_VARIABLES: [&str; 7] = [
+    "WAL_ARCHIVE_BUCKET",
+    "WAL_ARCHIVE_KEY",
+    "WAL_ARCHIVE_SECRET",
+    "WAL_ARCHIVE_REGION",
+    "WAL_ARCHIVE_ENDPOINT",
+    "WAL_ARCHIVE_KEY_FILE",
+    "WAL_ARCHIVE_SECRET_FILE",
+];
 
 /// What is asked for.
 #[derive(Debug)]
@@ -124,6 +131,9 @@ pub enum SetupError {
     /// One half of the credentials.
     #[error("{0} is not set, though its other half is: set both, or neither for the machine's own role")]
     HalfAKey(&'static str),
+    /// A secret that can't be had.
+    #[error(transparent)]
+    Secret(SecretTrouble),
     /// The installed pgBackRest can't.
     #[error(
         "WAL_ARCHIVE_ENDPOINT begins with http://, which pgBackRest {0} can't speak to a store: use https, or pgBackRest {later} or newer",
@@ -197,6 +207,17 @@ pub fn withdraw(request: &Request) -> Result<(), SetupError> {
     Ok(())
 }
 
+/// What would keep setup from its work, as far as that can be seen without doing it. Touches nothing.
+#[must_use]
+pub fn obstacle(request: &Request) -> Option<SetupError> {
+    let archiving = judge(request).archiving;
+    let planned = Place::find(request).and_then(|place| {
+        let plan = plan::changes(request, &archiving, &place)?;
+        plan.changes.iter().filter(|change| !change.is_made(place.owner)).find_map(Change::obstacle).map_or(Ok(()), Err)
+    });
+    planned.err()
+}
+
 /// What the settings ask for, and what follows for the environment. Touches nothing.
 #[must_use]
 pub fn judge(request: &Request) -> Prepared {
@@ -227,8 +248,8 @@ fn wanted(request: &Request) -> Archiving {
     let others = [
         (ENDPOINT, setup.endpoint.as_ref()),
         ("WAL_ARCHIVE_REGION", setup.region.as_ref()),
-        ("WAL_ARCHIVE_KEY", setup.key.as_ref()),
-        ("WAL_ARCHIVE_SECRET", setup.secret.as_ref()),
+        ("WAL_ARCHIVE_KEY", setup.key.value.as_ref()),
+        ("WAL_ARCHIVE_SECRET", setup.secret.value.as_ref()),
         ("WAL_ARCHIVE_PATH", setup.path.as_ref()),
         ("WAL_ARCHIVE_S3_URI_STYLE", setup.uri_style.as_ref()),
     ];

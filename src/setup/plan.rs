@@ -11,8 +11,9 @@ use crate::decide::repository_path::{RepositoryPath, repository_path};
 use crate::ledger::Ledger;
 use crate::pgbackrest::Watch;
 use crate::pgbackrest::version::Version;
-use crate::settings::SetupSettings;
+use crate::settings::{SecretTrouble, SetupSettings, role};
 use crate::space::Volume;
+use rustix::process::geteuid;
 use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;
@@ -136,7 +137,7 @@ fn conf_text(request: &Request, place: &Place, path: &str) -> Result<String, Set
         bucket: text(setup.bucket.as_ref()).unwrap_or_default(),
         endpoint: endpoint(setup),
         region,
-        keys: keys(request)?,
+        keys: keys(request, place)?,
         path: if path.is_empty() { "/".to_owned() } else { path.to_owned() },
         uri_style: if setup.host_style { "host" } else { "path" },
         retention_full: setup.retention_full,
@@ -150,12 +151,15 @@ fn conf_text(request: &Request, place: &Place, path: &str) -> Result<String, Set
     let socket = setting("unix_socket_directories").and_then(|folders| folders.split(',').next()).map(str::trim);
     let own = place.foreign_state_dir(request).into_iter().chain([place.pgbackrest_conf.as_path()]);
     let own = own.filter_map(|path| path.strip_prefix(place.data.path()).ok()?.to_str()).collect();
+    let uid = place.owner.map_or_else(|| geteuid().as_raw(), |owner| owner.uid);
+    let role = role::for_pgbackrest(&request.environment, uid);
     let machine = Machine {
         stanza: &request.common.stanza.value,
         pgdata: &pgdata,
         excluded: own,
         port: setting("port").filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()) && *port != "5432"),
         socket: socket.filter(|folder| folder.starts_with('/') && !folder.contains(char::is_control)),
+        role: role.as_deref().filter(|role| !role.contains(char::is_control) && role.trim() == *role),
         queue_limit: render::queue_limit(Volume::of(place.nearest()).total),
         processes: Processes::new(cpus(), &setup.processes),
     };
@@ -168,16 +172,30 @@ fn cpus() -> u64 {
     std::thread::available_parallelism().map_or(1, |cpus| cpus.get().try_into().unwrap_or(1))
 }
 
-fn keys(request: &Request) -> Result<Keys<'_>, SetupError> {
-    let SetupSettings { key, secret, .. } = &request.setup;
+fn keys<'r>(request: &'r Request, place: &Place) -> Result<Keys<'r>, SetupError> {
+    let [key, secret] = [&request.setup.key, &request.setup.secret];
+    if let Some(trouble) = key.trouble.as_ref().or(secret.trouble.as_ref()) {
+        return kept_keys(trouble, place).ok_or_else(|| SetupError::Secret(trouble.clone()));
+    }
     let elsewhere = ["PGBACKREST_REPO1_S3_KEY", "PGBACKREST_REPO1_S3_KEY_TYPE"];
-    match (text(key.as_ref()), text(secret.as_ref())) {
-        (Some(key), Some(secret)) => Ok(Keys::Pair(key, secret)),
+    match (text(key.value.as_ref()), text(secret.value.as_ref())) {
+        (Some(key), Some(secret)) => Ok(Keys::Pair(key.into(), secret.into())),
         (Some(_), None) => Err(SetupError::HalfAKey("WAL_ARCHIVE_SECRET")),
         (None, Some(_)) => Err(SetupError::HalfAKey("WAL_ARCHIVE_KEY")),
         (None, None) if elsewhere.iter().any(|name| request.environment.get(name).is_some()) => Ok(Keys::Elsewhere),
         (None, None) => Ok(Keys::Role),
     }
+}
+
+/// The keys in pgBackRest's configuration, where a file with one is for root alone: the initdb hook runs as the server's user,
+/// and root has written that configuration out of the same file a moment ago.
+fn kept_keys(trouble: &SecretTrouble, place: &Place) -> Option<Keys<'static>> {
+    let SecretTrouble::Unreadable { .. } = trouble else { return None };
+    let text = fs::read_to_string(&place.pgbackrest_conf).ok().filter(|text| text.starts_with(HEADER))?;
+    let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.to_owned().into());
+    let pair = value("repo1-s3-key=").zip(value("repo1-s3-key-secret="))?;
+    tracing::info!("{trouble}; the keys in {} are kept", place.pgbackrest_conf.display());
+    Some(Keys::Pair(pair.0, pair.1))
 }
 
 /// Refuses what the installed pgBackRest can't do at all. It is asked only when that matters.

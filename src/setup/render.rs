@@ -6,6 +6,7 @@
 use super::server_config::quoted;
 use crate::data_directory::STATE_FOLDER;
 use crate::settings::ProcessOverrides;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -41,7 +42,7 @@ pub(super) struct Repository<'r> {
 #[derive(Debug)]
 pub(super) enum Keys<'r> {
     /// An access key and its secret.
-    Pair(&'r str, &'r str),
+    Pair(Cow<'r, str>, Cow<'r, str>),
     /// The role of the machine.
     Role,
     /// pgBackRest's own variables say it.
@@ -57,6 +58,8 @@ pub(super) struct Machine<'m> {
     pub(super) excluded: Vec<&'m str>,
     pub(super) port: Option<&'m str>,
     pub(super) socket: Option<&'m str>,
+    /// The role, where libpq would take a wrong one.
+    pub(super) role: Option<&'m str>,
     pub(super) queue_limit: u64,
     pub(super) processes: Processes,
 }
@@ -100,10 +103,10 @@ pub(super) fn pgbackrest_conf(repository: &Repository<'_>, machine: &Machine<'_>
     line("repo1-s3-bucket", &repository.bucket);
     line("repo1-s3-endpoint", &repository.endpoint);
     line("repo1-s3-region", &repository.region);
-    match repository.keys {
+    match &repository.keys {
         Keys::Pair(key, secret) => {
-            line("repo1-s3-key", &key);
-            line("repo1-s3-key-secret", &secret);
+            line("repo1-s3-key", key);
+            line("repo1-s3-key-secret", secret);
         }
         Keys::Role => line("repo1-s3-key-type", &"auto"),
         Keys::Elsewhere => {}
@@ -125,7 +128,7 @@ pub(super) fn pgbackrest_conf(repository: &Repository<'_>, machine: &Machine<'_>
     }
     line("\n[global:restore]\nprocess-max", &machine.processes.restore);
     line(&format!("\n[{}]\npg1-path", machine.stanza), &machine.pgdata);
-    for (key, value) in [("pg1-port", machine.port), ("pg1-socket-path", machine.socket)] {
+    for (key, value) in [("pg1-port", machine.port), ("pg1-socket-path", machine.socket), ("pg1-user", machine.role)] {
         if let Some(value) = value {
             line(key, &value);
         }

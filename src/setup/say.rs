@@ -53,7 +53,7 @@ fn shown(request: &Request, variable: &str) -> String {
         // A store's address may hold a password.
         _ => None,
     };
-    let secrets: Vec<String> = [&setup.key, &setup.secret].into_iter().flatten().map(text).collect();
+    let secrets: Vec<String> = [&setup.key.value, &setup.secret.value].into_iter().flatten().map(text).collect();
     value.map_or_else(String::new, |value| {
         let escaped: String = text(value).escape_debug().take(LONGEST_SHOWN).collect();
         format!("='{}'", Redactor::new(secrets).redact(escaped.as_bytes()))
@@ -72,7 +72,7 @@ pub(super) fn hints(request: &Request) {
         tracing::warn!("WAL_ARCHIVE_ENDPOINT is not set: Amazon's S3 is taken");
     }
     let elsewhere = !unset("PGBACKREST_REPO1_S3_KEY") || !unset("PGBACKREST_REPO1_S3_KEY_TYPE");
-    if setup.key.is_none() && setup.secret.is_none() && !elsewhere {
+    if !setup.key.is_named() && !setup.secret.is_named() && !elsewhere {
         tracing::warn!(
             "WAL_ARCHIVE_KEY and WAL_ARCHIVE_SECRET are not set: pgBackRest asks for the machine's own role"
         );

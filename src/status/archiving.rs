@@ -5,12 +5,17 @@ use super::report::{Archiving, Estimate};
 use crate::data_directory::DataDirectory;
 use crate::epoch;
 use crate::epoch::moment;
+use crate::log;
 use crate::settings::DropMeasure;
+use crate::setup;
 use crate::space::{self, Limits, Volume};
 use crate::wal::SegmentName;
 use jiff::Timestamp;
 use std::fs;
+use std::path::Path;
 
+/// What setup writes into the data directory, so that PostgreSQL archives.
+pub(super) const SERVER_CONF: &str = "conf.d/pgbackrest.conf";
 /// Over how many seconds the rate of WAL is seen.
 const SEEN: i64 = 3600;
 /// A rate that was seen for less says nothing.
@@ -48,7 +53,7 @@ fn enabled(found: &Found<'_>) -> Option<bool> {
     }
     let told = found.heard.archiver().and_then(|archiver| archiver.archives);
     told.or_else(|| {
-        let on = found.state.is_some() || found.directory.path().join("conf.d/pgbackrest.conf").exists();
+        let on = found.state.is_some() || found.directory.path().join(SERVER_CONF).exists();
         on.then_some(true)
     })
 }
@@ -71,6 +76,22 @@ pub(super) fn newest_archived(found: &Found<'_>) -> (Option<String>, Option<Time
         (told, marked) => told.or(marked),
     };
     newest.map_or((None, None), |(at, name)| (Some(name), Some(at)))
+}
+
+/// What keeps setup from its work, where a bucket is named and PostgreSQL does not archive.
+pub(super) fn setup_fails(found: &Found<'_>) -> Option<String> {
+    let is_off = found.heard.archiver().is_some_and(|archiver| archiver.archives == Some(false));
+    let obstacle = found.request.setup.as_ref().filter(|_| is_off).and_then(setup::obstacle);
+    obstacle.map(|error| log::chain(&error))
+}
+
+/// How many files wait, and for how many seconds the oldest has.
+pub(super) fn oldest_waiting(found: &Found<'_>) -> Option<(u64, u64)> {
+    let entries = fs::read_dir(found.directory.archive_status()).ok()?.flatten();
+    let ready = entries.filter(|entry| Path::new(&entry.file_name()).extension().is_some_and(|mark| mark == "ready"));
+    let marked: Vec<i64> = ready.filter_map(|entry| epoch::seconds(entry.metadata().ok()?.modified().ok()?)).collect();
+    let oldest = *marked.iter().min()?;
+    Some((marked.len() as u64, u64::try_from(found.request.now - oldest).unwrap_or(0)))
 }
 
 /// How many seconds the newest archived file had waited: its mark is written when it is complete, and renamed when it is

@@ -6,6 +6,7 @@ use crate::data_directory::{Control, DataDirectory};
 use crate::ledger::state::{Identity, Place, State};
 use crate::pgbackrest::config::Config;
 use crate::settings::{BackupIntervals, CommonSettings, DropMeasure, Mebibytes, Seconds, TakenBy};
+use crate::setup;
 use std::path::PathBuf;
 
 /// What a report is made of, and under which settings.
@@ -31,6 +32,8 @@ pub struct Request {
     pub intervals: BackupIntervals,
     /// Between two checks of the catalog; 0: never.
     pub verify: Seconds,
+    /// What setup would be asked for, where a bucket is named.
+    pub setup: Option<setup::Request>,
     /// pgBackRest's configuration, if it can be read.
     pub config: Option<Config>,
     /// Whether the server is asked, and how.

@@ -7,7 +7,7 @@ use super::found::{Found, Request};
 use super::report::{Archiving, Backups, Cluster, Drill, Extra, GapReport, Push, Report};
 use super::repositories::Repositories;
 use super::server::{self};
-use crate::backup_state::{BackupState, LAST_FULL_AT, LAST_VERIFY_AT, SYSTEM_ID};
+use crate::backup_state::{BackupState, FILE_NAME as BACKUP_STATE, LAST_FULL_AT, LAST_VERIFY_AT, SYSTEM_ID};
 use crate::data_directory::{Control, DataDirectory};
 use crate::decide::drill::trouble;
 use crate::decide::regime::Others;
@@ -80,6 +80,9 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
         data_directory: true,
         switched_off: request.common.archiving_off,
         invalid_bucket: archiving.invalid_bucket.clone(),
+        asked_for: is_asked_for(found),
+        setup_fails: archiving::setup_fails(found),
+        waiting: archiving::oldest_waiting(found),
         server: found.heard.facts(),
         standby: found.in_recovery == Some(true),
         ledger: if unchecked { ledger_facts_here(found).unwrap_or(ledger) } else { ledger },
@@ -248,6 +251,14 @@ fn newest_drill(found: &Found<'_>) -> Option<DrillRecord> {
 
 fn drill_trouble(record: &DrillRecord, request: &Request) -> Option<String> {
     trouble(record.verdict, record.at, record.passed_at, request.now, request.drill_max_age.get())
+}
+
+/// Whether anything asks for archiving, or has: a bucket, pgBackRest's configuration for this stanza, what setup or push wrote.
+fn is_asked_for(found: &Found<'_>) -> bool {
+    let request = found.request;
+    let configured = request.config.as_ref().is_some_and(|config| config.option("archive-push", "pg1-path").is_some());
+    let traces = [archiving::SERVER_CONF, BACKUP_STATE].iter().any(|name| found.directory.path().join(name).exists());
+    request.setup.is_some() || configured || found.state.is_some() || traces
 }
 
 /// Whether a watcher has run here, or runs.

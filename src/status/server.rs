@@ -3,7 +3,7 @@
 use crate::data_directory::DataDirectory;
 use crate::decide::status::ServerFacts;
 use crate::log;
-use crate::postgres::{Archiver, Postgres};
+use crate::postgres::{Archiver, Postgres, ServerError};
 use crate::settings::Connection;
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub enum Heard {
     Down,
     /// It runs and does not answer, for this reason.
     Silent(String),
+    /// It runs and does not let us in, for this reason.
+    Refused(String),
     /// Its answer.
     Answer(Archiver),
 }
@@ -40,6 +42,7 @@ pub(super) fn ask(asking: &Asking, directory: &DataDirectory) -> Heard {
         Asking::No => Heard::Silent("PostgreSQL does not answer".to_owned()),
         Asking::Yes(connection) => match Postgres::of(directory, connection).within(LIMIT).archiver() {
             Ok(archiver) => Heard::Answer(archiver),
+            Err(error @ ServerError::Refused { .. }) => Heard::Refused(log::chain(&error)),
             Err(error) => Heard::Silent(log::chain(&error)),
         },
     }
@@ -61,6 +64,7 @@ impl Heard {
         match self {
             Self::Down => ServerFacts::Down,
             Self::Silent(why) => ServerFacts::Silent(why.clone()),
+            Self::Refused(why) => ServerFacts::Refused(why.clone()),
             Self::Answer(archiver) => {
                 ServerFacts::Answers { archives: archiver.archives, always: archiver.archives_always }
             }

@@ -11,7 +11,14 @@ use crate::setup::{Archiving, EnvironmentChange};
 use std::path::Path;
 
 const BUCKET: &str = "WAL_ARCHIVE_BUCKET";
-const CREDENTIALS: [&str; 4] = ["WAL_ARCHIVE_KEY", "WAL_ARCHIVE_SECRET", "WAL_ARCHIVE_REGION", "WAL_ARCHIVE_ENDPOINT"];
+const CREDENTIALS: [&str; 6] = [
+    "WAL_ARCHIVE_KEY",
+    "WAL_ARCHIVE_SECRET",
+    "WAL_ARCHIVE_REGION",
+    "WAL_ARCHIVE_ENDPOINT",
+    "WAL_ARCHIVE_KEY_FILE",
+    "WAL_ARCHIVE_SECRET_FILE",
+];
 /// What a service manager watches the server by; the watcher is not what it started.
 const MANAGERS: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
 
@@ -35,9 +42,9 @@ pub(super) fn for_command(
 }
 
 /// How the watcher's differs. The server's pid file tells it where the server is; a `PGHOST` that names another machine
-/// is meant for clients. `names_user`: whether pgBackRest's configuration says as whom it connects.
+/// is meant for clients.
 #[must_use]
-pub(super) fn for_watch(environment: &Environment, names_user: bool) -> EnvironmentChange {
+pub(super) fn for_watch(environment: &Environment) -> EnvironmentChange {
     let set = |name| environment.get(name).and_then(|value| value.to_str());
     let mut change = EnvironmentChange::default();
     change.unset.extend(MANAGERS);
@@ -45,12 +52,6 @@ pub(super) fn for_watch(environment: &Environment, names_user: bool) -> Environm
     change.unset.extend(CREDENTIALS);
     if !set("PGHOST").is_some_and(is_here) {
         change.unset.push("PGHOST");
-    }
-    // The superuser that the official image has made, in the place of `postgres`.
-    if let Some(user) = set("POSTGRES_USER") {
-        let is_open = [("PGUSER", set("PGUSER").is_none()), ("PGBACKREST_PG1_USER", !names_user)];
-        let new = is_open.into_iter().filter(|(_, is_open)| *is_open).map(|(name, _)| (name, user.to_owned()));
-        change.export.extend(new);
     }
     change
 }
@@ -66,8 +67,15 @@ mod tests {
     use crate::decide::setup::Reason;
     use crate::setup::REASON_VARIABLE;
 
-    const FIVE: [&str; 5] =
-        ["WAL_ARCHIVE_BUCKET", "WAL_ARCHIVE_ENDPOINT", "WAL_ARCHIVE_KEY", "WAL_ARCHIVE_REGION", "WAL_ARCHIVE_SECRET"];
+    const ALL: [&str; 7] = [
+        "WAL_ARCHIVE_BUCKET",
+        "WAL_ARCHIVE_ENDPOINT",
+        "WAL_ARCHIVE_KEY",
+        "WAL_ARCHIVE_KEY_FILE",
+        "WAL_ARCHIVE_REGION",
+        "WAL_ARCHIVE_SECRET",
+        "WAL_ARCHIVE_SECRET_FILE",
+    ];
 
     fn gone(archiving: Option<&Archiving>, volume_was_empty: bool, bucket: &str) -> Vec<&'static str> {
         let environment = [(BUCKET, bucket)].into_iter().collect();
@@ -83,37 +91,32 @@ mod tests {
     fn command_has_settings_only_where_the_hook_needs_them() {
         let invalid = Archiving::Invalid { variable: BUCKET, reason: Reason::Whitespace };
         assert_eq!(gone(Some(&Archiving::On), true, "wal"), Vec::<&str>::new());
-        assert_eq!(gone(Some(&Archiving::On), false, "wal"), FIVE);
+        assert_eq!(gone(Some(&Archiving::On), false, "wal"), ALL);
         for empty in [true, false] {
-            assert_eq!(gone(Some(&invalid), empty, "a b"), FIVE);
-            assert_eq!(gone(Some(&Archiving::Unset), empty, "x"), FIVE);
-            assert_eq!(gone(None, empty, "wal"), FIVE, "setup has failed");
-            assert_eq!(gone(Some(&Archiving::SwitchedOff), empty, ""), FIVE[1..], "push must see the empty bucket");
+            assert_eq!(gone(Some(&invalid), empty, "a b"), ALL);
+            assert_eq!(gone(Some(&Archiving::Unset), empty, "x"), ALL);
+            assert_eq!(gone(None, empty, "wal"), ALL, "setup has failed");
+            assert_eq!(gone(Some(&Archiving::SwitchedOff), empty, ""), ALL[1..], "push must see the empty bucket");
         }
     }
 
     #[test]
     fn what_setup_hands_on_is_handed_on() {
-        let setup =
-            EnvironmentChange { unset: FIVE.to_vec(), export: vec![(REASON_VARIABLE, "whitespace".to_owned())] };
+        let setup = EnvironmentChange { unset: ALL.to_vec(), export: vec![(REASON_VARIABLE, "whitespace".to_owned())] };
         let invalid = Archiving::Invalid { variable: BUCKET, reason: Reason::Whitespace };
         let change = for_command(Some(&invalid), &setup, true, &Environment::default());
         assert_eq!(change.export, setup.export);
-        assert_eq!(change.unset[..FIVE.len()], FIVE);
+        assert_eq!(change.unset[..ALL.len()], ALL);
     }
 
     #[test]
-    fn the_watcher_asks_this_machine_as_the_images_superuser() {
-        let change = |pairs: &[(&str, &str)]| for_watch(&pairs.iter().copied().collect(), false);
+    fn the_watcher_asks_this_machine() {
+        let change = |pairs: &[(&str, &str)]| for_watch(&pairs.iter().copied().collect());
         for (host, stays) in
             [("/run/postgresql", true), ("localhost", true), ("127.0.0.1", true), ("::1", true), ("db.internal", false)]
         {
             assert_eq!(change(&[("PGHOST", host)]).unset.contains(&"PGHOST"), !stays, "{host}");
         }
-        let (user, role) = (("PGUSER", "app".to_owned()), ("PGBACKREST_PG1_USER", "app".to_owned()));
-        assert_eq!(change(&[("POSTGRES_USER", "app")]).export, [user.clone(), role.clone()]);
-        assert_eq!(change(&[("POSTGRES_USER", "app"), ("PGUSER", "me")]).export, [role]);
-        assert_eq!(for_watch(&[("POSTGRES_USER", "app")].into_iter().collect(), true).export, [user]);
         assert_eq!(change(&[]).export, []);
     }
 }

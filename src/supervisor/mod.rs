@@ -222,8 +222,7 @@ impl Supervisor {
     fn start_watch(&mut self) -> Option<Event> {
         let lookout = self.lookout.as_ref()?;
         let setup = &self.request.setup;
-        let names_user = client(setup).config().is_some_and(|config| config.option("backup", "pg1-user").is_some());
-        let own = environment::for_watch(&setup.environment, names_user);
+        let own = environment::for_watch(&setup.environment);
         match start::watch(&self.request.flags, [&self.plan.change, &own], (lookout.directory(), self.is_restored)) {
             Ok(pid) => {
                 self.watch = Some(pid);

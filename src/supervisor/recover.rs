@@ -16,6 +16,7 @@ use crate::epoch;
 use crate::exit::Exit;
 use crate::restore::{self, working_folder};
 use crate::settings::RecoverSettings;
+use crate::settings::secret::FILES;
 use crate::setup::{self, Archiving};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, geteuid, kill_process, waitpid};
@@ -98,6 +99,9 @@ pub(super) fn recover(
         Ok(Recovery::Ignored) => {
             tracing::info!("{} holds a cluster: the restore variables mean nothing here", pgdata.display());
             Ok(false)
+        }
+        Ok(Recovery::Restore(_)) if settings.trouble.is_some() => {
+            Err(NotRecovered::Refused(settings.trouble.as_ref().map(ToString::to_string).unwrap_or_default()))
         }
         Ok(Recovery::Restore(target)) => {
             own.make(&pgdata, settings, &request.common.stanza.value)?;
@@ -326,7 +330,7 @@ fn hand_over(request: &setup::Request, pgdata: &Path, user: Option<(u32, u32)>) 
 
 /// The variables that name the source, which CMD has no business with.
 pub(super) fn secrets() -> impl Iterator<Item = &'static str> {
-    FROM.into_iter()
+    FROM.into_iter().chain(FILES.into_iter().filter(|name| name.starts_with("WAL_RECOVER_")))
 }
 
 #[cfg(test)]

@@ -94,12 +94,6 @@ pub(super) fn restore(restoring: &Restoring<'_>) -> io::Result<Pid> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(restoring.arguments()).stdin(Stdio::null()).process_group(0).env_clear();
     command.envs(restoring.environment.iter().filter(|(name, _)| !is_foreign(name)));
-    // The superuser that the official image has made.
-    if let Some(user) =
-        restoring.environment.get("POSTGRES_USER").filter(|_| restoring.environment.get("PGUSER").is_none())
-    {
-        command.env("PGUSER", user);
-    }
     if let Some((uid, gid)) = restoring.user {
         command.uid(uid).gid(gid).env_remove("HOME").current_dir("/");
     }

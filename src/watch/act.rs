@@ -27,7 +27,8 @@ impl Watcher {
     pub(super) fn ask_catalog(&mut self, cluster: &Cluster) {
         let Some(answer) = self.catalog.ask(cluster, &mut self.stamps) else { return };
         let has_full = self.stamps.last_full_at.is_some();
-        let may_create = self.tools.request.create_stanza || cluster.has_never_archived();
+        let may_create =
+            self.tools.request.create_stanza || cluster.has_never_archived() || cluster.is_in_setups_store();
         match after_catalog(&answer.catalog, has_full, cluster.archive_is_locked(), may_create) {
             AfterCatalog::Confirmed => {
                 self.tools.log.info("catalog", "catalog verified: full backup present");

@@ -15,7 +15,9 @@ use crate::pgbackrest::config::Config;
 use crate::pgbackrest::{Client, LocalServer, locks};
 use crate::postgres::{Primary, Server};
 use crate::push;
+use crate::settings::role;
 use crate::wal::WalFile;
+use rustix::process::geteuid;
 use std::fs;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -89,7 +91,8 @@ impl Cluster {
     /// Where the server listens, whatever pgBackRest's configuration says.
     pub(super) fn local_server(&self) -> LocalServer {
         let (socket, port) = self.directory().socket();
-        LocalServer { data_directory: self.directory().path().to_owned(), socket, port }
+        let role = role::for_pgbackrest(&self.tools.request.environment, geteuid().as_raw());
+        LocalServer { data_directory: self.directory().path().to_owned(), socket, port, role }
     }
 
     /// The data directory.
@@ -159,6 +162,19 @@ impl Cluster {
         has_never_archived(&past, |file| {
             let lies = |folder: &std::path::Path| folder.join(file.to_string()).exists();
             is_lost(&state, file) || lies(&deferred) || watch.overflow.as_deref().is_some_and(lies)
+        })
+    }
+
+    /// Whether the one repository is a store that `setup` has configured for this cluster, under a path with its identifier: then
+    /// nothing is unmounted, and another bucket is one that was named on purpose.
+    pub(super) fn is_in_setups_store(&self) -> bool {
+        let noted = self.directory().repository_path();
+        self.client.config().is_some_and(|config| {
+            let option = |name: &str| config.option("archive-push", name);
+            config.repositories() == [1]
+                && option("repo1-type").is_some_and(|kind| kind == "s3")
+                && noted.is_some()
+                && option("repo1-path") == noted.as_deref()
         })
     }
 

@@ -100,6 +100,7 @@ impl Source {
             verify: watch.verify,
             server: if ask { Asking::Yes(watch.connection.clone()) } else { Asking::No },
             answer: None,
+            setup: None,
             config: client.config().cloned(),
             now: epoch::now(),
         };

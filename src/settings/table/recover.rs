@@ -2,8 +2,9 @@
 
 use super::Program::Run;
 use super::{Declaration, Declared, Fallback, Group};
-use crate::settings::value::typed::RAW;
+use crate::settings::value::typed::{FILE, RAW};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 settings! {
     name: "recover",
@@ -42,6 +43,19 @@ settings! {
     WAL_RECOVER_FROM_SECRET: OsString = RAW, {
         help: "Its secret key",
         secret: true,
+        in_file: false,
+    }
+
+    WAL_RECOVER_FROM_KEY_FILE: PathBuf = FILE, {
+        example: "/run/secrets/source_key",
+        help: "A file with its access key, instead of WAL_RECOVER_FROM_KEY",
+        more: "Newlines at its end are cut. Setting both is an error.",
+        in_file: false,
+    }
+
+    WAL_RECOVER_FROM_SECRET_FILE: PathBuf = FILE, {
+        example: "/run/secrets/source_secret",
+        help: "The same for WAL_RECOVER_FROM_SECRET",
         in_file: false,
     }
 

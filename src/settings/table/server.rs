@@ -30,7 +30,7 @@ settings! {
     }
 
     PGUSER: String = TEXT, {
-        default: Fallback::Words("postgres"),
+        default: Fallback::Words("POSTGRES_USER, as the official image takes it, else postgres"),
         example: "admin",
         help: "The role",
     }

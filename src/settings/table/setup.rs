@@ -2,8 +2,9 @@
 
 use super::Program::{Run, Setup};
 use super::{Declaration, Declared, Fallback, Group};
-use crate::settings::value::typed::{RAW, REPOSITORY_FOLDER, SWITCH, URI_STYLE, number};
+use crate::settings::value::typed::{FILE, RAW, REPOSITORY_FOLDER, SWITCH, URI_STYLE, number};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// The largest `archive_timeout` that PostgreSQL takes (guc.c, PostgreSQL 15: `INT_MAX / 2`).
 const LONGEST_ARCHIVE_TIMEOUT: u64 = 1_073_741_823;
@@ -41,6 +42,17 @@ settings! {
     WAL_ARCHIVE_SECRET: OsString = RAW, {
         help: "The secret key",
         secret: true,
+    }
+
+    WAL_ARCHIVE_KEY_FILE: PathBuf = FILE, {
+        example: "/run/secrets/archive_key",
+        help: "A file with the access key, instead of WAL_ARCHIVE_KEY",
+        more: "Newlines at its end are cut. Setting both is an error.",
+    }
+
+    WAL_ARCHIVE_SECRET_FILE: PathBuf = FILE, {
+        example: "/run/secrets/archive_secret",
+        help: "The same for WAL_ARCHIVE_SECRET",
     }
 
     WAL_ARCHIVE_PATH: String = REPOSITORY_FOLDER, {

@@ -1,8 +1,9 @@
 //! `packaging/docker`, as far as it can be checked without a container engine: what is copied is there, what is called
-//! is built, and the hook is two lines of shell.
+//! is built, and the hook is two lines of shell. `make image-test` builds it and lives with it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::Command;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -26,7 +27,9 @@ fn words(instruction: &[String]) -> Vec<&str> {
 
 #[test]
 fn everything_that_is_copied_is_there_and_is_given_to_the_builder() {
-    let ignored = text("Dockerfile.dockerignore");
+    // In the root of the context: only BuildKit reads one that is named after its Dockerfile.
+    let ignored = fs::read_to_string(root().join(".dockerignore")).unwrap();
+    assert!(ignored.lines().any(|line| line == "*"), "{ignored}");
     let mut copied = Vec::new();
     for copy in instructions().iter().filter(|words| words[0] == "COPY") {
         let is_from_build = copy.iter().any(|word| word == "--from=build");
@@ -38,13 +41,33 @@ fn everything_that_is_copied_is_there_and_is_given_to_the_builder() {
             copied.push((*source).to_owned());
         }
     }
-    // Cargo reads the manifest only if every target in it is there.
+    for needed in ["src", "tests/lab/Cargo.toml", "packaging/pages/Cargo.toml"] {
+        assert!(copied.iter().any(|source| source == needed), "{needed} is not copied");
+    }
+    assert_eq!(ignored.lines().filter(|line| line.starts_with('!')).count(), copied.len(), "nothing else: {ignored}");
+}
+
+#[test]
+fn the_dependencies_are_a_layer_of_their_own() {
+    let all = instructions();
+    let build = |words: &[String]| words.join(" ").contains("cargo build --release --locked --lib");
+    let layer = all.iter().position(|words| words[0] == "RUN" && build(words)).unwrap();
+    let sources = all.iter().position(|words| words[0] == "COPY" && words.iter().any(|word| word == "src")).unwrap();
+    assert!(layer < sources, "a change in src/ would compile every dependency");
+    // Cargo wants a file for every target of the manifest; the layer's own words make them.
+    let script = text("Dockerfile").replace("\\\n", " ");
+    let script = script.lines().find_map(|line| line.strip_prefix("RUN for ")).unwrap();
+    let script = format!("for {}", script.split("&& cargo build").next().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(root().join("Cargo.toml"), folder.path().join("Cargo.toml")).unwrap();
+    let status = Command::new("sh").args(["-e", "-c", &script]).current_dir(folder.path()).status().unwrap();
+    assert!(status.success());
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
-    let paths = manifest.lines().filter_map(|line| line.strip_prefix("path = \"")?.strip_suffix('"'));
-    let targets: Vec<_> = paths.chain(["tests/lab/Cargo.toml", "src/bin/pgbackrest-guard.rs"]).collect();
+    let targets: Vec<_> =
+        manifest.lines().filter_map(|line| line.strip_prefix("path = \"")?.strip_suffix('"')).collect();
     assert!(targets.len() > 4, "{targets:?}");
-    for target in targets {
-        assert!(copied.iter().any(|source| Path::new(target).starts_with(source)), "{target} is not copied");
+    for target in targets.iter().chain(&["src/lib.rs", "tests/lab/src/lib.rs", "packaging/pages/src/main.rs"]) {
+        assert!(folder.path().join(target).is_file(), "{target} is not made");
     }
 }
 
@@ -68,10 +91,16 @@ fn the_programs_are_those_that_make_release_builds() {
 fn the_base_images_fit_one_another_and_the_manifest() {
     let all = instructions();
     let from: Vec<_> = all.iter().filter(|words| words[0] == "FROM").map(|words| words[1].as_str()).collect();
+    assert_eq!(from, ["${RUST_IMAGE}", "${POSTGRES_IMAGE}"]);
+    let default = |name: &str| {
+        let arguments = all.iter().filter(|words| words[0] == "ARG").map(|words| words[1].as_str());
+        arguments.filter_map(|word| word.split_once('=')).find(|(other, _)| *other == name).unwrap().1
+    };
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let rust = manifest.lines().find_map(|line| line.strip_prefix("rust-version = \"")?.strip_suffix('"')).unwrap();
     // A program linked against a newer C library than the image has does not start.
-    assert_eq!(from, [format!("rust:{rust}-${{DEBIAN}}"), "postgres:${POSTGRES}-${DEBIAN}".to_owned()]);
+    assert_eq!(default("RUST_IMAGE"), format!("rust:{rust}-${{DEBIAN}}"));
+    assert_eq!(default("POSTGRES_IMAGE"), "postgres:${POSTGRES}-${DEBIAN}");
 }
 
 #[test]

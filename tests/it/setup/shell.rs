@@ -61,7 +61,7 @@ fn no_shell_runs_a_value() {
 fn the_lines_are_exactly_what_the_next_phase_needs() {
     let lines = |scene: &Scene| scene.setup(&["--print-env"]).ended(0).tells_no_secret().stdout;
     let all = "unset WAL_ARCHIVE_BUCKET\nunset WAL_ARCHIVE_KEY\nunset WAL_ARCHIVE_SECRET\nunset WAL_ARCHIVE_REGION\n\
-               unset WAL_ARCHIVE_ENDPOINT\n";
+               unset WAL_ARCHIVE_ENDPOINT\nunset WAL_ARCHIVE_KEY_FILE\nunset WAL_ARCHIVE_SECRET_FILE\n";
     let junk = Scene::initialised().with("WAL_ARCHIVE_BUCKET", "${{bucket}}");
     let expected = format!("{all}export PGBACKREST_BUCKET_INVALID_REASON=unresolved-template-ref\n");
     assert_eq!(lines(&junk), expected);
