@@ -113,14 +113,6 @@ fn each_trouble_has_its_verdict() {
             1,
         ),
         (Facts { server: ServerFacts::Answers { archives: Some(true), always: true }, ..well() }, Verdict::Warning, 1),
-        (Facts { server: ServerFacts::Refused("x".to_owned()), ..well() }, Verdict::Warning, 1),
-        (off(), Verdict::Critical, 1),
-        (Facts { asked_for: false, has_full: false, ledger: LedgerFacts::Missing, ..off() }, Verdict::Warning, 1),
-        (Facts { asked_for: false, standby: true, ..off() }, Verdict::Ok, 1),
-        (Facts { waiting: Some((1, 4)), ..well() }, Verdict::Ok, 0),
-        (Facts { waiting: Some((1, 8)), ..well() }, Verdict::Ok, 1),
-        (Facts { waiting: Some((2, 120)), ..well() }, Verdict::Warning, 1),
-        (Facts { waiting: Some((2, 120)), standby: true, ..well() }, Verdict::Ok, 1),
         (Facts { has_full: false, ..well() }, Verdict::Critical, 1),
         (Facts { has_full: false, watched: false, ..well() }, Verdict::Unknown, 1),
         (Facts { by_others: Some("x".to_owned()), ..well() }, Verdict::Ok, 1),
@@ -166,6 +158,24 @@ fn each_trouble_has_its_verdict() {
         (Facts { has_full: false, ..well() }, Verdict::Critical, 1),
         (Facts { invalid_bucket: Some("whitespace".to_owned()), ..well() }, Verdict::Critical, 1),
     ];
+    assert_verdicts(table);
+}
+
+#[test]
+fn what_waits_and_what_is_off_has_its_verdict() {
+    assert_verdicts(vec![
+        (Facts { server: ServerFacts::Refused("x".to_owned()), ..well() }, Verdict::Warning, 1),
+        (off(), Verdict::Critical, 1),
+        (Facts { asked_for: false, has_full: false, ledger: LedgerFacts::Missing, ..off() }, Verdict::Warning, 1),
+        (Facts { asked_for: false, standby: true, ..off() }, Verdict::Ok, 1),
+        (Facts { waiting: Some((1, 4)), ..well() }, Verdict::Ok, 0),
+        (Facts { waiting: Some((1, 8)), ..well() }, Verdict::Ok, 1),
+        (Facts { waiting: Some((2, 120)), ..well() }, Verdict::Warning, 1),
+        (Facts { waiting: Some((2, 120)), standby: true, ..well() }, Verdict::Ok, 1),
+    ]);
+}
+
+fn assert_verdicts(table: Vec<(Facts, Verdict, usize)>) {
     for (facts, verdict, count) in table {
         let (judged, reasons) = judge(&facts);
         assert_eq!((judged, reasons.len()), (verdict, count), "{facts:?}: {reasons:?}");

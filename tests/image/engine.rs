@@ -82,8 +82,9 @@ impl Engine {
 
     /// The engine with these arguments.
     pub(crate) fn command(&self, arguments: &[String]) -> Command {
-        let mut command = Command::new(&self.words[0]);
-        command.args(&self.words[1..]).args(arguments).stdin(Stdio::null());
+        let (engine, own) = self.words.split_first().expect("an engine");
+        let mut command = Command::new(engine);
+        command.args(own).args(arguments).stdin(Stdio::null());
         command
     }
 
