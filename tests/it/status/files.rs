@@ -90,8 +90,8 @@ fn how_long_the_newest_archived_file_had_waited_is_measured() {
     let completed = SystemTime::now() - Duration::from_mins(10);
     fs::File::options().write(true).open(mark).unwrap().set_modified(completed).unwrap();
     let waited: u64 = wait().unwrap().parse().unwrap();
-    // Times of a change are read in whole seconds.
-    outcome.check((599..660).contains(&waited), &format!("{waited} s"));
+    // Times of a change are read in whole seconds, and the kernel takes them from a clock that lags by a tick.
+    outcome.check((598..660).contains(&waited), &format!("{waited} s"));
 }
 
 fn wait_in(line: &str) -> Option<&str> {
