@@ -2,7 +2,7 @@
 //! is built, and the hook is two lines of shell. `make image-test` builds it and lives with it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 fn root() -> PathBuf {
