@@ -13,6 +13,10 @@ PACKAGES = $(TARGET)/packages
 # Of this version, in a folder of its own: nothing is installed for the whole machine.
 CARGO_DEB_VERSION = 3.8.0
 CARGO_DEB = $(TARGET)/tools/bin/cargo-deb
+CARGO_GENERATE_RPM_VERSION = 0.21.1
+CARGO_GENERATE_RPM = $(TARGET)/tools/bin/cargo-generate-rpm
+MDBOOK_VERSION = 0.5.4
+MDBOOK = $(TARGET)/tools/bin/mdbook
 CARGO_DENY_VERSION = 0.20.2
 CARGO_DENY = $(TARGET)/tools/bin/cargo-deny
 # What of the policy is checked; the advisories are fetched from GitHub.
@@ -21,7 +25,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MACHINE = $(shell uname -m)-linux
 ARCHIVE = pgbackrest-guard-$(VERSION)-$(MACHINE)
 
-.PHONY: help demo test test-deps quick lint deny pages release dist package package-test monitoring-test monitoring-deps ha-test ha-deps matrix matrix-deps stores stores-deps bench deps
+.PHONY: help demo test test-deps quick lint deny pages release dist package rpm book pictures package-test monitoring-test monitoring-deps ha-test ha-deps campaign matrix matrix-deps stores stores-deps bench deps
 
 help:
 	@echo 'make demo     show what happens when a repository fails (a minute after the build)'
@@ -29,16 +33,20 @@ help:
 	@echo 'make quick    run those that start no server and wait for no time limit (half a minute after the build)'
 	@echo 'make lint     check formatting and clippy'
 	@echo 'make deny     hold the dependencies against the policy in deny.toml (make deny DENY="bans licenses sources" without a network)'
-	@echo 'make pages    write the settings file and the tables of docs/configuration.md anew, out of src/settings/table'
+	@echo 'make pages    write the settings file and the tables of docs/configuration.md, out of src/settings/table'
 	@echo 'make release  build the programs to install, into $(RELEASE)'
 	@echo 'make package  build the Debian package, into $(PACKAGES)'
+	@echo 'make rpm      build the package for RHEL and Fedora, into $(PACKAGES)'
+	@echo 'make book     make a book of docs/, into $(TARGET)/book'
+	@echo 'make pictures make the pictures of docs/images out of the demo (needs Chromium)'
 	@echo 'make package-test  install the package here, archive a Debian cluster through a revoked key and back, purge it (as root)'
 	@echo 'make monitoring-test  scrape watchers with the real Prometheus, and try the alert rules and the dashboard with promtool'
 	@echo 'make ha-test  three nodes under Patroni, failovers while the repository fails (about ten minutes)'
+	@echo 'make campaign  many faults at once, chosen by seeds, on a cluster that commits (two minutes a seed; CAMPAIGN=1-20)'
 	@echo 'make matrix   run the live tests on PostgreSQL 13 to 18 and pgBackRest 2.45, 2.55 and 2.60 (hours; MATRIX="18x2.60" chooses)'
 	@echo 'make stores   Azure, GCS, S3 and SFTP by real servers of others, and each fault there (half an hour; STORES="azure sftp" chooses)'
 	@echo 'make dist     build the programs for any Linux, packed, with checksums, into $(PACKAGES)'
-	@echo 'make bench    measure speed and size beside bare pgBackRest (about seven minutes)'
+	@echo 'make bench    measure speed and size beside bare pgBackRest (about twelve minutes)'
 	@echo 'make deps     install PostgreSQL, pgBackRest and a C compiler if they are missing (as root)'
 
 demo: deps
@@ -80,6 +88,7 @@ lint:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --test package -- -D warnings
 	$(CARGO) clippy --test ha -- -D warnings
+	$(CARGO) clippy --test campaign -- -D warnings
 	$(CARGO) clippy --test monitoring -- -D warnings
 	$(CARGO) clippy --test matrix -- -D warnings
 	$(CARGO) clippy --test stores -- -D warnings
@@ -120,6 +129,30 @@ package: deps release $(CARGO_DEB)
 	mkdir -p $(PACKAGES)
 	PATH="$(dir $(abspath $(CARGO_DEB))):$$PATH" $(CARGO) deb --no-build --output $(PACKAGES)/
 
+# Static programs, because the machine that builds has other libraries than the one that installs.
+rpm: dist $(CARGO_GENERATE_RPM)
+	rm -rf $(TARGET)/rpm && mkdir -p $(TARGET)/rpm/bin
+	cp $(PACKAGES)/$(ARCHIVE)/pgbackrest-guard $(PACKAGES)/$(ARCHIVE)/pgbackrest-guard-push $(PACKAGES)/$(ARCHIVE)/pgbackrest-guard-get $(TARGET)/rpm/bin/
+	$(CARGO) run --quiet --package pgbackrest-guard-pages -- $(TARGET)/rpm/pages
+	gzip --best --no-name $(TARGET)/rpm/pages/*.[15]
+	PATH="$(dir $(abspath $(CARGO_GENERATE_RPM))):$$PATH" $(CARGO) generate-rpm --output $(PACKAGES)/
+
+book: $(MDBOOK)
+	$(MDBOOK) build --dest-dir $(abspath $(TARGET)/book)
+
+# Chromium without a screen, once for each colour scheme (Blink's numbers: 1 is light, 0 is dark).
+CHROMIUM = chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --no-first-run --disable-background-networking \
+	--disable-component-update --disable-sync --user-data-dir=$(abspath $(TARGET)/pictures/profile)
+
+pictures: deps
+	rm -rf $(TARGET)/pictures && mkdir -p $(TARGET)/pictures docs/images
+	$(CARGO) build --quiet --bins --example demo
+	PGBACKREST_GUARD_PICTURES=$(abspath $(TARGET)/pictures) $(TARGET)/debug/examples/demo
+	for scheme in light:1 dark:0; do \
+		$(CHROMIUM) --blink-settings=preferredColorScheme=$${scheme#*:} --window-size=900,720 \
+			--screenshot=$(abspath docs/images)/status-$${scheme%:*}.png file://$(abspath $(TARGET)/pictures/status.html) || exit 1; \
+	done
+
 # Installs and purges on this very machine, so it is no part of `make test`.
 package-test: package
 	$(CARGO) test --quiet --test package -- $(abspath $(PACKAGES))/pgbackrest-guard_$(VERSION)-1_*.deb
@@ -154,6 +187,11 @@ $(TARGET)/tools/etcd/usr/bin/etcd:
 	mkdir -p $(TARGET)/tools/etcd
 	cd $(TARGET)/tools/etcd && apt-get download etcd-server && dpkg-deb --extract etcd-server_*.deb .
 	touch $@
+
+# Words in CAMPAIGN choose: make campaign CAMPAIGN=7, CAMPAIGN='7 without 3,5' to leave faults out, CAMPAIGN=ledger; CAMPAIGN_SECONDS=3600 in
+# the environment ends it before the next seed.
+campaign: deps
+	$(CARGO) test --quiet --test campaign -- $(CAMPAIGN)
 
 # Words in MATRIX choose pairs and tests: make matrix MATRIX="18x2.60 live::gone". Debian's own programs lay the versions down.
 matrix: deps test-deps matrix-deps
@@ -190,11 +228,18 @@ $(STORES_LAID): tests/stores/package.json tests/stores/requirements.txt
 $(CARGO_DEB):
 	$(CARGO) install --quiet --locked --version $(CARGO_DEB_VERSION) --root $(TARGET)/tools cargo-deb
 
+$(CARGO_GENERATE_RPM):
+	$(CARGO) install --quiet --locked --version $(CARGO_GENERATE_RPM_VERSION) --root $(TARGET)/tools cargo-generate-rpm
+
+$(	$(CARGO) install --quiet --locked --version $(
+$(MDBOOK):
+	$(CARGO) install --quiet --locked --version $(MDBOOK_VERSION) --root $(TARGET)/tools mdbook
+
 $(CARGO_DENY):
 	$(CARGO) install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(TARGET)/tools cargo-deny
 
 bench: deps release
-	PGBACKREST_GUARD_RELEASE=$(abspath $(RELEASE)) $(CARGO) bench --bench speed --bench status --bench handover
+	PGBACKREST_GUARD_RELEASE=$(abspath $(RELEASE)) $(CARGO) bench --bench speed --bench status --bench handover --bench walk
 
 # PostgreSQL's programs lie outside PATH on Debian; the tests look for them where Debian puts them.
 deps:

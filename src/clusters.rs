@@ -97,6 +97,22 @@ pub fn name_of(environment: &Environment, data_directory: &Path) -> String {
     )
 }
 
+/// The unit of systemd that starts a watcher for a data directory: `pgbackrest-guard@15-main` for Debian's 15/main,
+/// `pgbackrest-guard@16` for PGDG's `/var/lib/pgsql/16/data` on RHEL; `None` elsewhere.
+#[must_use]
+pub fn unit_of(environment: &Environment, data_directory: &Path) -> Option<String> {
+    let is_version = |version: &str| !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit());
+    let path = data_directory.to_string_lossy();
+    let pgdg = path.trim_end_matches('/').strip_prefix("/var/lib/pgsql/").and_then(|rest| rest.strip_suffix("/data"));
+    if let Some(version) = pgdg.filter(|version| is_version(version)) {
+        return Some(format!("pgbackrest-guard@{version}"));
+    }
+    let name = name_of(environment, data_directory);
+    let (version, cluster) = name.split_once('/')?;
+    // systemd-escape's way with a dash: a dash of its own is the slash.
+    Some(format!("pgbackrest-guard@{version}-{}", cluster.replace('-', "\\x2d")))
+}
+
 fn names(clusters: Vec<DebianCluster>) -> Vec<String> {
     clusters.into_iter().map(|cluster| cluster.name).collect()
 }
@@ -179,5 +195,15 @@ mod tests {
         let (_root, environment) = machine(&[("15/main", "data_directory = '/srv/pg'")]);
         assert_eq!(name_of(&environment, Path::new("/srv/pg")), "15/main");
         assert_eq!(name_of(&environment, Path::new("/var/lib/other")), "other");
+    }
+    #[test]
+    fn the_unit_of_a_cluster_is_named_as_its_package_names_it() {
+        let (_root, environment) =
+            machine(&[("15/main", "data_directory = '/srv/pg'"), ("16/a-b", "data_directory = '/b'")]);
+        let unit = |path: &str| unit_of(&environment, Path::new(path));
+        assert_eq!(unit("/srv/pg").as_deref(), Some("pgbackrest-guard@15-main"));
+        assert_eq!(unit("/b").as_deref(), Some("pgbackrest-guard@16-a\\x2db"));
+        assert_eq!(unit("/var/lib/pgsql/16/data/").as_deref(), Some("pgbackrest-guard@16"));
+        assert_eq!((unit("/var/lib/pgsql/data"), unit("/elsewhere")), (None, None));
     }
 }

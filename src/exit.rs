@@ -3,7 +3,7 @@
 //! PostgreSQL reads them with `wait_result_is_any_signal(rc, true)` (`common/wait_error.c`, PostgreSQL 15): a command
 //! that dies by a signal or ends above 125 is not a failure but an emergency. For `archive_command` the archiver
 //! process itself then ends, is started again at the earliest 10 s later, and the failure is not counted in
-//! `pg_stat_archiver` (pgarch.c). For `restore_command` it is the only way to say that a file could not be asked for: up to
+//! `pg_stat_archiver` (pgarch.c). For `restore_command` it is the only way to say that a file: the repository could not be queried: up to
 //! 125 means that the archive ends here. So nothing that the archiver sees may lie above 125, and a program must not die by a
 //! signal or by a panic's abort. pgBackRest's own codes are 25 to 125 (src/build/error/error.yaml, 2.45 to 2.59).
 

@@ -24,6 +24,7 @@ pub mod log;
 pub mod pgbackrest;
 pub mod postgres;
 pub mod presence;
+pub mod problem_report;
 pub mod push;
 pub mod restore;
 pub mod seen_catalog;

@@ -33,12 +33,32 @@ pub enum ServerError {
     /// It can't be connected to, or a query failed.
     #[error("PostgreSQL does not answer: {0}")]
     Query(String),
+    /// Nothing listens there, or it is starting or stopping: it lets nobody in, whoever asks.
+    #[error("PostgreSQL does not answer: {0}")]
+    NotUp(String),
     /// We were told to end meanwhile.
-    #[error("told to end while PostgreSQL was asked")]
+    #[error("interrupted by a signal while PostgreSQL was queried")]
     MustEnd,
     /// It said nothing in time.
     #[error("PostgreSQL does not answer within {} s", .0.as_secs())]
     TimeLimit(Duration),
+}
+
+impl ServerError {
+    fn of(error: &postgres::Error) -> Self {
+        let text = crate::log::chain(error);
+        match error.code() {
+            Some(&SqlState::CANNOT_CONNECT_NOW) => Self::NotUp(text),
+            None if is_io(error) => Self::NotUp(text),
+            _ => Self::Query(text),
+        }
+    }
+}
+
+/// Whether the operating system has refused it: no socket, nobody who listens on it, or a connection that was cut.
+fn is_io(error: &postgres::Error) -> bool {
+    use std::error::Error as _;
+    error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
 }
 
 /// What the server says of itself.
@@ -156,6 +176,12 @@ impl Postgres {
         Self { limit, ..self }
     }
 
+    /// The same, asked in another database.
+    #[must_use]
+    pub fn in_database(&self, name: &str) -> Self {
+        Self { databases: vec![name.to_owned()], ..self.clone() }
+    }
+
     /// What `status` wants to know.
     ///
     /// # Errors
@@ -252,7 +278,7 @@ impl Postgres {
         let until = Instant::now() + self.limit;
         loop {
             match receiver.recv_timeout(INTERVAL) {
-                Ok(answer) => return answer.map_err(|error| ServerError::Query(crate::log::chain(&error))),
+                Ok(answer) => return answer.map_err(|error| ServerError::of(&error)),
                 Err(RecvTimeoutError::Timeout) if must_end() => return Err(ServerError::MustEnd),
                 Err(RecvTimeoutError::Timeout) if Instant::now() < until => {}
                 Err(_) => return Err(ServerError::TimeLimit(self.limit)),

@@ -9,11 +9,15 @@
 mod archive;
 mod programs;
 
+pub use programs::version as program_version;
+
+use crate::clusters;
 use crate::data_directory::DataDirectory;
-use crate::decide::check::{self, Finding};
+use crate::decide::check::{self, Finding, Watcher};
 use crate::ledger::Ledger;
 use crate::pgbackrest::Client;
 use crate::postgres::Postgres;
+use crate::presence;
 use crate::settings::{CommonSettings, Connection, Environment};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -64,6 +68,7 @@ pub fn check(request: &Request, say: &mut dyn FnMut(&Finding)) -> Checked {
     let mut well = found(owner(request));
     well &= found(programs::pgbackrest(&client));
     well &= found(switched_on(request));
+    found(watcher(request));
     let mut switched = false;
     let server = Postgres::of(&request.directory, &request.connection);
     match server.installation() {
@@ -115,6 +120,17 @@ fn owner(request: &Request) -> Finding {
             Finding::failed(STEP, crate::log::chain(&error), to_do)
         }
     }
+}
+
+/// Whether a watcher of this cluster runs.
+fn watcher(request: &Request) -> Finding {
+    let folder = request.common.state_dir.as_ref().map(|folder| folder.value.as_path());
+    let seen = match folder {
+        Some(folder) if presence::is_watched(folder) => Watcher::Runs,
+        Some(folder) if presence::was_watched(folder) => Watcher::HasRun,
+        _ => Watcher::Never,
+    };
+    check::watcher(seen, clusters::unit_of(&request.environment, request.directory.path()).as_deref())
 }
 
 /// Whether somebody has switched archiving off.

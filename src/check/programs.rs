@@ -17,9 +17,10 @@ pub(super) fn ours(beside: Option<&Path>) -> Finding {
     check::programs(env!("CARGO_PKG_VERSION"), &versions)
 }
 
-/// What a program of ours says that it is.
+/// What a program of ours says that it is; looked for `beside` this program first, then on `PATH`.
+#[must_use]
 #[expect(clippy::disallowed_methods, reason = "our own programs are not pgBackRest")]
-fn version(beside: Option<&Path>, name: &str) -> Option<String> {
+pub fn version(beside: Option<&Path>, name: &str) -> Option<String> {
     let path = beside.map(|folder| folder.join(name)).filter(|path| path.is_file());
     let mut command = Command::new(path.unwrap_or_else(|| name.into()));
     command.arg("--version").stdin(Stdio::null()).stderr(Stdio::null());

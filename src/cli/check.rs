@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// that it writes, and follows that into each repository and back. Changes nothing else. Exits 0 if nothing failed, else 1.
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
-    /// Wait at most so many seconds until the segment is archived
+    /// Wait at most this many seconds for the segment to be archived
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: u64,
     #[command(flatten)]

@@ -13,6 +13,11 @@ pub(super) struct ClusterArguments {
 }
 
 impl ClusterArguments {
+    /// Nothing was typed.
+    pub(super) fn unnamed() -> Self {
+        Self { cluster: None }
+    }
+
     /// Finds the data directory where nothing else names one: the flag, then `PGDATA`, then `WAL_GUARD_CLUSTER`, then the
     /// working directory, then the only cluster there is.
     pub(super) fn find(self, flags: &mut CommonFlags, sources: &mut Sources) -> Result<(), String> {

@@ -30,7 +30,7 @@ pub(crate) struct CommonArguments {
 }
 
 impl CommonArguments {
-    /// What they mean to a program that works on a data directory: one that is none is a wrong argument.
+    /// What they mean to a program that works on a data directory: any other path is a wrong argument.
     pub(crate) fn into_flags(self) -> Result<CommonFlags, String> {
         let flags = self.into_unchecked_flags()?;
         match &flags.pgdata {

@@ -21,13 +21,13 @@ use std::time::Duration;
 /// looked at.
 #[derive(Debug, Args)]
 pub(super) struct DrillArguments {
-    /// Go for this moment
+    /// Restore to this moment
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
-    /// Spend at most so many seconds on the checks behind the restore
+    /// Spend at most this many seconds on the checks after the restore
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     budget: Option<u64>,
-    /// Statements on the copy, each of which must return true
+    /// Run these statements on the copy; each must return true
     #[arg(long, value_name = "FILE")]
     sql: Option<PathBuf>,
     /// Leave the sandbox where it is, until the next drill

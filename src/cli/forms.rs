@@ -26,6 +26,9 @@ pub(super) struct FormArguments {
     /// Show the report again every 2 s, until a signal
     #[arg(long)]
     watch: bool,
+    /// Collect what a problem report needs instead: versions, settings, status and log lines, without keys or passwords
+    #[arg(long, conflicts_with_all = ["gaps", "watch", "to", "output", "acknowledge"])]
+    report: bool,
     /// Note that an open gap is known and will not be closed: it stays listed and leaves the verdict
     #[arg(long, value_name = "ID", requires = "reason", conflicts_with_all = ["gaps", "watch", "to", "output"])]
     acknowledge: Option<u64>,
@@ -55,6 +58,8 @@ pub(super) enum Task {
     Show(Form, Option<PathBuf>),
     /// Show one after the other.
     Watch(Form),
+    /// Collect what a problem report needs.
+    Collect,
     /// Acknowledge a gap.
     Acknowledge(u64, Reason),
 }
@@ -75,6 +80,9 @@ impl FormArguments {
     pub(super) fn into_task(self) -> Result<Task, String> {
         if let (Some(id), Some(reason)) = (self.acknowledge, self.reason) {
             return Ok(Task::Acknowledge(id, reason));
+        }
+        if self.report {
+            return Ok(Task::Collect);
         }
         let form = match (self.gaps, self.output) {
             (false, output) => Form::Whole(output),

@@ -22,7 +22,7 @@ const PROGRAM: &str = "pgbackrest-guard-get";
 ///
 /// For postgresql.conf: restore_command = 'pgbackrest-guard-get %f "%p"'
 ///
-/// Exits 0 when the file is restored, 1 when pgBackRest says that no repository has it. When a repository can't be asked: in
+/// Exits 0 when the file is restored, 1 when pgBackRest says that no repository has it. When a repository can't be reached: in
 /// a one-shot recovery 254 after the retries, which stops the server, and a later start goes on; on a standby, and while a
 /// promotion is under way, pgBackRest's code, soon, which lets the server go on.
 #[derive(Debug, Parser)]
@@ -31,7 +31,7 @@ struct Arguments {
     /// The WAL file's name, %f
     #[arg(value_name = "WAL_FILE")]
     file: PathBuf,
-    /// Where it shall be, %p
+    /// Where to put it, %p
     #[arg(value_name = "PATH")]
     target: PathBuf,
     #[arg(long)]

@@ -47,6 +47,9 @@ pub fn command() -> Command {
 #[must_use]
 pub fn main() -> ExitCode {
     exit::on_panic(PROGRAM, || Exit::Failed);
+    if std::env::args_os().len() <= 1 {
+        return super::next::run().into();
+    }
     let exit = match described::parse(command()) {
         Ok(Arguments { task: Task::Check(arguments) }) => super::check::run(arguments),
         Ok(Arguments { task: Task::Drill(arguments) }) => super::drill::run(arguments),

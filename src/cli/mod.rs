@@ -10,6 +10,7 @@ mod forms;
 pub mod get;
 pub mod guard;
 mod moment;
+mod next;
 mod owner;
 pub mod push;
 mod restore;

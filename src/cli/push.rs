@@ -24,7 +24,7 @@ const PROGRAM: &str = "pgbackrest-guard-push";
 ///
 /// For postgresql.conf: archive_command = 'pgbackrest-guard-push %p'
 ///
-/// Exits 0 when the file is in every repository, or given up and recorded; 1 to 125 when PostgreSQL shall try again.
+/// Exits 0 when the file is in every repository, or given up and recorded; 1 to 125 when PostgreSQL is to try again.
 #[derive(Debug, Parser)]
 #[command(name = PROGRAM, version, disable_help_subcommand = true)]
 struct Arguments {
@@ -108,7 +108,7 @@ fn run(arguments: Arguments, signals: std::io::Result<Signals>) -> Result<Exit, 
     let pgdata = common
         .pgdata
         .clone()
-        .ok_or("no data directory: PGDATA names none with a PG_VERSION, and the working directory is none either")?;
+        .ok_or("no data directory: neither PGDATA nor the working directory holds a PG_VERSION")?;
     let data_directory = DataDirectory::new(pgdata.value);
     if let Some(why) = super::owner::refusal(&data_directory, &format!("{PROGRAM} {}", arguments.path.display())) {
         tracing::error!("{why}");

@@ -45,7 +45,7 @@ pub(super) struct RestoreArguments {
     /// From this backup
     #[arg(long, value_name = "LABEL")]
     set: Option<String>,
-    /// The data directory to be, instead of the one that --pgdata or PGDATA names
+    /// Restore into this data directory instead of the one that --pgdata or PGDATA names
     #[arg(long, value_name = "DIR")]
     target: Option<PathBuf>,
     /// Replace the cluster that lies there, or a restore that is under way

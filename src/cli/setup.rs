@@ -68,7 +68,7 @@ fn set_up(request: &Request, print_env: bool) -> Exit {
             // What is junk must not reach the server whatever could be written, and its boot goes on.
             let judged = setup::judge(request);
             let exit = if matches!(judged.archiving, Archiving::Invalid { .. }) { Exit::Success } else { Exit::Failed };
-            tracing::error!("setup failed: {what}. Nothing more was changed; run setup again when that is mended");
+            tracing::error!("setup failed: {what}. Nothing more was changed; fix that, then run setup again");
             (judged, exit)
         }
     };

@@ -5,10 +5,12 @@ use super::cluster::ClusterArguments;
 use super::common::CommonArguments;
 use super::forms::{self, Form, FormArguments, Output, Task};
 use crate::clusters;
+use crate::data_directory::DataDirectory;
 use crate::decide::drill::Claimed;
 use crate::exit::Exit;
 use crate::log;
-use crate::settings::{self, CommonSettings, Environment, Sources, WatchSettings};
+use crate::problem_report;
+use crate::settings::{self, CommonSettings, Connection, Environment, Sources, WatchSettings};
 use crate::status::{self, Asking, Report, Request, Style, gather, text};
 use clap::Args;
 use jiff::Timestamp;
@@ -42,7 +44,7 @@ pub(super) struct LookArguments {
     #[arg(long, conflicts_with_all = ["watch", "acknowledge"])]
     repo: bool,
     /// Say whether this moment can be restored (2026-11-22 10:00:00+00), exit 0 if so, 1 if not, 2 if that is not known
-    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with_all = ["gaps", "watch", "to", "acknowledge"])]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with_all = ["gaps", "watch", "to", "acknowledge", "report"])]
     at: Option<Timestamp>,
     /// Draw with ASCII only
     #[arg(long)]
@@ -52,7 +54,8 @@ pub(super) struct LookArguments {
 /// What `status` goes by.
 struct Looking {
     request: Request,
-    environment: Environment,
+    sources: Sources,
+    connection: Connection,
     ascii: bool,
     at: Option<Timestamp>,
 }
@@ -91,12 +94,13 @@ fn looking(common: CommonArguments, cluster: ClusterArguments, look: &LookArgume
     for warning in sources.warnings() {
         tracing::warn!("{}", warning.0);
     }
+    let connection = watch.connection.clone();
     let request = status_request(common, watch, &sources, look.repo);
-    Ok(Looking { request, environment: sources.environment().clone(), ascii: look.ascii, at: look.at })
+    Ok(Looking { request, sources, connection, ascii: look.ascii, at: look.at })
 }
 
 /// What a report is made of. `repo`: whether the repository is asked.
-fn status_request(common: CommonSettings, watch: WatchSettings, sources: &Sources, repo: bool) -> Request {
+pub(super) fn status_request(common: CommonSettings, watch: WatchSettings, sources: &Sources, repo: bool) -> Request {
     let client = common.client(sources.environment(), Path::new("/"));
     let (answer, server) = if repo {
         let (answer, server) = status::ask(&client, &common, &watch.connection);
@@ -155,7 +159,7 @@ fn act(mut looking: Looking, task: Task) -> Exit {
         (Task::Show(Form::Whole(output), _), Some(at)) => show_moment(&looking, &gather(&looking.request), at, output),
         (Task::Show(form, to), _) => {
             let style = match to {
-                None => style(ascii, &looking.environment),
+                None => style(ascii, looking.sources.environment()),
                 Some(_) => Style::new(USUAL_COLUMNS, ascii, false),
             };
             forms::show(&gather(&looking.request), form, to, |report| text(report, &style))
@@ -166,12 +170,33 @@ fn act(mut looking: Looking, task: Task) -> Exit {
                 gather(&looking.request)
             };
             // Anew each time: the terminal may have another size.
-            forms::watch(next, form, |report| text(report, &style(ascii, &looking.environment)))
+            forms::watch(next, form, |report| text(report, &style(ascii, looking.sources.environment())))
         }
+        (Task::Collect, _) => collect(&looking),
         (Task::Acknowledge(id, reason), _) => {
             forms::acknowledge(&looking.request.common, id, &reason, looking.request.now)
         }
     }
+}
+
+/// Shows what a problem report needs.
+fn collect(looking: &Looking) -> Exit {
+    let Looking { request, sources, connection, .. } = looking;
+    let directory = request.common.pgdata.as_ref().map(|pgdata| DataDirectory::new(pgdata.value.clone()));
+    let beside = std::env::current_exe().ok().and_then(|path| path.parent().map(Path::to_owned));
+    let client = request.common.client(sources.environment(), Path::new("/"));
+    let text = problem_report::problem_report(&problem_report::Request {
+        sources,
+        client: &client,
+        directory: directory.as_ref(),
+        connection,
+        cluster: &request.cluster_name,
+        report: &gather(request),
+        beside,
+    });
+    // A reader that has gone away has read enough.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Exit::Success
 }
 
 fn show_moment(looking: &Looking, report: &Report, at: Timestamp, output: Output) -> Exit {

@@ -4,6 +4,7 @@
 //! archiving is there and something beside it is missing. A step that an earlier one makes pointless is *skipped*, with the
 //! reason, and never counts as passed.
 
+use crate::wal::{SegmentName, WalFile};
 use serde::Serialize;
 
 /// How a step came out.
@@ -139,6 +140,33 @@ pub fn restoring(settings: &ServerSettings) -> Finding {
     Finding::note(STEP, detail, to_do)
 }
 
+/// What is known of a watcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watcher {
+    /// One runs.
+    Runs,
+    /// One has run here.
+    HasRun,
+    /// None has ever run here.
+    Never,
+}
+
+/// Whether a watcher runs. `unit`: what starts one here, where that is known.
+#[must_use]
+pub fn watcher(seen: Watcher, unit: Option<&str>) -> Finding {
+    const STEP: &str = "watcher";
+    let detail = match seen {
+        Watcher::Runs => return Finding::ok(STEP, "runs"),
+        Watcher::HasRun => "does not run, but has run here: no backups are taken, no gaps are closed",
+        Watcher::Never => "has never run here: no backups are taken, no gaps are closed",
+    };
+    let to_do = unit.map_or_else(
+        || "run pgbackrest-guard watch under your service manager".to_owned(),
+        |unit| format!("sudo systemctl enable --now {unit}"),
+    );
+    Finding::note(STEP, detail, to_do)
+}
+
 /// Whether the programs of a set are of one version. `versions`: what each says of itself; `None` where it can't be started.
 #[must_use]
 pub fn programs(own: &str, versions: &[(&str, Option<String>)]) -> Finding {
@@ -175,6 +203,16 @@ pub fn summary(findings: &[Finding], switched: bool) -> String {
     format!("{first} {changed}")
 }
 
+/// Whether `pg_stat_archiver`'s newest file shows that a segment was archived before. Files of one timeline are archived in their
+/// order; a history, whose name sorts behind every segment before it, shows nothing (pgarch.c, `pgarch_readyXlog`).
+#[must_use]
+pub fn shows(newest: &str, segment: SegmentName) -> bool {
+    match newest.parse() {
+        Ok(WalFile::Segment(newest)) => newest.timeline() == segment.timeline() && newest >= segment,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,6 +247,33 @@ mod tests {
         assert_eq!(restoring(&with("")).outcome, Outcome::Note);
         let other = restoring(&with("pgbackrest archive-get %f %p"));
         assert_eq!((other.outcome, other.detail.contains("end of the archive")), (Outcome::Note, true));
+    }
+
+    #[test]
+    fn a_watcher_that_does_not_run_is_a_note_with_the_unit_that_starts_it() {
+        assert_eq!(watcher(Watcher::Runs, None), Finding::ok("watcher", "runs"));
+        let never = watcher(Watcher::Never, Some("pgbackrest-guard@15-main"));
+        assert_eq!(never.outcome, Outcome::Note);
+        assert_eq!(never.to_do.as_deref(), Some("sudo systemctl enable --now pgbackrest-guard@15-main"));
+        let stopped = watcher(Watcher::HasRun, None);
+        assert!(stopped.detail.contains("has run here") && stopped.to_do.unwrap().contains("watch"));
+    }
+
+    #[test]
+    fn only_a_segment_of_the_same_timeline_shows_that_one_was_archived() {
+        let segment: SegmentName = "0000000100000000000000FE".parse().unwrap();
+        for (newest, expected) in [
+            ("0000000100000000000000FE", true),
+            ("000000010000000100000000", true),
+            ("0000000100000000000000FD", false),
+            ("000000020000000100000000", false),
+            ("00000002.history", false),
+            ("000000010000000100000000.00000028.backup", false),
+            ("000000010000000100000000.partial", false),
+            ("", false),
+        ] {
+            assert_eq!(shows(newest, segment), expected, "{newest}");
+        }
     }
 
     #[test]

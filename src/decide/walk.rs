@@ -53,6 +53,10 @@ pub struct Walked {
     pub up_to: Option<SegmentName>,
     /// What is not listed, in order.
     pub missing: Vec<Run>,
+    /// Whether it was left before its end, because time was up or the process ended. The next walk goes on there, also one
+    /// that would look at everything once more: on a large archive that one would never come to its end.
+    #[serde(default)]
+    pub unfinished: bool,
 }
 
 /// The segments that a repository must list from `from` up to `to`, timeline by timeline.
@@ -106,7 +110,7 @@ impl Walked {
     /// A walk that has not begun.
     #[must_use]
     pub fn begin(from: SegmentName) -> Self {
-        Self { from, up_to: None, missing: Vec::new() }
+        Self { from, up_to: None, missing: Vec::new(), unfinished: false }
     }
 
     /// This walk for a repository whose oldest usable backup begins at `from` now: what has expired is forgotten, and where an
@@ -134,9 +138,13 @@ impl Walked {
         line.iter().any(holds)
     }
 
-    /// This walk before it came to a segment: what lies from there on is looked at once more.
+    /// This walk before it came to a segment: what lies from there on is looked at once more. One that was left before its
+    /// end goes on where it was left.
     #[must_use]
     pub fn again_from(mut self, segment: SegmentName, size: SegmentSize) -> Self {
+        if self.unfinished {
+            return self;
+        }
         if segment <= self.from {
             return Self::begin(self.from);
         }

@@ -46,6 +46,17 @@ fn what_expired_is_forgotten_and_an_older_backup_begins_anew() {
 }
 
 #[test]
+fn a_walk_that_was_left_before_its_end_is_not_begun_again() {
+    let mut walked = Walked::begin(segment(1, 3));
+    walked.take(Stretch { timeline: 1, first: 3, last: 9 }, &BTreeSet::from([3, 6, 9]), SIZE);
+    let again = walked.clone().again_from(segment(1, 5), SIZE);
+    assert_eq!((again.up_to, again.missing_segments(SIZE)), (Some(segment(1, 4)), 1), "from there on, once more");
+    walked.unfinished = true;
+    assert_eq!(walked.clone().again_from(segment(1, 5), SIZE), walked);
+    assert_eq!(walked.clone().again_from(segment(1, 3), SIZE), walked);
+}
+
+#[test]
 fn what_one_repository_lacks_is_owed_and_what_none_has_is_lost() {
     let of = |listed: &[u64]| {
         let mut walked = Walked::begin(segment(1, 1));

@@ -51,7 +51,7 @@ impl<'f> Report<'f> {
             _ => "then the server is stopped",
         };
         let line = format!(
-            "{} could not be asked for: {}; asking again for {} s more (failing for {} s), {then}{}",
+            "{}: the repository could not be queried: {}; asking again for {} s more (failing for {} s), {then}{}",
             self.file,
             why(&failure),
             patience.saturating_sub(waited).as_secs(),
@@ -112,21 +112,21 @@ impl<'f> Report<'f> {
         let why = why(&failure);
         match asker {
             Asker::Standby { promotion: Promotion::Waits, .. } => fields.warn(&format!(
-                "{file} could not be asked for: {why}; exit {code}, a promotion does not wait for the archive"
+                "{file}: the repository could not be queried: {why}; exit {code}, a promotion does not wait for the archive"
             )),
             Asker::Standby { .. } => fields.warn(&format!(
-                "{file} could not be asked for: {why}; exit {code}, the standby goes on and will ask again"
+                "{file}: the repository could not be queried: {why}; exit {code}, the standby goes on and will ask again"
             )),
             Asker::NewTimeline { kept: true, .. } => fields.warn(&format!(
-                "{file} could not be asked for: {why}; exit {code}, PostgreSQL takes the copy in pg_wal"
+                "{file}: the repository could not be queried: {why}; exit {code}, PostgreSQL takes the copy in pg_wal"
             )),
             Asker::NewTimeline { kept: false, .. } => fields.error(&format!(
-                "{file} could not be asked for in {} s: {why}; exit {code}, PostgreSQL goes on without it: the new \
+                "{file}: the repository could not be queried for {} s: {why}; exit {code}, PostgreSQL goes on without it: the new \
                  timeline's history then does not name the timelines before it",
                 waited.as_secs()
             )),
             Asker::Recovery | Asker::Rewind => fields.error(&format!(
-                "{file} could not be asked for in {} s: {why}; exit {code} {}; to do: {}, {}{}",
+                "{file}: the repository could not be queried for {} s: {why}; exit {code} {}; to do: {}, {}{}",
                 waited.as_secs(),
                 stops(asker),
                 failure.remedy(),
@@ -139,7 +139,7 @@ impl<'f> Report<'f> {
 
     /// We were asked to end.
     pub(super) fn shutdown(&self, waited: Duration) {
-        let line = format!("told to end after {} s: {} is not restored", waited.as_secs(), self.file);
+        let line = format!("interrupted after {} s: {} is not restored", waited.as_secs(), self.file);
         self.about(waited).info(&line);
     }
 

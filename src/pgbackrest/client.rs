@@ -5,6 +5,7 @@
 //! the store's, and a text without secrets ([`Failure`]). Each call is watched by a [`Watch`], because nothing in pgBackRest
 //! bounds one.
 
+mod apart;
 mod backup;
 mod restore;
 
@@ -127,6 +128,12 @@ impl Client {
     #[must_use]
     pub fn with_instant_drop(self, instant: InstantDropCodes) -> Self {
         Self { instant, ..self }
+    }
+
+    /// Text of any origin without the secrets that are known here.
+    #[must_use]
+    pub fn redacted(&self, text: &str) -> Redacted {
+        self.redactor.redact(text.as_bytes())
     }
 
     /// pgBackRest's configuration; `None` where it can't be read.

@@ -40,7 +40,7 @@ impl Interruption {
             Self::Promotion => "a promotion does not wait for it",
             Self::FreeReserve => "free space fell under WAL_FREE_RESERVE_MB",
             Self::Shutdown => "the server is shutting down",
-            Self::Signal => "we were told to end",
+            Self::Signal => "we were asked to stop",
         };
         format!("pgBackRest was ended: {why}")
     }

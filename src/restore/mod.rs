@@ -10,7 +10,9 @@ mod arm;
 mod below;
 mod copy;
 mod hand_over;
+mod leftover;
 mod place;
+mod promotion;
 mod prove;
 mod replay;
 mod say;
@@ -24,7 +26,8 @@ use crate::log;
 use crate::pgbackrest::{Client, Failure};
 use crate::settings::{CommonSettings, Environment};
 use crate::signals::Signals;
-pub use hand_over::may_archive;
+pub use hand_over::{is_restored, may_archive};
+pub use leftover::{Stays, end_leftover};
 pub use place::{socket, working_folder};
 pub use server::{PORT, isolation};
 
@@ -93,7 +96,7 @@ pub(crate) enum RestoreError {
     #[error("{0}")]
     Interrupted(String),
     /// We were told to end.
-    #[error("told to end")]
+    #[error("interrupted by a signal")]
     Signal,
     /// A program that can't be started.
     #[error("can't start {program}")]
@@ -149,7 +152,7 @@ pub fn restore(request: &Request, signals: &Signals) -> Exit {
         Err(error) => {
             let told = matches!(&error, RestoreError::Signal)
                 || matches!(&error, RestoreError::PgBackRest(failure) if failure.is_ours_to_end());
-            let why = if told { "told to end".to_owned() } else { log::chain(&error) };
+            let why = if told { "interrupted by a signal".to_owned() } else { log::chain(&error) };
             let goes_on = matches!(&error, RestoreError::Replay(_));
             said.end("failed", if goes_on { "replay" } else { "interrupted" }, &why);
             let advice = if goes_on { "" } else { "; the same command goes on where it was" };
@@ -172,7 +175,7 @@ fn go(request: &Request, signals: &Signals, said: Said) -> Result<(), RestoreErr
         Some(state) if state.wanted == wanted => going_on(request, &client, state, signals)?,
         Some(state) if !request.replace => {
             return Err(RestoreError::Refused(format!(
-                "a restore of {} to {} is under way: repeat its command to go on, or begin anew with --replace",
+                "a restore of {} to {} is under way: repeat its command to go on, or start over with --replace",
                 place.target.path().display(),
                 state.wanted.target
             )));
@@ -190,6 +193,7 @@ fn go(request: &Request, signals: &Signals, said: Said) -> Result<(), RestoreErr
     if request.dry_run {
         return Ok(());
     }
+    said.programs(&programs);
     let mut work =
         Work { request, place: &place, client: &client, signals, said, programs, folder: place.enter()?, state };
     work.note()?;

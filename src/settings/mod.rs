@@ -31,7 +31,9 @@ pub use recover::RecoverSettings;
 pub use restore::RestoreSettings;
 pub use setup::{ProcessOverrides, SetupSettings};
 pub use sources::{Environment, Origin, Setting, Sources, Warning};
-pub use value::{DropMeasure, GapBackup, Mebibytes, RepositoryList, RepositoryNumber, Seconds, TakenBy};
+pub use value::{
+    DropMeasure, GapBackup, Mebibytes, RepositoryList, RepositoryNumber, RequiredRepositories, Seconds, TakenBy,
+};
 pub use watch::{Connection, WatchSettings};
 
 use crate::bad_value::BadValue;

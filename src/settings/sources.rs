@@ -122,6 +122,16 @@ impl Sources {
         &self.warnings
     }
 
+    /// Every setting that the environment or the file sets: the variable, the value as it may be shown, and its origin.
+    #[must_use]
+    pub fn set(&self) -> Vec<(&'static str, String, Origin)> {
+        let set = super::table::all().filter_map(|setting| {
+            let (text, origin) = self.text(setting.variable)?;
+            Some((setting.variable, shown(setting, text), origin))
+        });
+        set.collect()
+    }
+
     /// The value of a setting whose default is a constant.
     pub(super) fn value<T>(&mut self, declared: &Declared<T>, flag: Option<T>) -> Setting<T> {
         self.optional(declared, flag).unwrap_or_else(|| Setting::default_of(declared.constant()))
@@ -174,10 +184,15 @@ impl Sources {
     }
 }
 
+/// A value as it may be shown.
+fn shown(setting: &Declaration, text: &OsStr) -> String {
+    if setting.secret { "…".to_owned() } else { text.to_string_lossy().escape_debug().to_string() }
+}
+
 /// A bad value, and what is used instead of it.
 fn replaced(setting: &Declaration, text: &OsStr, origin: Origin, bad: BadValue) -> Warning {
     let name = setting.variable;
-    let shown = if setting.secret { "…".to_owned() } else { text.to_string_lossy().escape_debug().to_string() };
+    let shown = shown(setting, text);
     let place = if origin == Origin::File { " in the settings file" } else { "" };
     let default = setting.default.words();
     Warning(format!("{name}='{shown}'{place}: {bad}; the default is used instead: {default}"))

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 /// The first line of what setup writes: what does not begin with it is an operator's own.
-pub(super) const HEADER: &str = "# Written by pgbackrest-guard setup, anew at each run.";
+pub(super) const HEADER: &str = "# Written by pgbackrest-guard setup, and again at each run.";
 /// The spool's name in the data directory, as the shell scripts had it.
 pub(super) const SPOOL: &str = "pgbackrest-spool";
 

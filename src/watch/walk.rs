@@ -4,7 +4,8 @@
 //! looked at; here it is looked at, a folder a call. What a walk has shown lies in the catalog's record: for `status`, which
 //! claims nothing that no walk has reached, and for the next walk, which goes on there, after a kill too. What lies behind
 //! the first segment that still waits for the archiver is not looked for. With each start of the watcher the way from the
-//! newest full backup on is walked once more: somebody may have removed what was there.
+//! newest full backup on is walked once more, because somebody may have removed what was there; a walk that was left before
+//! its end is first brought to it.
 
 use super::calls::{Archive, words};
 use super::catalog_keeper::{change_record, record};
@@ -161,24 +162,29 @@ impl<'w> Way<'w> {
         let parts: Vec<_> =
             walked.ahead(&self.line, size).into_iter().flat_map(|stretch| stretch.by_folder(size)).collect();
         for (count, (name, part)) in parts.into_iter().enumerate() {
+            walked.unfinished = true;
             if self.cluster.must_end() || self.started.elapsed() > LIMIT {
                 self.note(walked);
                 return Ok(false);
             }
             let Some(rest) = self.path.without_waiting(part) else {
+                walked.unfinished = false;
                 self.note(walked);
                 return Ok(false);
             };
-            let listed = self.list(&name, part.timeline)?;
+            // What was shown before stays so.
+            let listed = self.list(&name, part.timeline).inspect_err(|_| self.note(walked))?;
             walked.take(rest, &listed, size);
             if (count + 1) % FOLDERS_A_WRITE == 0 {
                 self.note(walked);
             }
             if rest != part {
+                walked.unfinished = false;
                 self.note(walked);
                 return Ok(false);
             }
         }
+        walked.unfinished = false;
         self.note(walked);
         Ok(true)
     }

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
     repair::heal_and_seal(&mut stage, &lost);
     recovery::outage_in_mid_recovery(&mut stage);
     drill(&mut stage);
+    stage.keep_pictures();
     println!("\n{}, after {} seconds.", stage.verdict(), started.elapsed().as_secs());
     if stage.is_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
@@ -80,7 +81,7 @@ fn key_revoked(stage: &mut Stage) -> Vec<String> {
 
 fn read_only(stage: &mut Stage) {
     stage.heading("3. The key is back, but its policy is read-only (AccessDenied)");
-    println!("An administrator can mend this, so WAL is kept as long as there is room for it.\n");
+    println!("An administrator can fix this, so WAL is kept as long as there is room for it.\n");
     let dropped_before = stage.status().number("/push/dropped_count");
     stage.s3.restore_key(KEY);
     stage.s3.set_policy(KEY, Policy::ReadOnly);

@@ -49,10 +49,10 @@ fn guarded(stage: &mut Stage, at: &str, rows_before: u64) {
     let outage = begin(stage, at);
     copy.start_recovery();
     copy.wait_until("the outage is met", SOON, || outage.met.load(Ordering::SeqCst));
-    copy.wait_until("guard-get says so", SOON, || copy.log().contains("could not be asked for"));
+    copy.wait_until("guard-get says so", SOON, || copy.log().contains("the repository could not be queried"));
     stage.check("guard-get waits, and PostgreSQL is not promoted", !copy.log().contains("selected new timeline"));
     let log = copy.log();
-    if let Some(line) = log.lines().find(|line| line.contains("could not be asked for")) {
+    if let Some(line) = log.lines().find(|line| line.contains("the repository could not be queried")) {
         println!("  | {}", line.chars().take(114).collect::<String>());
     }
     stage.s3.remove(outage.fault);

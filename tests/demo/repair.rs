@@ -7,7 +7,7 @@ use pgbackrest_guard_lab::Cluster;
 
 /// The watcher heals what step 2 lost, then seals what is lost for good.
 pub(crate) fn heal_and_seal(stage: &mut Stage, lost: &[String]) {
-    stage.heading("6. The watcher mends the gap of step 2: the lost segments still lie in pg_wal");
+    stage.heading("6. The watcher repairs the gap of step 2: the lost segments still lie in pg_wal");
     println!("(its grace time of five minutes after the last failure is set to none for the demo)\n");
     let backups = stage.backups();
     stage.watch();
@@ -17,6 +17,7 @@ pub(crate) fn heal_and_seal(stage: &mut Stage, lost: &[String]) {
     stage.check("the marker of a gap is gone", !stage.is_marked());
 
     stage.heading("7. Another gap, and PostgreSQL recycles the lost segments before the key is back");
+    stage.commit_and_archive();
     stage.s3.revoke_key(KEY);
     let gone = stage.write("three segments of WAL and three rows", 3);
     stage.insert(3);

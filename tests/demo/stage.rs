@@ -1,5 +1,6 @@
 //! The demo's stage: the cluster, the store, the programs, and how a claim is checked.
 
+use crate::SOON;
 use pgbackrest_guard_lab::{Cluster, Lab, PgBackRest, PgBackRestBuilder, S3Server, within};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -24,6 +25,7 @@ pub(crate) struct Stage {
     failed: u32,
 }
 
+#[expect(clippy::disallowed_methods, reason = "the demo reads its own environment and writes its own files")]
 impl Stage {
     /// Makes the cluster, the bucket and the stanza.
     pub(crate) fn set() -> Self {
@@ -95,6 +97,13 @@ impl Stage {
         self.cluster.sql(&"INSERT INTO t VALUES (1);\n".repeat(rows));
     }
 
+    /// A commit in a segment that is archived: `status` then knows the time up to which can be restored.
+    pub(crate) fn commit_and_archive(&self) {
+        self.insert(1);
+        self.cluster.sql("SELECT pg_switch_wal()");
+        self.nothing_waits(SOON);
+    }
+
     /// The rows in the table.
     pub(crate) fn rows(&self) -> u64 {
         self.cluster.sql("SELECT count(*) FROM t").parse().unwrap_or(0)
@@ -132,7 +141,7 @@ impl Stage {
 
     /// Compares what was written with the repository and the ledger.
     pub(crate) fn account_for_everything(&mut self) {
-        self.heading("5. Every segment that PostgreSQL was told is archived");
+        self.heading("5. Every segment that PostgreSQL counts as archived");
         let (archived, status) = (self.backrest.archived(1), self.status());
         let stored = self.written.iter().filter(|name| archived.contains(*name)).count();
         let lost = self.written.iter().filter(|name| status.is_in_a_gap(name)).count();
@@ -153,6 +162,18 @@ impl Stage {
             println!("  |");
         }
         println!();
+    }
+
+    /// Keeps what a person sees now, as a page and as text, where `make pictures` asks for it.
+    pub(crate) fn keep_pictures(&self) {
+        let Some(folder) = std::env::var_os("PGBACKREST_GUARD_PICTURES").map(PathBuf::from) else { return };
+        self.commit_and_archive();
+        self.watch();
+        for (form, name) in [("html", "status.html"), ("text", "status.txt")] {
+            if let Err(error) = std::fs::write(folder.join(name), self.ask(form)) {
+                println!("{name} can't be kept in {}: {error}", folder.display());
+            }
+        }
     }
 
     /// What a script sees.

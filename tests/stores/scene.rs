@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// More than any step takes on a slow machine.
-const SOON: Duration = Duration::from_secs(180);
+const SOON: Duration = Duration::from_mins(3);
 
 /// What was seen while a fault lasted.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl Scene {
             ("WAL_PUSH_TIMEOUT_SECONDS", "20"),
         ];
         for (name, value) in own.iter().chain(more) {
-            command.push_str(&format!("{name}={value} "));
+            command.extend([name, "=", value, " "]);
         }
         self.cluster.reload_with("archive_command", &format!("{command} exec {} %p", self.push.display()));
     }

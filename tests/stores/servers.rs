@@ -85,7 +85,7 @@ impl Store {
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         store.server = Some(command.spawn().unwrap_or_else(|error| panic!("{command:?} can't be run: {error}")));
         let address = store.address();
-        eventually("the store listens", Duration::from_secs(60), || TcpStream::connect(address).is_ok());
+        eventually("the store listens", Duration::from_mins(1), || TcpStream::connect(address).is_ok());
         let front = Front::start(lab, address);
         store.front = Some(front);
         store.open();

@@ -31,7 +31,7 @@ const EXIT_STATUS: &[(&str, &[(&str, &str)])] = &[
             ("0", "The file is restored."),
             ("1", "The file is in no repository, and every repository said so."),
             ("2 to 125", "On a standby: the repository could not be asked. The server streams on and asks again."),
-            ("143", "It was told to end."),
+            ("143", "It was ended by SIGTERM."),
             ("254", "In a recovery: the repository could not be asked. The server stops instead of being promoted."),
         ],
     ),
@@ -47,7 +47,7 @@ const EXIT_STATUS: &[(&str, &[(&str, &str)])] = &[
     (
         "pgbackrest-guard-watch",
         &[
-            ("0", "It was told to end; or archiving is switched off; or --once is done."),
+            ("0", "It was ended by SIGTERM; or archiving is switched off; or --once is done."),
             ("1", "Failed."),
             ("2", "The command line is wrong, or there is no data directory."),
         ],

@@ -29,7 +29,7 @@ settings! {
         default: Fallback::Words("all of them"),
         example: "2",
         help: "Ask this repository alone, and take its word",
-        more: "By its number, as in `repo2-path`. For a restore while another repository can't be asked.",
+        more: "By its number, as in `repo2-path`. For a restore while another repository can't be reached.",
         users: &[Get, Restore, Drill],
     }
 }

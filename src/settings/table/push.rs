@@ -3,8 +3,8 @@
 use super::Program::{Get, Push, Status, Watch};
 use super::{Declaration, Declared, Fallback, Group};
 use crate::pgbackrest::failure::codes::{self, InstantDropCodes};
-use crate::settings::value::typed::{ABSOLUTE_FOLDER, CODES, MEBIBYTES, SECONDS, SWITCH, TIME_LIMIT, choice};
-use crate::settings::value::{DropMeasure, Mebibytes, Seconds};
+use crate::settings::value::typed::{ABSOLUTE_FOLDER, CODES, MEBIBYTES, REQUIRED, SECONDS, SWITCH, TIME_LIMIT, choice};
+use crate::settings::value::{DropMeasure, Mebibytes, RequiredRepositories, Seconds};
 use std::path::PathBuf;
 
 settings! {
@@ -55,19 +55,27 @@ settings! {
         more: "Then it is ended, and PostgreSQL tries again.",
     }
 
+    WAL_REQUIRED_REPOS: RequiredRepositories = REQUIRED, {
+        default: Fallback::Value("all"),
+        example: "any",
+        help: "The repositories that must have a WAL file before it counts as archived",
+        more: "`all`, `any` (one is enough), or a list of numbers such as `1,2`. What these have is archived to PostgreSQL; what \
+               others lack is recorded as owed to them, and paid by the watcher.",
+    }
+
     WAL_INSTANT_DROP_CODES: InstantDropCodes = CODES, {
         flag: Some("instant-drop"),
         default: Fallback::Value(codes::USUAL),
         example: "NoSuchBucket",
         help: "The store's error codes that drop a segment at once, or none",
-        more: "After these, waiting is of no use. `none` switches this off.",
+        more: "After these, waiting would not help. `none` switches this off.",
     }
 
     WAL_INSTANT_DROP_AFTER_SECONDS: Seconds = SECONDS, {
         flag: Some("instant-drop-after"),
         default: Fallback::Value("0"),
         example: "3600",
-        help: "Seconds that these codes must have lasted before they count",
+        help: "Seconds that these codes must have persisted before they count",
         more: "No push may have succeeded since the first of them. `0`: they count at once.",
     }
 

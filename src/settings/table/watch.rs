@@ -25,7 +25,7 @@ settings! {
     WAL_BACKUP_GAP_RESOLVED_GRACE_SECONDS: Seconds = SECONDS, {
         default: Fallback::Value("300"),
         example: "60",
-        help: "How long archiving must have been without a failure before a gap is repaired",
+        help: "How long archiving must have worked without a failure before a gap is repaired",
     }
 
     WAL_BACKUP_GAP_TYPE: GapBackup = choice("KIND", &["full", "diff"]), {
@@ -60,7 +60,7 @@ settings! {
     WAL_BACKUP_STALL_SECONDS: Seconds = SECONDS, {
         default: Fallback::Value("1800"),
         example: "3600",
-        help: "End a backup that has moved no byte for so long",
+        help: "End a backup that has made no progress for this long",
         more: "`0`: never.",
     }
 

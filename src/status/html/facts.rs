@@ -147,7 +147,7 @@ fn segments(count: u64) -> String {
 
 fn counts(failed: Option<u64>, in_a_row: Option<u64>) -> Markup {
     let in_a_row =
-        in_a_row.filter(|count| *count > 0).map_or_else(String::new, |count| format!(", {count} in a row now"));
+        in_a_row.filter(|count| *count > 0).map_or_else(String::new, |count| format!(", {count} consecutive now"));
     or_unknown(failed.map(|failed| format!("{failed}{in_a_row}")))
 }
 

@@ -49,7 +49,7 @@ fn banner(report: &Report) -> Markup {
         Verdict::Ok => ("verdict ok", TICK, "OK: nothing to do"),
         Verdict::Warning => ("verdict warning", BANG, "Warning: somebody should look"),
         Verdict::Critical => ("verdict critical", CROSS, "Critical: somebody must act"),
-        Verdict::Unknown => ("verdict unknown", QUESTION, "Unknown: it can't be told"),
+        Verdict::Unknown => ("verdict unknown", QUESTION, "Unknown: it can't be determined"),
     };
     let mut reasons = report.reasons.iter();
     let lead = reasons.next().map_or_else(|| timeline::sentence(report), |reason| sentence(reason));

@@ -321,7 +321,7 @@ fn legend(report: &Report) -> Markup {
         (true, "track", none),
         (open(false), "gap", "lost, and what lies behind it"),
         (open(true), "known", "lost, acknowledged"),
-        (gaps().any(|gap| gap.state == "sealed"), "closed", "lost; a later backup begins anew"),
+        (gaps().any(|gap| gap.state == "sealed"), "closed", "lost; a later backup starts over"),
     ];
     let bars = entries.into_iter().filter(|(occurs, ..)| *occurs).map(|(_, class, words)| {
         Markup::of("<li><svg viewBox=\"0 0 14 14\">").raw(bar).raw(class).raw("\"/></svg>").raw(words).raw("</li>\n")

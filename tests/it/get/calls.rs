@@ -141,16 +141,16 @@ fn signals_end_it_while_pgbackrest_runs_and_while_it_waits() {
             let running = running.start(&[SEGMENT, "pg_wal/RECOVERYXLOG"]);
             running.wait_for("up", "");
             running.signal(signal);
-            let done = running.end().left(false).has("told to end");
+            let done = running.end().left(false).has("interrupted after");
             done.check(done.code == Some(143) && done.took < Duration::from_secs(30), "143, soon");
         }
     }
     for signal in ["TERM", "INT", "QUIT"] {
         let case = Get::new(&format!("{signal} while it waits"), Mode::OneShot).env("WAL_GET_RETRY_SECONDS", "600");
         let running = case.does("[ $call -lt 4 ] || absent; exit 103").start(&[SEGMENT, "pg_wal/RECOVERYXLOG"]);
-        running.wait_for("stderr", "could not be asked for");
+        running.wait_for("stderr", "the repository could not be queried");
         running.signal(signal);
-        let done = running.end().left(false).has("told to end");
+        let done = running.end().left(false).has("interrupted after");
         done.check(done.code == Some(143), "143");
     }
 }

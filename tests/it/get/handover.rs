@@ -141,7 +141,7 @@ WARNING
         let running = case.does(says).start(&WORDS);
         running.wait_for("up", "");
         running.signal("TERM");
-        let done = running.end().left(false).has("told to end").lacks("exit 254");
+        let done = running.end().left(false).has("interrupted after").lacks("exit 254");
         done.check(done.code == Some(143) && done.took < SHORT, "143, soon");
     }
 }

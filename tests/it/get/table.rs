@@ -158,7 +158,8 @@ fn a_recovery_asks_again_until_there_is_an_answer() {
     let patient = |name, script: &str| Get::new(name, Mode::OneShot).env("WAL_GET_RETRY_SECONDS", "60").does(script);
     let answers = "[ $call = 2 ] || exit 103";
     let done = patient("it answers", &format!("{answers}\n{SEGMENT_FILE}")).status(0).left(true).calls(2);
-    let done = done.has(&format!("{PREFIX}{SEGMENT} could not be asked for: class unknown")).only_own_lines();
+    let done =
+        done.has(&format!("{PREFIX}{SEGMENT}: the repository could not be queried: class unknown")).only_own_lines();
     done.has("then the server is stopped").has("is restored: the repository answers again after ");
     let absent = patient("it is not there", &format!("{answers}\nabsent")).status(1).left(false).calls(2);
     absent.has("is in no repository: to PostgreSQL the archive ends before it");

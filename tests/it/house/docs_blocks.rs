@@ -120,16 +120,52 @@ fn no_command_hides_in_an_indented_block() {
     }
 }
 
+/// The anchors of a page's headings, as GitHub and mdBook make them.
+fn anchors(page: &Path) -> Vec<String> {
+    let text = fs::read_to_string(page).unwrap();
+    let mut fenced = false;
+    let headings = text.lines().filter(|line| {
+        fenced ^= line.trim_start().starts_with("```");
+        !fenced && line.starts_with('#')
+    });
+    let anchor = |heading: &str| {
+        let kept = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+/// The targets of a page's links and pictures.
+fn links(text: &str) -> Vec<&str> {
+    let inline = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let pictures = ["src=\"", "srcset=\""].into_iter();
+    let pictures = pictures.flat_map(|mark| text.split(mark).skip(1).filter_map(|rest| rest.split('"').next()));
+    inline.chain(pictures).collect()
+}
+
 #[test]
 fn links_between_the_pages_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let others = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root.join(name));
-    for page in pages().into_iter().chain(others) {
+    let others = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"];
+    for page in pages().into_iter().chain(others.map(|name| root.join(name))) {
         let text = fs::read_to_string(&page).unwrap();
-        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-        for link in links.filter(|link| !link.contains("://") && !link.starts_with('#')) {
-            let target = page.parent().unwrap().join(link.split('#').next().unwrap());
+        for link in links(&text).into_iter().filter(|link| !link.contains("://")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
             assert!(target.exists(), "{}: the link to {link} leads nowhere", page.display());
+            let there = anchor.is_empty() || anchors(&target).iter().any(|known| known == anchor);
+            assert!(there, "{}: {link} names no heading of that page: {:?}", page.display(), anchors(&target));
         }
+    }
+}
+
+#[test]
+fn the_book_has_every_page() {
+    let summary = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/SUMMARY.md")).unwrap();
+    for page in pages() {
+        let name = page.file_name().unwrap().to_string_lossy().into_owned();
+        let named = summary.matches(&format!("]({name})")).count();
+        assert_eq!(named, usize::from(name != "SUMMARY.md"), "docs/SUMMARY.md and {name}");
     }
 }

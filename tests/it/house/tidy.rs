@@ -5,14 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A source file, by its path in the repository.
-struct Source {
-    path: String,
-    text: String,
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    pub(super) path: String,
+    pub(super) text: String,
 }
 
 impl Source {
     /// The text up to its unit tests, without comments.
-    fn code(&self) -> String {
+    pub(super) fn code(&self) -> String {
         let before_tests = self.text.split("#[cfg(test)]").next().unwrap_or_default();
         before_tests.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
     }
@@ -52,7 +53,7 @@ fn none_of(sources: &[Source], rule: &str, is_wrong: impl Fn(&Source) -> bool) {
 }
 
 /// The sources of `src` outside these places, and without unit tests that lie in files of their own.
-fn outside(places: &[&str]) -> Vec<Source> {
+pub(super) fn outside(places: &[&str]) -> Vec<Source> {
     let mut sources = sources(&["src"]);
     sources.retain(|source| !source.path.ends_with("tests.rs"));
     sources.retain(|source| !places.iter().any(|place| source.path.starts_with(place)));

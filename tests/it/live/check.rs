@@ -40,6 +40,7 @@ fn follows_one_segment(mode: Mode) {
         assert!(line(&said, step).starts_with("ok "), "{step}: {said}");
     }
     assert!(line(&said, "restore_command").starts_with("note "), "{said}");
+    assert!(line(&said, "watcher").starts_with("note ") && line(&said, "watcher").contains("never run"), "{said}");
     assert!(line(&said, "segment").contains(&before), "{said}");
     for repository in ["repository 1", "repository 2"] {
         assert!(said.contains(&format!("{repository} lists it")), "{said}");
@@ -81,6 +82,29 @@ fn what_is_wrong_is_named_and_nothing_is_switched() {
     assert_eq!(code, Some(1), "{said}");
     assert!(line(&said, "PostgreSQL").starts_with("failed "), "{said}");
     assert!(line(&said, "stanza").starts_with("ok "), "the repository was asked all the same: {said}");
+}
+
+/// What the program says without an argument.
+fn alone(live: &Live) -> String {
+    let guard = live.lab.copy_program(env!("CARGO_BIN_EXE_pgbackrest-guard"));
+    let mut command = live.lab.command(&guard);
+    command.env("PGDATA", live.postgres.pgdata()).env("PGBACKREST_CONFIG", live.backrest.config_file());
+    let output = command.env("PGUSER", "postgres").env("WAL_GUARD_CONFIG", "/dev/null").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_next_step_follows_the_machine() {
+    let live = Live::of(Mode::Sync).start();
+    let said = alone(&live);
+    assert!(said.contains("no watcher runs"), "{said}");
+    live.postgres.reload_with("archive_command", "cp %p /dev/null");
+    let said = alone(&live);
+    assert!(said.contains("now:  archive_command is 'cp %p /dev/null'"), "{said}");
+    assert!(said.contains("next: ALTER SYSTEM SET archive_command = 'pgbackrest-guard-push %p'"), "{said}");
+    live.postgres.stop(StopMode::Fast);
+    assert!(alone(&live).contains("PostgreSQL is not running"));
 }
 
 #[test]

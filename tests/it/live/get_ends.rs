@@ -13,7 +13,7 @@ fn the_true_end_of_the_archive_promotes_by_itself() {
         assert_complete(&copy);
         let log = copy.log();
         assert!(log.contains("is in no repository: to PostgreSQL the archive ends before it"), "{log}");
-        assert!(!log.contains("could not be asked for"), "{log}");
+        assert!(!log.contains("the repository could not be queried"), "{log}");
     }
 }
 
@@ -54,7 +54,7 @@ fn a_target_that_lies_behind_an_outage_is_still_reached() {
     let options = ["--type=xid", "--target-action=promote", target.as_str()];
     let copy = origin.restore(Wanted { options: &options, ..Wanted::new("behind") });
     let outage = origin.denied_at(&origin.segments[5], &copy);
-    wait_log(&copy, "could not be asked for: class denied (AccessDenied)");
+    wait_log(&copy, "the repository could not be queried: class denied (AccessDenied)");
     outage.end(&origin);
     assert!(copy.wait_promoted(LONG), "{}", copy.log());
     assert_eq!(rows(&copy), 8, "{}", copy.log());
@@ -99,7 +99,7 @@ fn a_recovery_follows_the_newest_timeline_through_an_outage() {
             origin.s3.remove(fault);
             origin.s3.inject(Fault::status(503, "SlowDown").on(Operations::of(Operation::Get, &last)).times(2));
         } else {
-            wait_log(&copy, "00000002.history could not be asked for: class unavailable");
+            wait_log(&copy, "00000002.history: the repository could not be queried: class unavailable");
             origin.s3.remove(fault);
         }
         assert!(copy.wait_promoted(LONG), "{}", copy.log());
@@ -130,7 +130,9 @@ fn a_trickling_server_is_slow_and_ends_no_recovery() {
     copy.start_recovery();
     wait_log(
         &copy,
-        &format!("{at} could not be asked for: class unavailable: pgBackRest was ended: it took longer than"),
+        &format!(
+            "{at}: the repository could not be queried: class unavailable: pgBackRest was ended: it took longer than"
+        ),
     );
     assert!(!copy.wait_promoted(Duration::ZERO));
     origin.s3.remove(fault);

@@ -111,7 +111,7 @@ fn one_repository_restores_everything_where_a_person_says_that_it_is_enough() {
         let copy = origin.restore_by(&backrest, copy, wanted);
         copy.start_recovery();
         if name == "waits" {
-            wait_log(&copy, "could not be asked for: class gone (InvalidAccessKeyId), repository 1: ");
+            wait_log(&copy, "the repository could not be queried: class gone (InvalidAccessKeyId), repository 1: ");
             wait_log(&copy, "--repo 2 or PGBACKREST_REPO=2 asks repository 2 alone, whose word is then enough");
             copy.stop(StopMode::Fast);
         } else {
@@ -136,7 +136,7 @@ fn a_segment_whose_folder_can_not_be_listed_is_not_absent() {
         }
         origin.s3.inject(Fault::status(403, "AccessDenied").on(Operations::List));
         copy.start_recovery();
-        wait_log(&copy, &format!("{} could not be asked for: class denied", origin.segments[5]));
+        wait_log(&copy, &format!("{}: the repository could not be queried: class denied", origin.segments[5]));
         assert!(!copy.log().contains("to PostgreSQL the archive ends"), "{}", copy.log());
         origin.s3.clear_faults();
         assert_complete(&copy);

@@ -78,7 +78,7 @@ fn a_file_that_only_the_unreachable_repository_has_is_not_absent() {
         copy_archive_until(&origin, &folder, 5);
         let copy = origin.restore_by(&backrest, copy, Wanted::new(name));
         let outage = origin.denied_at(at, &copy);
-        wait_log(&copy, &format!("{at} could not be asked for: class denied (AccessDenied)"));
+        wait_log(&copy, &format!("{at}: the repository could not be queried: class denied (AccessDenied)"));
         assert!(!copy.log().contains(&format!("{at} is in no repository")), "{}", copy.log());
         outage.end(&origin);
         assert_complete(&copy);
@@ -118,7 +118,7 @@ fn a_shutdown_while_guard_get_waits_is_quick() {
             outage
         } else {
             let outage = origin.denied_at(&origin.segments[5], &copy);
-            wait_log(&copy, "could not be asked for");
+            wait_log(&copy, "the repository could not be queried");
             outage
         };
         let took = copy.stop(mode);
@@ -148,5 +148,5 @@ fn a_copy_beside_its_origin_needs_no_configuration_of_its_own() {
     std::fs::remove_dir_all(origin.cluster.pgdata()).unwrap();
     copy.start_recovery();
     assert_complete(&copy);
-    assert!(!copy.log().contains("could not be asked for"), "{}", copy.log());
+    assert!(!copy.log().contains("the repository could not be queried"), "{}", copy.log());
 }

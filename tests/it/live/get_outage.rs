@@ -25,7 +25,7 @@ fn lose_the_repository_in_mid_recovery(asynchronous: bool, begin: Begin) {
     let patient = origin.restore(wanted("patient", Some("--retry 120")));
     let outage = begin(&origin, at, &patient);
     wait_log(&patient, "pgbackrest-guard-get: ");
-    wait_log(&patient, &format!("{at} could not be asked for: class "));
+    wait_log(&patient, &format!("{at}: the repository could not be queried: class "));
     assert!(!patient.log().contains("selected new timeline ID"), "{}", patient.log());
     outage.end(&origin);
     assert_complete(&patient);

@@ -1,6 +1,7 @@
 //! Live: nothing is wrong.
 
-use super::scene::{BUCKET, Live, Mode};
+use super::scene::{BUCKET, Live, Mode, SOON};
+use pgbackrest_guard_lab::eventually;
 use std::fs;
 
 fn healthy(mode: Mode) {
@@ -32,12 +33,18 @@ fn what_the_spool_shows_as_stored_costs_no_call_of_pgbackrest() {
     let wrapper = live.lab.copy_program(live.lab.write_file("counting-pgbackrest", script));
     live.postgres.reload_with("archive_command", "");
     let names = live.write(20);
+    // pgBackRest's async process takes up all that waits, whatever it was called for.
+    let first = live.postgres.pg_wal().join(names.first().unwrap());
+    live.backrest.ok(&["archive-push", first.to_str().unwrap()]);
+    let spool = live.backrest.spool_path().join("archive").join(live.backrest.stanza()).join("out");
+    let stored = |name: &String| spool.join(format!("{name}.ok")).exists();
+    eventually("the spool shows all as stored", SOON, || names.iter().all(stored));
     live.reconfigure(&[("WAL_GUARD_PGBACKREST", wrapper.to_str().unwrap())]);
     live.wait_for_no_backlog();
     live.assert_archived(&names);
-    let calls = fs::read_to_string(calls).unwrap();
-    let pushes = calls.lines().filter(|line| line.contains("archive-push")).count();
-    assert!((1..names.len()).contains(&pushes), "{pushes} calls for {} segments", names.len());
+    let calls = fs::read_to_string(calls).unwrap_or_default();
+    let of_these = calls.lines().filter(|line| names.iter().any(|name| line.contains(name.as_str())));
+    assert_eq!(of_these.collect::<Vec<_>>(), Vec::<&str>::new());
     live.every_acknowledged_segment_is_accounted_for();
 }
 

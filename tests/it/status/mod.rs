@@ -7,6 +7,7 @@
 mod browser;
 mod exposition;
 mod files;
+mod first_contact;
 mod packaging;
 mod page;
 mod program;

@@ -77,7 +77,7 @@ fn write_record(outcome: &Outcome, change: impl FnOnce(&mut Record)) {
 
 /// A walk that has found everything from one segment to another.
 fn walked(from: u32, up_to: u32) -> Walked {
-    Walked { from: segment(from), up_to: Some(segment(up_to)), missing: Vec::new() }
+    Walked { from: segment(from), up_to: Some(segment(up_to)), missing: Vec::new(), unfinished: false }
 }
 
 fn segment(number: u32) -> pgbackrest_guard::wal::SegmentName {

@@ -13,3 +13,4 @@ mod numbers;
 mod others;
 pub(crate) mod scene;
 mod table;
+mod walk;

@@ -142,7 +142,7 @@ async fn converse(stream: TcpStream, store: SocketAddr, tls: TlsAcceptor, way: W
     };
     if let Some(answer) = answer {
         // pgBackRest reads no answer before it has sent all of its request: what comes within a moment is all of it.
-        let mut rest = vec![0; 65_536];
+        let mut rest = [0; 4_096];
         while let Ok(Ok(1..)) = tokio::time::timeout(Duration::from_millis(300), client.read(&mut rest)).await {}
         client.write_all(answer.as_bytes()).await?;
         return client.shutdown().await;
