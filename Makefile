@@ -15,8 +15,6 @@ CARGO_DEB_VERSION = 3.8.0
 CARGO_DEB = $(TARGET)/tools/bin/cargo-deb
 CARGO_GENERATE_RPM_VERSION = 0.21.1
 CARGO_GENERATE_RPM = $(TARGET)/tools/bin/cargo-generate-rpm
-CARGO_CYCLONEDX_VERSION = 0.5.9
-CARGO_CYCLONEDX = $(TARGET)/tools/bin/cargo-cyclonedx
 MDBOOK_VERSION = 0.5.4
 MDBOOK = $(TARGET)/tools/bin/mdbook
 CARGO_DENY_VERSION = 0.20.2
@@ -27,7 +25,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MACHINE = $(shell uname -m)-linux
 ARCHIVE = pgbackrest-guard-$(VERSION)-$(MACHINE)
 
-.PHONY: help demo test test-deps quick lint deny pages release dist package rpm sbom book pictures package-test monitoring-test monitoring-deps ha-test ha-deps image-test manifests-test matrix matrix-deps bench deps
+.PHONY: help demo test test-deps quick lint deny pages release dist package rpm book pictures package-test monitoring-test monitoring-deps ha-test ha-deps image-test manifests-test campaign matrix matrix-deps stores stores-deps bench deps
 
 help:
 	@echo 'make demo     show what happens when a repository fails (a minute after the build)'
@@ -39,7 +37,6 @@ help:
 	@echo 'make release  build the programs to install, into $(RELEASE)'
 	@echo 'make package  build the Debian package, into $(PACKAGES)'
 	@echo 'make rpm      build the package for RHEL and Fedora, into $(PACKAGES)'
-	@echo 'make sbom     list what is linked in (CycloneDX), into $(PACKAGES)'
 	@echo 'make book     make a book of docs/, into $(TARGET)/book'
 	@echo 'make pictures make the pictures of docs/images out of the demo (needs Chromium)'
 	@echo 'make package-test  install the package here, archive a Debian cluster through a revoked key and back, purge it (as root)'
@@ -47,7 +44,9 @@ help:
 	@echo 'make ha-test  three nodes under Patroni, failovers while the repository fails (about ten minutes)'
 	@echo 'make image-test  build the container image and live with it, by docker or podman (as whoever may use that)'
 	@echo 'make manifests-test  hold the compose file and the StatefulSet against their schemas'
+	@echo 'make campaign  many faults at once, chosen by seeds, on a cluster that commits (two minutes a seed; CAMPAIGN=1-20)'
 	@echo 'make matrix   run the live tests on PostgreSQL 13 to 18 and pgBackRest 2.45, 2.55 and 2.60 (hours; MATRIX="18x2.60" chooses)'
+	@echo 'make stores   Azure, GCS, S3 and SFTP by real servers of others, and each fault there (half an hour; STORES="azure sftp" chooses)'
 	@echo 'make dist     build the programs for any Linux, packed, with checksums, into $(PACKAGES)'
 	@echo 'make bench    measure speed and size beside bare pgBackRest (about twelve minutes)'
 	@echo 'make deps     install PostgreSQL, pgBackRest and a C compiler if they are missing (as root)'
@@ -91,9 +90,11 @@ lint:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --test package -- -D warnings
 	$(CARGO) clippy --test ha -- -D warnings
+	$(CARGO) clippy --test campaign -- -D warnings
 	$(CARGO) clippy --test monitoring -- -D warnings
 	$(CARGO) clippy --test matrix -- -D warnings
 	$(CARGO) clippy --test image -- -D warnings
+	$(CARGO) clippy --test stores -- -D warnings
 
 deny: $(CARGO_DENY)
 	$(CARGO_DENY) --all-features check $(DENY)
@@ -138,13 +139,6 @@ rpm: dist $(CARGO_GENERATE_RPM)
 	$(CARGO) run --quiet --package pgbackrest-guard-pages -- $(TARGET)/rpm/pages
 	gzip --best --no-name $(TARGET)/rpm/pages/*.[15]
 	PATH="$(dir $(abspath $(CARGO_GENERATE_RPM))):$$PATH" $(CARGO) generate-rpm --output $(PACKAGES)/
-
-# Of what the programs are linked from, without what only tests need.
-sbom: $(CARGO_CYCLONEDX)
-	mkdir -p $(PACKAGES)
-	PATH="$(dir $(abspath $(CARGO_CYCLONEDX))):$$PATH" $(CARGO) cyclonedx --quiet --format json --no-build-deps --override-filename sbom.cdx
-	mv sbom.cdx.json $(PACKAGES)/pgbackrest-guard-$(VERSION).cdx.json
-	rm -f packaging/pages/sbom.cdx.json tests/lab/sbom.cdx.json
 
 book: $(MDBOOK)
 	$(MDBOOK) build --dest-dir $(abspath $(TARGET)/book)
@@ -212,9 +206,14 @@ $(TARGET)/tools/manifests/tried: tests/image/requirements.txt
 	$(TARGET)/tools/manifests/bin/pip install --quiet --requirement tests/image/requirements.txt
 	touch $@
 
+# Words in CAMPAIGN choose: make campaign CAMPAIGN=7, CAMPAIGN='7 without 3,5' to leave faults out, CAMPAIGN=ledger; CAMPAIGN_SECONDS=3600 in
+# the environment ends it before the next seed.
+campaign: deps
+	$(CARGO) test --quiet --test campaign -- $(CAMPAIGN)
+
 # Words in MATRIX choose pairs and tests: make matrix MATRIX="18x2.60 live::gone". Debian's own programs lay the versions down.
 matrix: deps test-deps matrix-deps
-	$(CARGO) test --quiet --test matrix -- $(MATRIX)
+	$(CARGO) test --quiet --workspace --test matrix -- $(MATRIX)
 
 matrix-deps:
 	@missing=''; \
@@ -224,15 +223,33 @@ matrix-deps:
 	if [ "$$(id -u)" -ne 0 ]; then echo "missing: sudo apt-get install$$missing" >&2; exit 1; fi; \
 	apt-get update --quiet && DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes $$missing
 
+# Words in STORES choose stores and a version of pgBackRest: make stores STORES="sftp 2.55". pgBackRest is the matrix's.
+stores: deps test-deps matrix-deps stores-deps
+	PGBACKREST_GUARD_TOOLS=$(abspath $(TARGET)/tools) $(CARGO) test --quiet --workspace --test stores -- $(STORES)
+
+STORES_LAID = $(TARGET)/tools/stores/laid
+
+stores-deps: $(STORES_LAID)
+
+# Of the versions that were tried, in a folder of their own.
+$(STORES_LAID): tests/stores/package.json tests/stores/requirements.txt
+	rm -rf $(TARGET)/tools/stores && mkdir -p $(TARGET)/tools/stores
+	cp tests/stores/package.json $(TARGET)/tools/stores/
+	npm install --prefix $(TARGET)/tools/stores --silent --no-audit --no-fund
+	@/usr/bin/python3 -c 'import ensurepip' 2>/dev/null || { \
+		if [ "$$(id -u)" -ne 0 ]; then echo 'missing: sudo apt-get install python3-venv' >&2; exit 1; fi; \
+		apt-get update --quiet && DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes python3-venv; }
+	/usr/bin/python3 -m venv $(TARGET)/tools/stores/venv
+	$(TARGET)/tools/stores/venv/bin/pip install --quiet --target $(TARGET)/tools/stores/gcs --requirement tests/stores/requirements.txt
+	touch $@
+
 $(CARGO_DEB):
 	$(CARGO) install --quiet --locked --version $(CARGO_DEB_VERSION) --root $(TARGET)/tools cargo-deb
 
 $(CARGO_GENERATE_RPM):
 	$(CARGO) install --quiet --locked --version $(CARGO_GENERATE_RPM_VERSION) --root $(TARGET)/tools cargo-generate-rpm
 
-$(CARGO_CYCLONEDX):
-	$(CARGO) install --quiet --locked --version $(CARGO_CYCLONEDX_VERSION) --root $(TARGET)/tools cargo-cyclonedx
-
+$(	$(CARGO) install --quiet --locked --version $(
 $(MDBOOK):
 	$(CARGO) install --quiet --locked --version $(MDBOOK_VERSION) --root $(TARGET)/tools mdbook
 

@@ -60,9 +60,12 @@ fn main() {
     println!("{:<52} {:>7.1} ms, bare info {:.1} ms", "--repo", asked * 1e3, bare * 1e3);
     verdict("--repo beside pgbackrest info", &format!("{ratio:.2} times as long"), ratio <= 1.2);
     cluster.stop(StopMode::Fast);
+    let text = fs::read_to_string(config.config_file()).unwrap();
+    let more = "[global]\nrepo2-path=/second\nrepo3-path=/third\n";
+    fs::write(config.config_file(), format!("{text}\n{more}")).unwrap();
     for form in ["--output=json", "--output=text"] {
         let time = median(ROUNDS, || status(form));
-        verdict(&format!("files only, {form}"), &format!("{:.1} ms", time * 1e3), time < 0.020);
+        verdict(&format!("files only, three repositories, {form}"), &format!("{:.1} ms", time * 1e3), time < 0.020);
     }
     let peak = peak_kib(&mut status("--output=json"));
     verdict("peak memory", &format!("{peak} KiB"), peak < 10 * 1024);
@@ -85,7 +88,15 @@ fn fill(cluster: &Cluster, config: &PgBackRest) {
         for at in 0..OPEN + CLOSED {
             let segment = segment(1_000 + at * 2, size);
             let (class, cause, s3_code) = (Class::Gone, Cause::InstantDrop, Some("NoSuchBucket".to_owned()));
-            state.gaps.record(&Loss { segment, partial: false, class, cause, s3_code, at: 1 }, size);
+            // Lost in all, or owed to one or two of three.
+            let lacking = match at % 4 {
+                0 => None,
+                1 => Some(vec![2]),
+                2 => Some(vec![3]),
+                _ => Some(vec![2, 3]),
+            };
+            let loss = Loss { segment, partial: false, class, cause, s3_code, at: 1 };
+            state.gaps.record_in(lacking, &loss, size);
             if at >= OPEN {
                 state.gaps.heal(&WalFile::Segment(segment), 2, size);
             }
@@ -96,7 +107,11 @@ fn fill(cluster: &Cluster, config: &PgBackRest) {
     let stanza = Stanza::parse(config.info().stdout.as_bytes(), config.stanza()).unwrap();
     let mut record = Record { identity: state.identity, place: Some(place), ..Record::default() };
     let (first, last) = (segment(0, size), segment(1_000 + 2 * (OPEN + CLOSED), size));
-    record.walked.insert(1, Walked { from: first, up_to: Some(last), missing: Vec::new(), unfinished: false });
+    for repository in 1..=3 {
+        record
+            .walked
+            .insert(repository, Walked { from: first, up_to: Some(last), missing: Vec::new(), unfinished: false });
+    }
     record.note(&stanza.catalog(control.system_id, &[1]), Some(&stanza), control.system_id, 1);
     record.write(&folder).unwrap();
 }

@@ -48,11 +48,14 @@ pub const OF_RESTORE: &[&str] = &[
     "restore-handed-over",
 ];
 
+/// The checkpoints of `run` between a restore and CMD, in the order in which it passes them.
+pub const OF_RUN: &[&str] = &["run-restored", "run-path-noted", "run-handed-over"];
+
 /// Dies here by SIGKILL when a test asked for it.
 #[cfg(debug_assertions)]
 pub fn reached(name: &str) {
     debug_assert!(
-        [NAMES, OF_EXCHANGE, OF_WATCH, OF_SETUP, OF_RESTORE].concat().contains(&name),
+        [NAMES, OF_EXCHANGE, OF_WATCH, OF_SETUP, OF_RESTORE, OF_RUN].concat().contains(&name),
         "{name} is not listed"
     );
     #[expect(clippy::disallowed_methods, reason = "a test's switch, no setting")]

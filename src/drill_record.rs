@@ -77,6 +77,9 @@ pub struct DrillRecord {
     pub repository: Option<u32>,
     /// The newest commit that was replayed, as an RFC 3339 time.
     pub reached: Option<String>,
+    /// Where it went for the newest moment: how long before it the newest commit was that came back, in seconds.
+    #[serde(default)]
+    pub rpo_seconds: Option<u64>,
     /// Bytes that the backup has, unpacked.
     pub bytes: Option<u64>,
     /// How long it took, in seconds.

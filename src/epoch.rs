@@ -3,6 +3,7 @@
 //! The ledger, the state file, PostgreSQL's counters and pgBackRest's catalog all count so, and a time may be compared or
 //! subtracted without a calendar.
 
+use jiff::Timestamp;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Seconds since 1970 now, by the system's clock.
@@ -17,6 +18,12 @@ pub fn seconds(at: SystemTime) -> Option<i64> {
     i64::try_from(at.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()
 }
 
+/// Seconds since 1970 as a time with a calendar; `None` beyond the year 9999.
+#[must_use]
+pub fn moment(seconds: i64) -> Option<Timestamp> {
+    Timestamp::from_second(seconds).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -27,5 +34,7 @@ mod tests {
         assert_eq!(seconds(UNIX_EPOCH + Duration::from_millis(1_999)), Some(1));
         assert_eq!(seconds(UNIX_EPOCH - Duration::from_secs(1)), None);
         assert!(now() > 1_700_000_000);
+        assert_eq!(moment(0), Some(Timestamp::UNIX_EPOCH));
+        assert_eq!(moment(i64::MAX), None);
     }
 }

@@ -43,12 +43,35 @@ pub enum ServerError {
         /// What it answered.
         why: String,
     },
+    /// Nothing listens there, or it is starting or stopping: it lets nobody in, whoever asks.
+    #[error("PostgreSQL does not answer: {0}")]
+    NotUp(String),
     /// We were told to end meanwhile.
     #[error("interrupted by a signal while PostgreSQL was queried")]
     MustEnd,
     /// It said nothing in time.
     #[error("PostgreSQL does not answer within {} s", .0.as_secs())]
     TimeLimit(Duration),
+}
+
+impl ServerError {
+    fn of(error: &postgres::Error, role: &str) -> Self {
+        let why = crate::log::chain(error);
+        if let Some(hint) = refusal(error.code(), &why) {
+            return Self::Refused { role: role.to_owned(), hint, why };
+        }
+        match error.code() {
+            Some(&SqlState::CANNOT_CONNECT_NOW) => Self::NotUp(why),
+            None if is_io(error) => Self::NotUp(why),
+            _ => Self::Query(why),
+        }
+    }
+}
+
+/// Whether the operating system has refused it: no socket, nobody who listens on it, or a connection that was cut.
+fn is_io(error: &postgres::Error) -> bool {
+    use std::error::Error as _;
+    error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
 }
 
 /// What the server says of itself.
@@ -166,6 +189,12 @@ impl Postgres {
         Self { limit, ..self }
     }
 
+    /// The same, asked in another database.
+    #[must_use]
+    pub fn in_database(&self, name: &str) -> Self {
+        Self { databases: vec![name.to_owned()], ..self.clone() }
+    }
+
     /// What `status` wants to know.
     ///
     /// # Errors
@@ -262,19 +291,11 @@ impl Postgres {
         let until = Instant::now() + self.limit;
         loop {
             match receiver.recv_timeout(INTERVAL) {
-                Ok(answer) => return answer.map_err(|error| self.failed(&error)),
+                Ok(answer) => return answer.map_err(|error| ServerError::of(&error, &self.user)),
                 Err(RecvTimeoutError::Timeout) if must_end() => return Err(ServerError::MustEnd),
                 Err(RecvTimeoutError::Timeout) if Instant::now() < until => {}
                 Err(_) => return Err(ServerError::TimeLimit(self.limit)),
             }
-        }
-    }
-
-    fn failed(&self, error: &postgres::Error) -> ServerError {
-        let why = crate::log::chain(error);
-        match refusal(error.code(), &why) {
-            Some(hint) => ServerError::Refused { role: self.user.clone(), hint, why },
-            None => ServerError::Query(why),
         }
     }
 

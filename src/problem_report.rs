@@ -92,9 +92,10 @@ fn settings(sources: &Sources) -> String {
         Origin::File => "settings file",
         Origin::Default => "default",
     };
-    let set = sources.set();
-    let mut text: String =
-        set.iter().map(|(name, value, from)| format!("{name}={value} ({})\n", origin(*from))).collect();
+    let mut text = String::new();
+    for (name, value, from) in sources.set() {
+        let _ = writeln!(text, "{name}={value} ({})", origin(from));
+    }
     if text.is_empty() {
         text.push_str("nothing is set: every default holds\n");
     }
@@ -174,7 +175,7 @@ fn of_interest(log: &str) -> String {
     let words = ["pgbackrest", "archive command", "archiver", "restore_command", "P00 ", "ERROR: ["];
     let lines: Vec<&str> = log.lines().filter(|line| words.iter().any(|word| line.contains(word))).collect();
     let first = lines.len().saturating_sub(LINES);
-    lines.iter().skip(first).map(|line| format!("{line}\n")).collect()
+    lines.iter().skip(first).flat_map(|line| [*line, "\n"]).collect()
 }
 
 /// Text without the password of an address such as `https://user:password@host/`.
@@ -229,8 +230,8 @@ mod tests {
 
     #[test]
     fn only_the_last_lines_are_shown() {
-        let log: String = (0..200).map(|number| format!("pgbackrest {number}\n")).collect();
-        let shown = of_interest(&log);
+        let log: Vec<String> = (0..200).map(|number| format!("pgbackrest {number}")).collect();
+        let shown = of_interest(&log.join("\n"));
         assert_eq!(shown.lines().count(), LINES);
         assert!(shown.starts_with("pgbackrest 140\n") && shown.ends_with("pgbackrest 199\n"));
     }

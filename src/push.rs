@@ -4,9 +4,11 @@
 //! recycle the file, 1 to 125 makes it try again. So 0 is only returned when the file is in every repository, in the
 //! overflow folder, deferred, or in the ledger as lost.
 
+mod apart;
 mod attempt;
 mod book;
 mod context;
+mod copying;
 mod defer;
 mod far;
 mod fate;
@@ -15,6 +17,7 @@ mod overflow;
 mod probe;
 mod progress;
 mod report;
+mod split;
 
 pub use context::{Context, Request, open_ledger};
 pub use far::serve;
@@ -36,8 +39,11 @@ pub fn push(context: &mut Context, file: &WalFile) -> Exit {
         return Exit::Success;
     }
     if context.is_stored_by_the_spool(file) {
-        keep::stored(context, file);
+        keep::stored_before(context, file);
         return Exit::Success;
+    }
+    if let Some(exit) = apart::push(context, file) {
+        return exit;
     }
     if let Some(exit) = shed(context, file) {
         return exit;
@@ -72,7 +78,11 @@ fn shed(context: &mut Context, file: &WalFile) -> Option<Exit> {
 }
 
 /// pgBackRest did not store the file: again later, or give it up.
-fn failed(context: &mut Context, file: &WalFile, mut failure: Failure, slow: bool) -> Exit {
+fn failed(context: &mut Context, file: &WalFile, failure: Failure, slow: bool) -> Exit {
+    let mut failure = match apart::split(context, failure, slow) {
+        Ok((split, failure)) => return apart::settle(context, file, &split, failure, context.started),
+        Err(failure) => failure,
+    };
     let repeats = context.client.repeats(&file.to_string(), Duration::from_secs(SHORTLY));
     let mut origin = if repeats { Answer::Repeated } else { Answer::New };
     if failure.lacks_a_stanza() {

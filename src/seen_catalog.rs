@@ -4,13 +4,14 @@
 //! and says so: a record of another one counts for nothing. An answer that is inconclusive keeps what the last good one
 //! said of the backups.
 
+use crate::decide::overdue::Leftover;
 use crate::decide::walk::Walked;
 use crate::durable;
 use crate::ledger::state::{Identity, Place};
 use crate::pgbackrest::info::{self, Stanza};
 use crate::wal::{Lsn, SegmentName};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -140,6 +141,10 @@ pub struct Record {
     pub repositories: Vec<SeenRepository>,
     /// What a walk has shown of each repository, by its number.
     pub walked: BTreeMap<u32, Walked>,
+    /// The timelines whose histories each repository listed, the newest ones, by its number.
+    pub histories: BTreeMap<u32, BTreeSet<u32>>,
+    /// What of each repository's WAL no backup needs, though it is there, by its number.
+    pub leftovers: BTreeMap<u32, Leftover>,
     /// Why others take the backups, if they do.
     pub others: Option<String>,
     /// Why the newest try of a backup failed, if it did, redacted.
@@ -162,7 +167,8 @@ impl Record {
         } else if self.is_about(identity, place) {
             self
         } else {
-            Self { check: None, known: None, repositories: Vec::new(), walked: BTreeMap::new(), ..self }
+            let Self { archived, commits, others, backup_failed, .. } = self;
+            Self { archived, commits, others, backup_failed, ..Self::default() }
         };
         Self { identity, place: Some(place.clone()), ..kept }
     }
@@ -329,69 +335,5 @@ impl Entry {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(label: &str, needs: &[&str]) -> Entry {
-        let segment = "000000010000000000000002".parse().ok();
-        Entry {
-            label: label.to_owned(),
-            kind: if needs.is_empty() { "full" } else { "diff" }.to_owned(),
-            repository: 1,
-            start: segment,
-            stop: segment,
-            stop_lsn: Some(Lsn(0x0200_0100)),
-            started_at: 10,
-            ended_at: 20,
-            damaged: false,
-            needs: needs.iter().map(|label| (*label).to_owned()).collect(),
-        }
-    }
-
-    #[test]
-    fn a_backup_is_usable_only_with_all_that_it_needs() {
-        let mut known = Known { at: 1, backups: vec![entry("F", &[]), entry("FD", &["F"])], archives: Vec::new() };
-        let unusable = |known: &Known| known.backups.iter().map(|entry| known.unusable(entry)).collect::<Vec<_>>();
-        assert_eq!(unusable(&known), [None, None]);
-        known.backups[0].repository = 2;
-        assert_eq!(unusable(&known), [None, Some("a backup that it needs is not there")], "in another repository");
-        known.backups[0].repository = 1;
-        known.backups[0].damaged = true;
-        assert_eq!(unusable(&known), [Some("pages of it are damaged"), Some("a backup that it needs is damaged")]);
-        known.backups[0] = Entry { stop: None, ..entry("F", &[]) };
-        assert_eq!(unusable(&known)[0], Some("it names no WAL"));
-        assert_eq!((known.newest(true), known.newest(false)), (Some(20), Some(20)));
-    }
-
-    #[test]
-    fn an_inconclusive_answer_keeps_what_is_known_and_since_when() {
-        let inconclusive =
-            info::CatalogAnswer::Inconclusive { why: "no answer".to_owned(), doubt: info::Doubt::Unreadable };
-        let mut record = Record { known: Some(Known::default()), ..Record::default() };
-        record.note(&inconclusive, None, 7, 100);
-        record.note(&inconclusive, None, 7, 200);
-        let check = record.check.clone().unwrap();
-        assert_eq!((check.finding, check.at, check.inconclusive_since), (Finding::Inconclusive, 200, Some(100)));
-        assert_eq!((check.detail.as_deref(), record.known.is_some()), (Some("no answer"), true));
-        record.note(&info::CatalogAnswer::Absent, None, 7, 300);
-        assert_eq!(record.check.as_ref().map(|check| check.inconclusive_since), Some(None));
-        assert!(record.forget_absence() && !record.forget_absence() && record.check.is_none());
-    }
-
-    #[test]
-    fn a_record_is_read_back_and_its_commits_are_bounded() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(Record::read(folder.path()).unwrap(), None);
-        let mut record = Record::default();
-        for number in 0..600_u64 {
-            let segment = SegmentName::from_number(crate::wal::Timeline(1), number, crate::wal::SegmentSize::DEFAULT);
-            let commit = SeenCommit { segment: segment.unwrap(), lsn: number, at: 1 };
-            assert!(record.note_commit(commit) && !record.note_commit(commit));
-        }
-        assert_eq!(record.commits.len(), COMMITS_KEPT);
-        record.write(folder.path()).unwrap();
-        assert_eq!(Record::read(folder.path()).unwrap(), Some(record));
-        durable::publish(&folder.path().join(FILE_NAME), b"{\"check\":").unwrap();
-        assert!(Record::read(folder.path()).is_err());
-    }
-}
+#[path = "seen_catalog_tests.rs"]
+mod tests;

@@ -2,7 +2,7 @@
 
 use super::Request;
 use crate::data_directory::DataDirectory;
-use crate::decide::check::Finding;
+use crate::decide::check::{Finding, shows};
 use crate::ledger::Ledger;
 use crate::pgbackrest::{Client, Fetch, Fetched, NoListing, Watch};
 use crate::postgres::Postgres;
@@ -81,7 +81,7 @@ pub(super) fn segment(
         return vec![Finding::failed(STEP, format!("the server calls it {name}"), "report this")];
     };
     let started = Instant::now();
-    if !is_archived(request, server, &name) {
+    if !is_archived(request, server, segment) {
         let detail = format!("{name} was not archived within {} s{}", request.limit.as_secs(), why(request));
         return vec![Finding::failed(STEP, detail, "see pgbackrest-guard status and the server's log")];
     }
@@ -101,13 +101,13 @@ pub(super) fn segment(
 }
 
 /// Whether PostgreSQL was told that the segment is archived, before the time is over.
-fn is_archived(request: &Request, server: &Postgres, name: &str) -> bool {
-    let done = request.directory.archive_status().join(format!("{name}.done"));
+fn is_archived(request: &Request, server: &Postgres, segment: SegmentName) -> bool {
+    let done = request.directory.archive_status().join(format!("{segment}.done"));
     let until = Instant::now() + request.limit;
     loop {
         // A checkpoint removes the file; the server's count stays.
         let newest = server.archiver().ok().and_then(|archiver| archiver.last_archived_wal);
-        if done.exists() || newest.is_some_and(|newest| newest.as_str() >= name) {
+        if done.exists() || newest.is_some_and(|newest| shows(&newest, segment)) {
             return true;
         }
         if Instant::now() >= until {

@@ -29,11 +29,13 @@ pub(super) fn run() -> Exit {
 }
 
 fn text(name: &str, advice: &Advice) -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    let steps = advice.next.iter().enumerate();
-    let next: String =
-        steps.map(|(at, step)| format!("{} {step}\n", if at == 0 { "next:" } else { "     " })).collect();
-    format!("{PROGRAM} {version}{name}\nnow:  {}\n{next}help: {PROGRAM} --help\n", advice.seen)
+    let mut text = format!("{PROGRAM} {}{name}\nnow:  {}\n", env!("CARGO_PKG_VERSION"), advice.seen);
+    for (at, step) in advice.next.iter().enumerate() {
+        text.push_str(if at == 0 { "next: " } else { "      " });
+        text.push_str(step);
+        text.push('\n');
+    }
+    text + "help: " + PROGRAM + " --help\n"
 }
 
 fn facts() -> Facts {

@@ -20,6 +20,9 @@ pub(super) struct WatchArguments {
     /// Poll once, finish the backup that this starts, then exit
     #[arg(long)]
     once: bool,
+    /// Create a missing stanza though this cluster has archived before: the repository is new
+    #[arg(long)]
+    create_stanza: bool,
     /// Started by `run`: in a session of its own, and not without it
     #[arg(long, hide = true)]
     supervised: bool,
@@ -33,7 +36,7 @@ pub(super) struct WatchArguments {
 
 /// Watches.
 pub(super) fn run(arguments: WatchArguments) -> Exit {
-    let once = arguments.once;
+    let (once, create_stanza) = (arguments.once, arguments.create_stanza);
     if arguments.supervised {
         leave_session();
     }
@@ -50,7 +53,14 @@ pub(super) fn run(arguments: WatchArguments) -> Exit {
         let pgdata = common.pgdata.clone();
         let pgdata = pgdata.ok_or("no data directory: name one with PGDATA or --pgdata".to_owned())?;
         let environment = sources.environment().clone();
-        Ok(Request { common, watch, environment, data_directory: DataDirectory::new(pgdata.value), once })
+        Ok(Request {
+            common,
+            watch,
+            environment,
+            data_directory: DataDirectory::new(pgdata.value),
+            once,
+            create_stanza,
+        })
     });
     match watch {
         Ok(request) => start(request),

@@ -4,6 +4,7 @@
 //! archiving is there and something beside it is missing. A step that an earlier one makes pointless is *skipped*, with the
 //! reason, and never counts as passed.
 
+use crate::wal::{SegmentName, WalFile};
 use serde::Serialize;
 
 /// How a step came out.
@@ -202,6 +203,16 @@ pub fn summary(findings: &[Finding], switched: bool) -> String {
     format!("{first} {changed}")
 }
 
+/// Whether `pg_stat_archiver`'s newest file shows that a segment was archived before. Files of one timeline are archived in their
+/// order; a history, whose name sorts behind every segment before it, shows nothing (pgarch.c, `pgarch_readyXlog`).
+#[must_use]
+pub fn shows(newest: &str, segment: SegmentName) -> bool {
+    match newest.parse() {
+        Ok(WalFile::Segment(newest)) => newest.timeline() == segment.timeline() && newest >= segment,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,6 +257,23 @@ mod tests {
         assert_eq!(never.to_do.as_deref(), Some("sudo systemctl enable --now pgbackrest-guard@15-main"));
         let stopped = watcher(Watcher::HasRun, None);
         assert!(stopped.detail.contains("has run here") && stopped.to_do.unwrap().contains("watch"));
+    }
+
+    #[test]
+    fn only_a_segment_of_the_same_timeline_shows_that_one_was_archived() {
+        let segment: SegmentName = "0000000100000000000000FE".parse().unwrap();
+        for (newest, expected) in [
+            ("0000000100000000000000FE", true),
+            ("000000010000000100000000", true),
+            ("0000000100000000000000FD", false),
+            ("000000020000000100000000", false),
+            ("00000002.history", false),
+            ("000000010000000100000000.00000028.backup", false),
+            ("000000010000000100000000.partial", false),
+            ("", false),
+        ] {
+            assert_eq!(shows(newest, segment), expected, "{newest}");
+        }
     }
 
     #[test]

@@ -49,9 +49,11 @@ pub enum Volume {
     Cluster,
     /// A copy that a restore has not finished.
     UnderWay,
+    /// A copy that our restore has finished, and that was not handed over.
+    Restored,
 }
 
-/// What the watcher does next.
+/// What is done before CMD.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recovery {
     /// Nothing was asked for.
@@ -60,6 +62,8 @@ pub enum Recovery {
     Ignored,
     /// A restore, with the arguments that say up to where.
     Restore(Vec<String>),
+    /// Only what comes after a restore.
+    HandOver,
 }
 
 /// Decides it.
@@ -72,6 +76,8 @@ pub fn recovery(asked: &Asked<'_>, volume: Volume) -> Result<Recovery, String> {
     match (volume, is_asked) {
         (Volume::Empty | Volume::Cluster, false) => Ok(Recovery::None),
         (Volume::Cluster, true) => Ok(Recovery::Ignored),
+        // The restore needs its variables no longer.
+        (Volume::Restored, _) => Ok(Recovery::HandOver),
         (Volume::UnderWay, false) => {
             Err("a restore of it is not finished: set its WAL_RECOVER_* variables again".to_owned())
         }
@@ -165,6 +171,9 @@ mod tests {
         }
         assert_eq!(recovery(&asked(&[]), Volume::Empty), Ok(Recovery::None));
         assert_eq!(recovery(&asked(&[]), Volume::Cluster), Ok(Recovery::None));
+        for set in [&[][..], &[("WAL_RECOVER_FROM_BUCKET", "")]] {
+            assert_eq!(recovery(&asked(set), Volume::Restored), Ok(Recovery::HandOver));
+        }
         assert!(recovery(&asked(&[]), Volume::UnderWay).unwrap_err().contains("not finished"));
     }
 

@@ -1,8 +1,11 @@
 //! The verdict: how things stand, and why.
 
+use super::overdue;
+use super::strangers::{self, Stranger};
 use crate::pgbackrest::Class;
 use crate::sizes::shown;
 use crate::verdict::Verdict;
+use crate::wal::SegmentName;
 
 /// Seconds after which a file that waits is worth a word.
 const WAITED: u64 = 5;
@@ -31,6 +34,8 @@ pub enum LedgerFacts {
         consecutive_failures: u64,
         /// The class of the newest failure.
         last_class: Option<Class>,
+        /// The repositories that fail while the others take WAL, and how.
+        out: Option<(Vec<u32>, Class)>,
     },
 }
 
@@ -119,6 +124,19 @@ pub struct Facts {
     pub without_backup: Vec<u32>,
     /// How many of the missing segments have their names in an archive with other content, and the first one's name.
     pub differing: (u64, Option<String>),
+    /// The repositories that hold no backup since a gap, though another does.
+    pub behind: Vec<u32>,
+    /// What the archive holds beside this server's own.
+    pub beside: Beside,
+}
+
+/// What an archive holds that no restore of this server's line needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// A timeline that a restore to its end would follow.
+    pub stranger: Option<Stranger>,
+    /// The repositories with WAL that should have expired, and the oldest segment there.
+    pub overdue: Vec<(u32, SegmentName)>,
 }
 
 /// Judges the facts: the verdict, and the reasons, worst first.
@@ -250,6 +268,11 @@ fn losses(facts: &Facts, reasons: &mut Reasons) {
 }
 
 fn failures(ledger: &LedgerFacts, reasons: &mut Reasons) {
+    if let LedgerFacts::Read { out: Some((keys, class)), .. } = ledger {
+        let text = format!("archiving into {} fails now (class {class}): the others get what it lacks", named(keys));
+        reasons.push((Verdict::Warning, text));
+        return;
+    }
     if let LedgerFacts::Read { consecutive_failures: count @ 1.., last_class, .. } = ledger {
         let class = last_class.map_or("unknown", Class::as_str);
         let pushes = counted(*count, "failed push", "failed pushes");
@@ -271,10 +294,6 @@ fn catalog(catalog: &CatalogFacts, reasons: &mut Reasons) {
 }
 
 fn repositories(facts: &Facts, reasons: &mut Reasons) {
-    let named = |keys: &[u32]| {
-        let names: Vec<String> = keys.iter().map(u32::to_string).collect();
-        format!("{} {}", if keys.len() == 1 { "repository" } else { "repositories" }, names.join(" and "))
-    };
     let (owed, keys) = &facts.owed;
     if *owed > 0 {
         let segments = counted(*owed, "WAL segment is", "WAL segments are");
@@ -285,6 +304,26 @@ fn repositories(facts: &Facts, reasons: &mut Reasons) {
             format!("there is no backup in {}: nothing can be restored from there", named(&facts.without_backup));
         reasons.push((Verdict::Warning, text));
     }
+    if !facts.behind.is_empty() && !facts.standby {
+        let text = format!(
+            "there is no backup since a gap in {}: nothing behind the gap can be restored from there; watch takes one once \
+             it can be read",
+            named(&facts.behind)
+        );
+        reasons.push((Verdict::Warning, text));
+    }
+    if !facts.standby {
+        let Beside { stranger, overdue } = &facts.beside;
+        reasons.extend(stranger.as_ref().map(|stranger| (Verdict::Warning, strangers::reason(stranger))));
+        let overdue = overdue.iter().map(|(repository, oldest)| overdue::reason(*repository, *oldest));
+        reasons.extend(overdue.map(|reason| (Verdict::Warning, reason)));
+    }
+}
+
+/// `repository 2`, `repositories 2 and 3`.
+fn named(keys: &[u32]) -> String {
+    let names: Vec<String> = keys.iter().map(u32::to_string).collect();
+    format!("{} {}", if keys.len() == 1 { "repository" } else { "repositories" }, names.join(" and "))
 }
 
 /// `1 open gap`, `2 open gaps`.

@@ -29,7 +29,16 @@ fn well() -> Facts {
         owed: (0, Vec::new()),
         without_backup: Vec::new(),
         differing: (0, None),
+        behind: Vec::new(),
+        beside: Beside::default(),
     }
+}
+
+/// What lies beside this server's own WAL in the archive.
+fn beside() -> Beside {
+    let stranger = Stranger { timeline: 2, own: 1, repositories: vec![1] };
+    let oldest = "000000010000000000000001".parse().unwrap();
+    Beside { stranger: Some(stranger), overdue: vec![(1, oldest), (2, oldest)] }
 }
 
 fn inconclusive(seconds: u64, interval: u64) -> CatalogFacts {
@@ -39,6 +48,24 @@ fn inconclusive(seconds: u64, interval: u64) -> CatalogFacts {
 /// It answers, and does not archive.
 fn off() -> Facts {
     Facts { server: ServerFacts::Answers { archives: Some(false), always: false }, ..well() }
+}
+
+#[test]
+fn archiving_that_is_off_or_waits_has_its_verdict() {
+    let table = [
+        (Facts { server: ServerFacts::Refused("x".to_owned()), ..well() }, Verdict::Warning, 1),
+        (off(), Verdict::Critical, 1),
+        (Facts { asked_for: false, has_full: false, ledger: LedgerFacts::Missing, ..off() }, Verdict::Warning, 1),
+        (Facts { asked_for: false, standby: true, ..off() }, Verdict::Ok, 1),
+        (Facts { waiting: Some((1, 4)), ..well() }, Verdict::Ok, 0),
+        (Facts { waiting: Some((1, 8)), ..well() }, Verdict::Ok, 1),
+        (Facts { waiting: Some((2, 120)), ..well() }, Verdict::Warning, 1),
+        (Facts { waiting: Some((2, 120)), standby: true, ..well() }, Verdict::Ok, 1),
+    ];
+    for (facts, verdict, reasons) in table {
+        let judged = judge(&facts);
+        assert_eq!((judged.0, judged.1.len()), (verdict, reasons), "{facts:?}: {:?}", judged.1);
+    }
 }
 
 #[test]
@@ -62,6 +89,20 @@ fn read(open_gaps: u64, consecutive_failures: u64) -> LedgerFacts {
         first_missing: None,
         consecutive_failures,
         last_class: None,
+        out: None,
+    }
+}
+
+/// Repository 2 fails, and the others take what it lacks.
+fn one_is_out(consecutive_failures: u64) -> LedgerFacts {
+    LedgerFacts::Read {
+        open_gaps: 0,
+        acknowledged_gaps: 0,
+        missing_segments: 0,
+        first_missing: None,
+        consecutive_failures,
+        last_class: None,
+        out: Some((vec![2], Class::Denied)),
     }
 }
 
@@ -73,6 +114,7 @@ fn acknowledged() -> LedgerFacts {
         first_missing: None,
         consecutive_failures: 0,
         last_class: None,
+        out: None,
     }
 }
 
@@ -89,14 +131,6 @@ fn each_trouble_has_its_verdict() {
             1,
         ),
         (Facts { server: ServerFacts::Answers { archives: Some(true), always: true }, ..well() }, Verdict::Warning, 1),
-        (Facts { server: ServerFacts::Refused("x".to_owned()), ..well() }, Verdict::Warning, 1),
-        (off(), Verdict::Critical, 1),
-        (Facts { asked_for: false, has_full: false, ledger: LedgerFacts::Missing, ..off() }, Verdict::Warning, 1),
-        (Facts { asked_for: false, standby: true, ..off() }, Verdict::Ok, 1),
-        (Facts { waiting: Some((1, 4)), ..well() }, Verdict::Ok, 0),
-        (Facts { waiting: Some((1, 8)), ..well() }, Verdict::Ok, 1),
-        (Facts { waiting: Some((2, 120)), ..well() }, Verdict::Warning, 1),
-        (Facts { waiting: Some((2, 120)), standby: true, ..well() }, Verdict::Ok, 1),
         (Facts { has_full: false, ..well() }, Verdict::Critical, 1),
         (Facts { has_full: false, watched: false, ..well() }, Verdict::Unknown, 1),
         (Facts { by_others: Some("x".to_owned()), ..well() }, Verdict::Ok, 1),
@@ -123,8 +157,14 @@ fn each_trouble_has_its_verdict() {
         (Facts { ledger: LedgerFacts::Missing, ..well() }, Verdict::Unknown, 1),
         (Facts { ledger: LedgerFacts::Unreadable("x".to_owned()), ..well() }, Verdict::Unknown, 1),
         (Facts { ledger: read(0, 3), ..well() }, Verdict::Warning, 1),
+        (Facts { ledger: one_is_out(3), ..well() }, Verdict::Warning, 1),
+        (Facts { ledger: one_is_out(0), ..well() }, Verdict::Warning, 1),
         (Facts { owed: (3, vec![2]), ..well() }, Verdict::Warning, 1),
         (Facts { without_backup: vec![2], ..well() }, Verdict::Warning, 1),
+        (Facts { behind: vec![2], ..well() }, Verdict::Warning, 1),
+        (Facts { beside: beside(), ..well() }, Verdict::Warning, 3),
+        (Facts { beside: beside(), standby: true, ..well() }, Verdict::Ok, 1),
+        (Facts { beside: beside(), switched_off: true, ..well() }, Verdict::Ok, 1),
         (Facts { backlog: Some(251 << 20), ..well() }, Verdict::Warning, 1),
         (Facts { late_by: Some(60), ..well() }, Verdict::Warning, 1),
         (Facts { ledger: read(2, 0), ..well() }, Verdict::Critical, 1),

@@ -327,18 +327,30 @@ pub enum AfterCatalog {
     },
     /// The stanza does not exist yet.
     CreateStanza,
+    /// There is none, and the cluster has archived before: the repository may be another than it was.
+    StanzaGone,
     /// Nothing follows.
     BackOff,
 }
 
-/// Decides what follows from the catalog's answer. Nothing conclusive follows from one that is not.
-pub fn after_catalog(catalog: &CatalogAnswer, has_full: bool, archive_lock_held: bool) -> AfterCatalog {
+/// Decides what follows from the catalog's answer. Nothing conclusive follows from one that is not. `may_create`: whether the
+/// cluster is new ([`super::stanza`]), or somebody asks for a stanza.
+pub fn after_catalog(
+    catalog: &CatalogAnswer,
+    has_full: bool,
+    archive_lock_held: bool,
+    may_create: bool,
+) -> AfterCatalog {
     match catalog {
         CatalogAnswer::Present(_) if has_full => AfterCatalog::Confirmed,
         CatalogAnswer::Present(newest) => AfterCatalog::Adopt(*newest),
         CatalogAnswer::Absent => AfterCatalog::TakeFull { cleared: has_full },
         CatalogAnswer::Inconclusive { doubt: Doubt::StanzaMissing, .. } if !has_full && !archive_lock_held => {
-            AfterCatalog::CreateStanza
+            if may_create {
+                AfterCatalog::CreateStanza
+            } else {
+                AfterCatalog::StanzaGone
+            }
         }
         CatalogAnswer::Inconclusive { .. } => AfterCatalog::BackOff,
     }

@@ -201,12 +201,13 @@ fn only_absent_clears_the_record_and_only_without_one_is_a_stanza_created() {
     let newest = Newest { full: 1, any: 2 };
     let missing = CatalogAnswer::Inconclusive { why: String::new(), doubt: Doubt::StanzaMissing };
     let unreadable = CatalogAnswer::Inconclusive { why: String::new(), doubt: Doubt::Unreadable };
-    assert_eq!(after_catalog(&CatalogAnswer::Present(newest), true, false), AfterCatalog::Confirmed);
-    assert_eq!(after_catalog(&CatalogAnswer::Present(newest), false, false), AfterCatalog::Adopt(newest));
-    assert_eq!(after_catalog(&CatalogAnswer::Absent, true, false), AfterCatalog::TakeFull { cleared: true });
-    assert_eq!(after_catalog(&missing, false, false), AfterCatalog::CreateStanza);
+    assert_eq!(after_catalog(&CatalogAnswer::Present(newest), true, false, true), AfterCatalog::Confirmed);
+    assert_eq!(after_catalog(&CatalogAnswer::Present(newest), false, false, true), AfterCatalog::Adopt(newest));
+    assert_eq!(after_catalog(&CatalogAnswer::Absent, true, false, true), AfterCatalog::TakeFull { cleared: true });
+    assert_eq!(after_catalog(&missing, false, false, true), AfterCatalog::CreateStanza);
+    assert_eq!(after_catalog(&missing, false, false, false), AfterCatalog::StanzaGone);
     for (catalog, has_full, lock) in [(&missing, true, false), (&missing, false, true), (&unreadable, false, false)] {
-        assert_eq!(after_catalog(catalog, has_full, lock), AfterCatalog::BackOff);
+        assert_eq!(after_catalog(catalog, has_full, lock, true), AfterCatalog::BackOff);
     }
 }
 

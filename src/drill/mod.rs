@@ -6,6 +6,7 @@
 //! the sandbox is removed. A verdict is *passed*, *failed*, or *unverified*, where something could not be looked at.
 
 mod process;
+mod restored;
 mod sandbox;
 mod stages;
 
@@ -15,9 +16,9 @@ use crate::exit::Exit;
 use crate::settings::{CommonSettings, Environment};
 use crate::signals::Signals;
 use crate::{epoch, log};
-use process::{Call, Ran};
-use sandbox::{Sandbox, Server, last_line};
-use serde_json::Value;
+use process::{Call, Ran, SIGNAL};
+use restored::{Restored, events, unclear};
+use sandbox::{Sandbox, Server};
 use stages::{Bench, Found};
 use std::ffi::OsString;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -62,6 +63,7 @@ pub struct Request {
 #[must_use]
 pub fn drill(request: &Request, signals: &Signals) -> Exit {
     let _ = rustix::process::nice(NICE);
+    process::idle_io();
     let sandbox = match Sandbox::enter(&request.folder) {
         Ok(sandbox) => sandbox,
         Err(error) => {
@@ -71,8 +73,9 @@ pub fn drill(request: &Request, signals: &Signals) -> Exit {
     };
     let folder = request.common.state_dir.as_ref().map(|folder| folder.value.clone());
     let before = folder.as_deref().and_then(DrillRecord::read);
-    let record =
-        Drill { request, signals, sandbox: &sandbox, stages: Vec::new(), restored: Restored::default() }.run(before);
+    let drill =
+        Drill { request, signals, sandbox: &sandbox, stages: Vec::new(), restored: Restored::default(), until: None };
+    let record = drill.run(before);
     if let Some(folder) = folder
         && let Err(error) = record.write(&folder)
     {
@@ -91,18 +94,6 @@ pub fn drill(request: &Request, signals: &Signals) -> Exit {
     }
 }
 
-/// What the restore has said of itself.
-#[derive(Debug, Default)]
-struct Restored {
-    backup: Option<String>,
-    repository: Option<u32>,
-    bytes: Option<u64>,
-    reached: Option<String>,
-    words: Option<String>,
-    collations: Vec<String>,
-    programs: Option<PathBuf>,
-}
-
 /// A drill under way.
 struct Drill<'d> {
     request: &'d Request,
@@ -110,6 +101,8 @@ struct Drill<'d> {
     sandbox: &'d Sandbox,
     stages: Vec<StageRecord>,
     restored: Restored,
+    /// When the checks must be done.
+    until: Option<Instant>,
 }
 
 impl Drill<'_> {
@@ -122,7 +115,9 @@ impl Drill<'_> {
             None => choose(before.as_ref().map(|before| before.aim), &request.claimed, random),
         };
         let target = moment.map_or_else(|| "latest".to_owned(), shown);
-        if self.select() && self.restore(moment, &target) && self.started(Self::restart) {
+        if self.select() && self.restore(moment, &target) {
+            self.until = request.budget.map(|budget| Instant::now() + budget);
+            self.checksums();
             self.look_through();
         }
         let all = verdict(self.stages.iter().map(|stage| stage.verdict));
@@ -132,18 +127,20 @@ impl Drill<'_> {
             .pgdata
             .as_ref()
             .and_then(|pgdata| crate::data_directory::DataDirectory::new(pgdata.value.clone()).control());
+        let reached = self.restored.reached.clone();
         DrillRecord {
             at,
+            rpo_seconds: moment.is_none().then(|| rpo(at, reached.as_deref())).flatten(),
             verdict: all,
             aim,
             target,
             backup: self.restored.backup,
             repository: self.restored.repository,
-            reached: self.restored.reached,
+            reached,
             bytes: self.restored.bytes,
             seconds: began.elapsed().as_secs_f64(),
             stages: self.stages,
-            versions: versions(request, self.restored.programs.as_deref()),
+            versions: versions(request, self.restored.postgresql),
             passed_at,
             system_id: control.map(|control| control.system_id),
         }
@@ -160,10 +157,6 @@ impl Drill<'_> {
         let goes_on = verdict == Verdict::Passed;
         self.stages.push(stage);
         goes_on
-    }
-
-    fn started(&mut self, stage: impl FnOnce(&mut Self) -> bool) -> bool {
-        !self.signals.arrived() && stage(self)
     }
 
     /// A moment that nobody claims must be refused, before anything is copied.
@@ -215,7 +208,7 @@ impl Drill<'_> {
         let argument = moment.map_or_else(|| "latest".to_owned(), |_| format!("--to={target}"));
         let (ran, log) = self.call_restore("restore", &[argument]);
         let events = events(&log);
-        self.take_up(&events);
+        self.restored = Restored::of(&events);
         let found = match ran {
             Ran::Ended(Some(0)) => {
                 let words = self.restored.words.clone().unwrap_or_else(|| "to the end of the archive".to_owned());
@@ -227,56 +220,39 @@ impl Drill<'_> {
         if !self.note("restore", began, found) {
             return false;
         }
-        let collations = self.restored.collations.join(", ");
-        let found = if collations.is_empty() {
-            (Verdict::Passed, "every collation has the version that its indexes were built with".to_owned())
-        } else {
-            (Verdict::Failed, format!("other versions here, rebuild their indexes: {collations}"))
-        };
+        if moment.is_none() {
+            self.note("end", Instant::now(), self.restored.end());
+        }
+        let found = self.restored.collations();
         self.note("collations", Instant::now(), found);
         true
     }
 
-    fn take_up(&mut self, events: &[Value]) {
-        let find = |name: &str| events.iter().rev().find(|event| event["event"] == name);
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        if let Some(plan) = find("plan") {
-            self.restored.backup = text(&plan["backup"]);
-            self.restored.repository = plan["repository"].as_u64().and_then(|key| key.try_into().ok());
-            self.restored.bytes = plan.pointer("/bytes/needed").and_then(Value::as_u64);
-        }
-        if let Some(proof) = find("proof") {
-            self.restored.reached = text(&proof["last_commit"]);
-            self.restored.words = text(&proof["words"]);
-            let collations = proof["collations"].as_array().into_iter().flatten();
-            self.restored.collations = collations.filter_map(text).collect();
-        }
-        self.restored.programs = find("done").and_then(|done| text(&done["programs"])).map(PathBuf::from);
-    }
-
     fn bench(&self) -> Bench<'_> {
-        let until = self.request.budget.map(|budget| Instant::now() + budget);
         let programs = self.restored.programs.clone().unwrap_or_default();
-        Bench { sandbox: self.sandbox, programs, signals: self.signals, until }
+        Bench { sandbox: self.sandbox, programs, signals: self.signals, until: self.until }
     }
 
-    /// The copy was stopped by the restore: its pages, then a start and a stop.
-    fn restart(&mut self) -> bool {
+    /// The copy was stopped by the restore: its pages can be looked at.
+    fn checksums(&mut self) {
         let began = Instant::now();
         let found = self.bench().checksums();
         self.note("checksums", began, found);
-        true
     }
 
     /// With a server that runs: indexes, rows, statements.
     fn look_through(&mut self) {
         let began = Instant::now();
         let signals = self.signals;
+        if signals.arrived() {
+            self.note("start", began, (Verdict::Unverified, SIGNAL.to_owned()));
+            return;
+        }
         let started = Server::start(self.sandbox, &self.bench().programs, &mut || signals.arrived());
         let mut server = match started {
             Ok(server) => server,
             Err(why) => {
-                let verdict = if signals.wait(Duration::ZERO) { Verdict::Unverified } else { Verdict::Failed };
+                let verdict = if signals.arrived() { Verdict::Unverified } else { Verdict::Failed };
                 self.note("start", began, (verdict, why));
                 return;
             }
@@ -293,7 +269,7 @@ impl Drill<'_> {
             let began = Instant::now();
             found.push((name, began, stage()));
         };
-        if bench.programs.join("pg_amcheck").exists() {
+        if bench.has_amcheck(self.restored.postgresql.as_deref()) {
             timed("amcheck", &|| bench.amcheck(&role));
         }
         timed("read", &|| bench.read(&role));
@@ -314,32 +290,19 @@ impl Drill<'_> {
     }
 }
 
-/// The events of a restore: an object a line, among lines for people.
-fn events(log: &Path) -> Vec<Value> {
-    process::words(log).lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+/// How long before the drill the newest commit was that came back, in seconds: what a loss of the origin would have cost at
+/// most. A heartbeat is no commit and has no time.
+fn rpo(at: i64, reached: Option<&str>) -> Option<u64> {
+    let reached: jiff::Timestamp = reached?.parse().ok()?;
+    Some(at.saturating_sub(reached.as_second()).max(0).unsigned_abs())
 }
 
-/// What a restore that did not come to its end means: what is claimed is not there, or nobody can tell.
-fn unclear(ran: &Ran, events: &[Value]) -> Found {
-    let last = events.iter().rev().find(|event| event["event"] == "refused" || event["event"] == "failed");
-    let why = last.and_then(|event| event["why"].as_str()).unwrap_or("the restore says nothing of why");
-    let kind = last.and_then(|event| event["kind"].as_str()).unwrap_or_default();
-    match ran {
-        Ran::Told => (Verdict::Unverified, "interrupted by a signal".to_owned()),
-        Ran::NotStarted(error) => (Verdict::Unverified, format!("the restore can't be started: {error}")),
-        Ran::Ended(_) | Ran::OutOfTime => {
-            let verdict = if ["target", "replay"].contains(&kind) { Verdict::Failed } else { Verdict::Unverified };
-            (verdict, last_line(why))
-        }
-    }
-}
-
-fn versions(request: &Request, programs: Option<&Path>) -> Vec<String> {
+fn versions(request: &Request, postgresql: Option<String>) -> Vec<String> {
     let client = request.common.client(&request.environment, Path::new("/"));
     let pgbackrest = client.version(crate::pgbackrest::Watch::within(Duration::from_secs(10)));
     let mut versions = vec![format!("pgbackrest-guard {}", env!("CARGO_PKG_VERSION"))];
     versions.extend(pgbackrest.ok().map(|version| format!("pgBackRest {version}")));
-    versions.extend(programs.map(|programs| format!("PostgreSQL programs in {}", programs.display())));
+    versions.extend(postgresql.map(|version| format!("PostgreSQL {version}")));
     versions
 }
 

@@ -17,6 +17,9 @@ const TAIL: u64 = 64 << 10;
 /// How long a program has between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// Why a stage is not done.
+pub(super) const SIGNAL: &str = "ended by a signal before it was done";
+
 /// A program to run.
 pub(super) struct Call {
     pub(super) program: PathBuf,
@@ -59,6 +62,16 @@ pub(super) fn run(call: &Call, log: &Path, until: Option<Instant>, signals: &Sig
             return Ran::OutOfTime;
         }
     }
+}
+
+/// Reads and writes only what nobody else wants to, and with us all that we start. Where `ionice` is missing, or the kernel's
+/// scheduler knows no classes, that is left out.
+pub(super) fn idle_io() {
+    let own = std::process::id().to_string();
+    #[expect(clippy::disallowed_methods, reason = "ionice is not pgBackRest")]
+    let mut command = Command::new("ionice");
+    let quiet = command.args(["-c", "3", "-p", &own]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let _ = quiet.status();
 }
 
 /// Starts a program in a process group of its own.

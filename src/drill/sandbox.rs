@@ -3,7 +3,7 @@
 //! What a killed drill left there is cleared by the next one, whose lock shows that nobody works there. A folder that holds
 //! something else is never touched.
 
-use super::process::{self, Call};
+use super::process::{self, Call, SIGNAL};
 use crate::data_directory::DataDirectory;
 use crate::durable;
 use crate::postgres::Postgres;
@@ -38,6 +38,9 @@ pub(super) enum NoSandbox {
     /// Another drill works there.
     #[error("another drill works in {}", .0.display())]
     Busy(PathBuf),
+    /// A server runs there.
+    #[error(transparent)]
+    Left(restore::Stays),
     /// It can't be made.
     #[error("{} can't be made: {source}; name another by WAL_DRILL_DIR", folder.display())]
     Io {
@@ -63,7 +66,7 @@ impl Sandbox {
             return Err(NoSandbox::Busy(folder.to_owned()));
         }
         let sandbox = Self { folder: folder.to_owned(), _lock: lock };
-        sandbox.end_leftover();
+        sandbox.end_leftover().map_err(NoSandbox::Left)?;
         sandbox.clear().map_err(failed)?;
         for part in [sandbox.server(), restore::socket(&sandbox.server())] {
             durable::create_private_folder(&part).map_err(failed)?;
@@ -92,16 +95,13 @@ impl Sandbox {
     }
 
     /// Ends a server that a killed drill has left: one that listens in this folder, and no other.
-    fn end_leftover(&self) {
-        let data = DataDirectory::new(self.data());
+    fn end_leftover(&self) -> Result<(), restore::Stays> {
         let sockets =
             [self.server(), working_folder(&self.folder, &self.data())].map(|folder| restore::socket(&folder));
-        let until = Instant::now() + PATIENCE;
-        while let Some(left) = data.postmaster().filter(|_| data.socket().0.is_some_and(|at| sockets.contains(&at))) {
-            let signal = if Instant::now() < until { Signal::INT } else { Signal::QUIT };
-            let _ = Pid::from_raw(left.pid).map(|pid| kill_process(pid, signal));
-            std::thread::sleep(INTERVAL);
-        }
+        restore::end_leftover(&DataDirectory::new(self.data()), &sockets, &mut |pause| {
+            std::thread::sleep(pause);
+            false
+        })
     }
 
     /// Removes everything but the lock.
@@ -160,7 +160,7 @@ impl Server {
                 return Ok(server);
             }
             if must_end() {
-                return Err("interrupted by a signal".to_owned());
+                return Err(SIGNAL.to_owned());
             }
             if Instant::now() >= until {
                 return Err(format!("it takes no connections after {} s", PATIENCE.as_secs()));

@@ -1,6 +1,6 @@
 //! The stages behind the restore: what only a server that runs, or its programs, can tell of a copy.
 
-use super::process::{self, Call, Ran};
+use super::process::{self, Call, Ran, SIGNAL};
 use super::sandbox::{Sandbox, last_line};
 use crate::drill_record::Verdict;
 use crate::restore;
@@ -49,6 +49,13 @@ impl Bench<'_> {
             }
             (other, _) => (Verdict::Unverified, not_run(&other, "pg_controldata")),
         }
+    }
+
+    /// Whether there is a `pg_amcheck` to be run: PostgreSQL has it from 14 on, and what should be there and is not, is missed.
+    pub(super) fn has_amcheck(&self, version: Option<&str>) -> bool {
+        let major =
+            version.and_then(|version| version.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok());
+        self.programs.join("pg_amcheck").exists() || major.is_none_or(|major| major >= 14)
     }
 
     /// Every index and table, by `pg_amcheck` (PostgreSQL 14 and later).
@@ -107,11 +114,17 @@ impl Bench<'_> {
     }
 }
 
+/// The first error of a program's words, else their last line.
+fn complaint(text: &str) -> String {
+    let error = text.lines().find(|line| ["ERROR:", "error:"].iter().any(|word| line.contains(word)));
+    last_line(error.unwrap_or(text))
+}
+
 /// What a program's end means where 0 is good and anything else is not.
 fn judged((ran, log): &(Ran, PathBuf), program: &str, good: &str) -> Found {
     match ran {
         Ran::Ended(Some(0)) => (Verdict::Passed, good.to_owned()),
-        Ran::Ended(_) => (Verdict::Failed, last_line(&process::tail(log))),
+        Ran::Ended(_) => (Verdict::Failed, complaint(&process::words(log))),
         other => (Verdict::Unverified, not_run(other, program)),
     }
 }
@@ -121,7 +134,7 @@ fn not_run(ran: &Ran, program: &str) -> String {
     match ran {
         Ran::Ended(_) => format!("{program} says nothing that can be read"),
         Ran::OutOfTime => format!("{program} was not done within --budget"),
-        Ran::Told => "interrupted by a signal".to_owned(),
+        Ran::Told => SIGNAL.to_owned(),
         Ran::NotStarted(error) => format!("{program} can't be started: {error}"),
     }
 }

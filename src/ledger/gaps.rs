@@ -12,6 +12,7 @@ mod repositories;
 
 pub use acknowledgement::{BadReason, NotAcknowledged, Reason};
 pub use cause::Cause;
+pub use repositories::Repositories;
 
 use crate::pgbackrest::Class;
 use crate::wal::{SegmentName, SegmentSize, Timeline, WalFile};
@@ -290,7 +291,8 @@ impl Gaps {
     }
 
     /// Seals every open gap that ended before a backup began, in every repository. How many that were.
-    pub fn seal(&mut self, backup: &BackupStart, losses: LossesBefore<'_>, at: i64, size: SegmentSize) -> usize {
+    #[cfg(test)]
+    pub(crate) fn seal(&mut self, backup: &BackupStart, losses: LossesBefore<'_>, at: i64, size: SegmentSize) -> usize {
         let mut sealed = 0;
         for gap in &mut self.gaps {
             if gap.state == GapState::Open && gap.ended_before(backup, size) && losses.hold(gap, size) {

@@ -1,12 +1,8 @@
 //! Small files in the ledger's own room, where none can be made beside it.
 //!
 //! On a full disk a `.history` or `.backup` file can't be copied, and neither may it be lost nor hold up the archiver for
-//! good. It is a few hundred bytes, and the ledger was allocated in full when it was made. What it keeps so is moved into
-//! the folder of deferred files as soon as one can be made there, for the watcher to push.
+//! good. It is a few hundred bytes, and the ledger was allocated in full when it was made.
 
-use super::{DEFERRED, Ledger, LedgerError, State};
-use crate::checkpoint;
-use crate::durable;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -62,36 +58,13 @@ impl KeptFiles {
         digits.chunks(2).map(byte).collect()
     }
 
-    fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         self.0.keys().cloned().collect()
     }
-}
 
-impl Ledger {
-    /// Moves what the ledger keeps of `state` into the folder of deferred files, and gives their names. A kill between the copy
-    /// and the record leaves both.
-    ///
-    /// # Errors
-    /// When a file can't be made, or the ledger can't be written; then it goes on keeping them.
-    pub fn unload(&self, state: &State) -> Result<(State, Vec<String>), LedgerError> {
-        let names = state.kept_files.names();
-        let folder = self.folder.join(DEFERRED);
-        let failed = self.failed("move a file out of");
-        for name in names.iter().filter(|name| state.foreign_deferred.contains(*name)) {
-            self.make_room(name)?;
-        }
-        let _lock = self.lock()?;
-        durable::create_private_folder(&folder).map_err(&failed)?;
-        let (now, _) = self.read_own()?;
-        for name in &names {
-            // Another program may have been faster.
-            if let Some(content) = now.kept_files.content(name) {
-                durable::copy_into(&mut content.as_slice(), &folder, name).map_err(&failed)?;
-            }
-        }
-        checkpoint::reached("kept-files-copied");
-        let state = self.written(|state| state.kept_files.0.retain(|name, _| !names.contains(name)))?;
-        Ok((state, names))
+    /// Forgets those of these names.
+    pub(super) fn forget(&mut self, names: &[String]) {
+        self.0.retain(|name, _| !names.contains(name));
     }
 }
 

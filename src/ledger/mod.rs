@@ -14,6 +14,7 @@ pub mod kept_files;
 pub mod moment;
 pub mod slots;
 pub mod state;
+mod unload;
 
 use crate::checkpoint;
 use crate::durable;

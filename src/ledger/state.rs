@@ -8,7 +8,7 @@ use super::kept_files::KeptFiles;
 use super::moment::Moment;
 use crate::pgbackrest::failure::Class;
 use crate::pgbackrest::identity::RepositoryIdentity;
-use crate::wal::SegmentSize;
+use crate::wal::{SegmentName, SegmentSize};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -75,14 +75,78 @@ pub struct PushCounters {
     pub gone_from: Option<Moment>,
     /// When pgBackRest first failed, with no success since. A shutdown is no failure, and slowness is none.
     pub failing_from: Option<Moment>,
+    /// Where some repositories failed while the others took the file: which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out: Option<Out>,
+    /// What the others have of the WAL that waits for those.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<Ahead>,
 }
 
 impl PushCounters {
     /// The repositories take files again: it ends a run of failures.
     pub fn works_again(&mut self) {
+        self.serves_again();
+        (self.out, self.ahead) = (None, None);
+    }
+
+    /// Those of them that are required do.
+    pub fn serves_again(&mut self) {
         self.consecutive_failures = 0;
         self.gone_from = None;
         self.failing_from = None;
+    }
+}
+
+/// Repositories that failed while others took the same file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Out {
+    /// Their numbers.
+    pub repositories: Vec<u32>,
+    /// When they were last asked.
+    pub at: Moment,
+    /// How many seconds that took.
+    pub took: u64,
+    /// What the last one of them said.
+    pub failure: LastFailure,
+}
+
+/// Segments in a row that these repositories have, and that PostgreSQL keeps for others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ahead {
+    /// The first one.
+    pub first: SegmentName,
+    /// The last one, on the same timeline.
+    pub last: SegmentName,
+    /// The numbers of the repositories.
+    pub repositories: Vec<u32>,
+}
+
+impl Ahead {
+    /// Whether these repositories have a segment.
+    #[must_use]
+    pub fn holds(&self, segment: SegmentName, repositories: &[u32], size: SegmentSize) -> bool {
+        let numbers = self.first.number(size)..=self.last.number(size);
+        self.first.timeline() == segment.timeline()
+            && numbers.contains(&segment.number(size))
+            && repositories.iter().all(|key| self.repositories.contains(key))
+    }
+
+    /// The same and one more segment: in a row with what was there, else alone.
+    #[must_use]
+    pub fn with(before: Option<Self>, segment: SegmentName, repositories: &[u32], size: SegmentSize) -> Self {
+        let alone = Self { first: segment, last: segment, repositories: repositories.to_vec() };
+        match before {
+            Some(before) if before.holds(segment, repositories, size) => before,
+            Some(before) if before.is_followed_by(segment, size) && before.repositories == repositories => {
+                Self { last: segment, ..before }
+            }
+            _ => alone,
+        }
+    }
+
+    fn is_followed_by(&self, segment: SegmentName, size: SegmentSize) -> bool {
+        self.last.timeline() == segment.timeline() && self.last.number(size) + 1 == segment.number(size)
     }
 }
 
@@ -203,6 +267,20 @@ mod tests {
         }
         assert!(both.difference(&of(&[repository(1, "a"), repository(2, "c")])).is_some());
         assert_eq!((one.difference(&Place::default()), Place::default().difference(&one)), (None, None));
+    }
+
+    #[test]
+    fn segments_that_are_ahead_are_a_row_in_the_same_repositories() {
+        let size = SegmentSize::DEFAULT;
+        let segment = |number| SegmentName::from_number(crate::wal::Timeline(1), number, size).unwrap();
+        let ahead = Ahead::with(None, segment(7), &[1], size);
+        let ahead = Ahead::with(Some(ahead), segment(8), &[1], size);
+        let holds = |number, repositories: &[u32]| ahead.holds(segment(number), repositories, size);
+        assert!(holds(7, &[1]) && holds(8, &[1]) && !holds(6, &[1]) && !holds(9, &[1]) && !holds(8, &[1, 3]));
+        assert_eq!(Ahead::with(Some(ahead.clone()), segment(7), &[1], size), ahead);
+        let elsewhere = Ahead::with(Some(ahead.clone()), segment(9), &[2], size);
+        assert_eq!((elsewhere.first, elsewhere.repositories), (segment(9), vec![2]));
+        assert_eq!(Ahead::with(Some(ahead), segment(10), &[1], size).first, segment(10));
     }
 
     #[test]

@@ -61,6 +61,12 @@ impl Caller {
         Self { program, stanza, data_directory: data_directory.to_owned(), verbosity, environment: kept }
     }
 
+    /// The same with these options of pgBackRest alone, by their variables.
+    pub(super) fn with_options(&self, options: Vec<(OsString, OsString)>) -> Self {
+        let others = self.environment.iter().filter(|(name, _)| !name.to_string_lossy().starts_with("PGBACKREST_"));
+        Self { environment: others.cloned().chain(options).collect(), ..self.clone() }
+    }
+
     /// The environment that pgBackRest is given.
     pub fn environment(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.environment.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))

@@ -5,6 +5,7 @@
 //! the store's, and a text without secrets ([`Failure`]). Each call is watched by a [`Watch`], because nothing in pgBackRest
 //! bounds one.
 
+mod apart;
 mod backup;
 mod restore;
 

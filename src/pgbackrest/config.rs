@@ -11,7 +11,7 @@
 
 use super::options;
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,9 @@ use std::path::{Path, PathBuf};
 const DEFAULT_FOLDER: &str = "/etc/pgbackrest";
 /// The file that versions before 2.02 used, still read where the newer one is missing.
 const OLD_DEFAULT_FILE: &str = "/etc/pgbackrest.conf";
+
+/// Options that say which configuration is read and of whom a call is.
+const OF_THE_CALL: [&str; 5] = ["config", "config-include-path", "config-path", "repo", "stanza"];
 
 /// `lock-path` where it is not set.
 const DEFAULT_LOCK_PATH: &str = "/tmp/pgbackrest";
@@ -125,6 +128,48 @@ impl Config {
         host.filter(|host| !host.is_empty()).map(|_| repository)
     }
 
+    /// Every option in force for a command as a variable, but for those of other repositories than these, and those that say
+    /// where a configuration lies: what a call without any configuration file needs.
+    #[must_use]
+    pub fn as_variables(&self, command: &str, repositories: &[u32]) -> Vec<(OsString, OsString)> {
+        let in_section = |section: &str| self.sections.get(section).into_iter().flat_map(BTreeMap::keys).cloned();
+        let sections = ["global", self.stanza.as_str()].into_iter();
+        let sections = sections.flat_map(|name| [name.to_owned(), format!("{name}:{command}")]);
+        let mut names: Vec<String> = sections.flat_map(|section| in_section(&section).collect::<Vec<_>>()).collect();
+        names.extend(self.environment.keys().cloned());
+        names.sort_unstable();
+        names.dedup();
+        let is_meant = |name: &String| {
+            let elsewhere = options::repository(name).is_some_and(|key| !repositories.contains(&key));
+            options::is_known(name) && !elsewhere && !OF_THE_CALL.contains(&name.as_str())
+        };
+        let set = names.iter().filter(|name| is_meant(name)).filter_map(|name| {
+            let value = self.option(command, name).filter(|value| !value.is_empty())?;
+            Some((options::variable(name).into(), value.into()))
+        });
+        set.collect()
+    }
+
+    /// For how many backups of a kind a repository keeps WAL; `None` where that is not a matter of their count, or WAL never
+    /// expires.
+    #[must_use]
+    pub fn retention_of_wal(&self, repository: u32) -> Option<(&'static [&'static str], usize)> {
+        let option = |name: &str| self.option("expire", &format!("repo{repository}-retention-{name}"));
+        let kinds: &[&str] = match option("archive-type") {
+            None | Some("full") => &["full"],
+            Some("diff") => &["full", "diff"],
+            Some("incr") => &["full", "diff", "incr"],
+            Some(_) => return None,
+        };
+        let by_count = option("full-type").is_none_or(|kind| kind == "count");
+        let own = match option("archive-type") {
+            None | Some("full") => option("full").filter(|_| by_count),
+            Some("diff") => option("diff"),
+            Some(_) => None,
+        };
+        Some((kinds, option("archive").or(own)?.parse().ok()?))
+    }
+
     /// Every secret value that stands in the configuration or the environment, in any section.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         let all = self.sections.values().flatten().chain(&self.environment);
@@ -140,7 +185,7 @@ impl Config {
         };
         let mut text = String::new();
         for (section, options) in &self.sections {
-            text += &format!("[{section}]\n");
+            text.extend(["[", section, "]\n"]);
             text.extend(options.iter().map(line));
         }
         if !self.environment.is_empty() {
@@ -175,7 +220,10 @@ impl Config {
                 name.clone_into(&mut section);
             } else if let Some((key, value)) = line.split_once('=') {
                 let keys = self.sections.entry(section.clone()).or_default();
-                keys.insert(key.trim().to_owned(), value.trim().to_owned());
+                let (key, value) = (key.trim(), value.trim());
+                let before = keys.get(key).filter(|_| options::is_list(key));
+                let value = before.map_or_else(|| value.to_owned(), |before| format!("{before}:{value}"));
+                keys.insert(key.to_owned(), value);
             }
         }
     }
@@ -228,7 +276,6 @@ fn is_missing(error: &io::Error) -> bool {
 #[expect(clippy::disallowed_methods, reason = "a test's own files")]
 mod tests {
     use super::*;
-    use std::ffi::OsString;
 
     fn load(file: &str, variables: &[(&str, &str)]) -> Config {
         let folder = tempfile::tempdir().unwrap();
@@ -283,12 +330,42 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_force_becomes_variables_without_the_other_repositories() {
+        let file = "[global]\nrepo1-path=/a\nrepo2-path=/b\nrepo2-s3-key=k\nrepo1-storage-tag=a=1\nrepo1-storage-tag=b=2\n\
+                    stranger=1\nspool-path=\n[global:archive-push]\nprocess-max=3\n[global:backup]\nprocess-max=9\n\
+                    [main]\npg1-path=/d\n[other]\npg1-path=/o\n";
+        let config = load(file, &[("PGBACKREST_REPO1_PATH", "/c"), ("PGBACKREST_REPO2_PATH", "/x")]);
+        let of = |repositories: &[u32]| {
+            let text = |text: OsString| text.into_string().unwrap();
+            let variables = config.as_variables("archive-push", repositories).into_iter();
+            variables.map(|(name, value)| format!("{}={}", text(name), text(value))).collect::<Vec<_>>()
+        };
+        let both = ["PGBACKREST_PG1_PATH=/d", "PGBACKREST_PROCESS_MAX=3"];
+        let first = ["PGBACKREST_REPO1_PATH=/c", "PGBACKREST_REPO1_STORAGE_TAG=a=1:b=2"];
+        assert_eq!(of(&[1]), [both, first].concat());
+        assert_eq!(of(&[2]), [both, ["PGBACKREST_REPO2_PATH=/x", "PGBACKREST_REPO2_S3_KEY=k"]].concat());
+    }
+
+    #[test]
     fn a_repository_on_another_host_is_seen_where_a_backup_would_go() {
         assert_eq!(load("[global]\nrepo1-path=/r\n", &[]).remote_repository(), None);
         assert_eq!(load("[global]\nrepo1-host=backup\n", &[]).remote_repository(), Some(1));
         assert_eq!(load("[global]\nrepo1-path=/r\nrepo2-host=backup\n", &[]).remote_repository(), None);
         assert_eq!(load("[main]\nrepo2-host=backup\n", &[]).remote_repository(), Some(2));
         assert_eq!(load("[global]\nbackup-host=backup\nrepo1-path=/r\n", &[]).remote_repository(), Some(1));
+    }
+
+    #[test]
+    fn wal_is_kept_for_as_many_backups_as_pgbackrest_takes_it_to_be() {
+        let kept = |lines: &str| load(&format!("[global]\n{lines}"), &[]).retention_of_wal(1);
+        let (full, diff): (&[&str], &[&str]) = (&["full"], &["full", "diff"]);
+        assert_eq!(kept(""), None, "then nothing expires");
+        assert_eq!(kept("repo1-retention-full=2\n"), Some((full, 2)));
+        assert_eq!(kept("repo1-retention-full=2\nrepo1-retention-archive=1\n"), Some((full, 1)));
+        assert_eq!(kept("repo1-retention-full=9\nrepo1-retention-full-type=time\n"), None, "days");
+        assert_eq!(kept("repo1-retention-archive-type=diff\nrepo1-retention-diff=3\n"), Some((diff, 3)));
+        assert_eq!(kept("repo1-retention-archive-type=incr\nrepo1-retention-full=3\n"), None);
+        assert_eq!(kept("repo2-retention-full=2\n"), None, "another repository's");
     }
 
     #[test]

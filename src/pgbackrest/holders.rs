@@ -47,6 +47,15 @@ impl Client {
         released & end(&readers, false)
     }
 
+    /// Ends the async process, if one runs: it pushes to every repository, dead ones too, and two processes that store the same
+    /// file at once in a folder write into one temporary file. False where it could not be ended.
+    #[must_use]
+    pub fn end_worker(&self) -> bool {
+        let Some((worker, _)) = self.spool.as_ref().and_then(super::spool::Spool::worker) else { return true };
+        tracing::info!("pgBackRest's async process {} is ended: the repositories are asked one by one", worker.pid);
+        end(&[worker.pid], worker.pid == worker.group)
+    }
+
     /// The process group of the async process that runs, if one does.
     #[must_use]
     pub fn worker_group(&self) -> Option<u32> {

@@ -225,7 +225,32 @@ pub fn of_variable(variable: &str) -> Option<String> {
     is_known(&option).then_some(option)
 }
 
-fn is_known(option: &str) -> bool {
+/// The variable of an option.
+#[must_use]
+pub fn variable(option: &str) -> String {
+    format!("PGBACKREST_{}", option.to_ascii_uppercase().replace('-', "_"))
+}
+
+/// The repository that an option is about: `repo2-path` is 2's; one without a number (`repo-path`, `backup-host`) is 1's, by its
+/// old name.
+#[must_use]
+pub fn repository(option: &str) -> Option<u32> {
+    if PLAIN.contains(&option) {
+        return None;
+    }
+    let rest = option.strip_prefix("repo").or_else(|| option.strip_prefix("backup"))?;
+    let digits = rest.split('-').next().unwrap_or_default();
+    if digits.is_empty() { Some(1) } else { digits.parse().ok() }
+}
+
+/// Whether an option may be given more than once to a push: in a file a line each, in a variable parted by colons.
+#[must_use]
+pub fn is_list(option: &str) -> bool {
+    grouped(option, "repo", &["sftp-known-host", "storage-tag"])
+}
+
+/// Whether pgBackRest has an option of this name.
+pub(super) fn is_known(option: &str) -> bool {
     PLAIN.contains(&option)
         || grouped(option, "pg", PG)
         || grouped(option, "db", PG)
@@ -272,6 +297,20 @@ mod tests {
         {
             assert_eq!(of_variable(stranger), None, "{stranger}");
         }
+    }
+
+    #[test]
+    fn an_option_is_of_its_repository() {
+        for (option, repository_of) in [
+            ("repo2-s3-key", Some(2)),
+            ("repo-path", Some(1)),
+            ("backup-host", Some(1)),
+            ("backup-standby", None),
+            ("pg1-path", None),
+        ] {
+            assert_eq!(repository(option), repository_of, "{option}");
+        }
+        assert_eq!(variable("repo2-s3-key"), "PGBACKREST_REPO2_S3_KEY");
     }
 
     #[test]

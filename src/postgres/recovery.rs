@@ -21,10 +21,14 @@ const RECOVERY: &str = "select pg_is_in_recovery(), case when pg_is_in_recovery(
      (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end)::text, \
      (extract(epoch from pg_last_xact_replay_timestamp()) * 1000000)::bigint";
 
-/// Collations, of the database and in it, whose version is not the one of this machine's libraries (`pg_collation.h`; the database's
-/// own from PostgreSQL 15 on), among those that an index uses.
-const COLLATIONS: &str = "select quote_ident(c.collname) || ' (' || c.collversion || ', here ' || pg_collation_actual_version(c.oid) || ')' \
-     from pg_collation c where c.collversion <> pg_collation_actual_version(c.oid) order by 1";
+/// Indexes of the database whose collation had another version when they were built (`pg_collation.h`). The database's own
+/// collation, 100 in `pg_index.indcollation`, has its version in `pg_database` from PostgreSQL 15 on.
+const INDEXES: &str = "with changed as (select oid, quote_ident(collname) as name, collversion as built, \
+     pg_collation_actual_version(oid) as here from pg_collation OWN) \
+     select current_database() || '.' || i.indexrelid::regclass::text || ' (' || c.name || ' ' || c.built || ', here ' || c.here || ')' \
+     from pg_index i join changed c on c.oid = any (i.indcollation) where c.built <> c.here order by 1";
+const OWN_COLLATION: &str = "union all select 100, 'the database''s collation', datcollversion, \
+     pg_database_collation_actual_version(oid) from pg_database where datname = current_database()";
 
 /// The databases that can be connected to.
 const DATABASES: &str = "select datname::text from pg_database where datallowconn order by 1";
@@ -65,13 +69,15 @@ impl Postgres {
         })
     }
 
-    /// Collations of the database whose version is another than this machine's.
+    /// Indexes of the database that were built with another version of their collation than this machine's libraries have.
     ///
     /// # Errors
     /// When the server does not answer in time.
-    pub fn changed_collations(&self) -> Result<Vec<String>, ServerError> {
+    pub fn indexes_to_rebuild(&self) -> Result<Vec<String>, ServerError> {
         self.within_limit(&mut || false, |client| {
-            Ok(client.query(COLLATIONS, &[])?.iter().map(|row| row.get(0)).collect())
+            let version: i32 = client.query_one("select current_setting('server_version_num')::int", &[])?.get(0);
+            let indexes = INDEXES.replace("OWN", if version >= 150_000 { OWN_COLLATION } else { "" });
+            Ok(client.query(&indexes, &[])?.iter().map(|row| row.get(0)).collect())
         })
     }
 }

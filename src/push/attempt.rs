@@ -27,7 +27,7 @@ pub(super) struct Attempt {
 /// Runs pgBackRest and copies what it prints.
 pub(super) fn run(context: &Context) -> Attempt {
     let progress = Progress::of(context);
-    let watch = watched(context, &progress, context.request.push.timeout.value.duration());
+    let watch = watched(context, &progress, context.first_limit());
     let spoken = context.client.push(&context.request.wal_path, PushMode::Configured, watch);
     log::copy(&spoken.printed);
     let late = spoken.answer.as_ref().is_err_and(|failure| failure.end() == End::Exited(NOT_DONE_IN_TIME));

@@ -1,14 +1,12 @@
 //! The ledger of a push: in the data directory by itself, anywhere else by an errand ([`super::far`]).
 
+use super::copying;
 use super::far::{self, Far};
-use super::overflow::same_content;
 use crate::data_directory::{DataDirectory, STATE_FOLDER};
-use crate::durable;
 use crate::epoch;
 use crate::ledger::state::{Identity, Place, State};
 use crate::ledger::{Event, Ledger, LedgerError};
 use crate::settings::CommonSettings;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -62,7 +60,7 @@ impl Book {
     /// Copies a small file into `folder`, which lies in the state directory.
     pub(super) fn keep(&self, from: &Path, folder: &Path, name: &str) -> io::Result<()> {
         match self {
-            Self::Here(_) => copy(from, folder, name),
+            Self::Here(_) => copying::small(from, folder, name),
             Self::Far(far) => far.keep(from, folder, name).map_err(io::Error::other),
         }
     }
@@ -75,19 +73,11 @@ fn is_far(folder: &Path, data_directory: &DataDirectory) -> bool {
 
 /// As [`Book::keep`], where there is no ledger: a file that is already there must be the same.
 pub(super) fn keep_without(data_directory: &DataDirectory, from: &Path, folder: &Path, name: &str) -> io::Result<()> {
-    if is_far(folder, data_directory) { far::keep(from, folder, name) } else { copy_if_new(from, folder, name) }
-}
-
-/// Copies a small file, unless the same is there. Another one of that name is an error.
-pub(super) fn copy_if_new(from: &Path, folder: &Path, name: &str) -> io::Result<()> {
-    let there = folder.join(name);
-    if there.exists() { same_content(from, &there) } else { copy(from, folder, name) }
-}
-
-/// Makes a folder where it is missing, and copies a small file into it.
-pub(super) fn copy(from: &Path, folder: &Path, name: &str) -> io::Result<()> {
-    durable::create_private_folder(folder)?;
-    durable::copy_into(&mut File::open(from)?, folder, name)
+    if is_far(folder, data_directory) {
+        far::keep(from, folder, name)
+    } else {
+        copying::small_if_new(from, folder, name)
+    }
 }
 
 /// Where the ledger lies, and of which cluster it is.

@@ -11,6 +11,7 @@ use crate::ledger::{Event, Ledger, LedgerError};
 use crate::log;
 use crate::pgbackrest::Class;
 use crate::pgbackrest::Client;
+use crate::pgbackrest::config::Config;
 use crate::settings::{CommonSettings, DropMeasure, Environment, PushSettings};
 use crate::signals::Signals;
 use crate::space::{self, Backlog, Limits, Volume};
@@ -18,7 +19,7 @@ use crate::wal::{LongPageHeader, SegmentSize, WalFile};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a push is asked for, and under which settings.
 #[derive(Debug)]
@@ -175,6 +176,26 @@ impl Context {
             );
         }
         measured.ok().map(|backlog| backlog.bytes)
+    }
+
+    /// How long a push may take.
+    pub(super) fn time_limit(&self) -> Duration {
+        self.request.push.timeout.value.duration()
+    }
+
+    /// How long the first call may take: with several repositories time is left to ask each by itself.
+    pub(super) fn first_limit(&self) -> Duration {
+        if self.repositories().len() > 1 { self.time_limit() / 2 } else { self.time_limit() }
+    }
+
+    /// The numbers of the configured repositories; none where the configuration can't be read.
+    pub(super) fn repositories(&self) -> Vec<u32> {
+        self.client.config().map(Config::repositories).unwrap_or_default()
+    }
+
+    /// Whether the server is stopping.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.request.data_directory.stopping_since().is_some()
     }
 
     /// The pushed file's whole path.

@@ -3,8 +3,7 @@
 //! The other process opens the ledger, and for each change hands out the state and takes back what became of it, under the
 //! ledger's lock. A second one copies into the overflow folder. What does not answer counts as what can't be written.
 
-use super::book;
-use super::overflow::{self, Copy};
+use super::copying::{self, Copy};
 use crate::errand::{Errand, Patience};
 use crate::ledger::state::{Identity, Place, State};
 use crate::ledger::{Event, Ledger, LedgerError};
@@ -208,9 +207,9 @@ fn with_ledger(
 
 fn without_ledger(task: Task) -> Result<Answer, String> {
     let done = match task {
-        Task::Keep { from, folder, name } => book::copy(&from, &folder, &name),
-        Task::KeepNew { from, folder, name } => book::copy_if_new(&from, &folder, &name),
-        Task::Overflow(copy) => overflow::copy(&copy),
+        Task::Keep { from, folder, name } => copying::small(&from, &folder, &name),
+        Task::KeepNew { from, folder, name } => copying::small_if_new(&from, &folder, &name),
+        Task::Overflow(copy) => copying::segment(&copy),
         _ => Err(io::Error::other("no ledger was opened")),
     };
     done.map(|()| Answer::Done).map_err(|error| error.to_string())

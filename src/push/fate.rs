@@ -12,6 +12,10 @@ pub(super) enum Fate {
     Slow,
     /// A process that reads it could not be ended, so PostgreSQL keeps it.
     Held(Cause),
+    /// These repositories lack it, and PostgreSQL keeps it for them.
+    Partly(Vec<u32>),
+    /// It is recorded as owed to these repositories, in the gap of this number; the others have it.
+    Owed(Cause, u64, Vec<u32>),
     /// It turned out to be stored.
     Stored,
     /// It is recorded as lost, in the gap of this number.
@@ -30,8 +34,9 @@ impl Fate {
     /// What gave it up, or should have.
     pub(super) fn cause(&self) -> Option<Cause> {
         match self {
-            Self::Retried | Self::Slow | Self::Stored => None,
+            Self::Retried | Self::Slow | Self::Partly(_) | Self::Stored => None,
             Self::Held(cause)
+            | Self::Owed(cause, ..)
             | Self::Lost(cause, _)
             | Self::Overflowed(cause, _)
             | Self::Deferred(cause)
@@ -43,8 +48,13 @@ impl Fate {
     /// Whether PostgreSQL may recycle the file.
     pub(super) fn lets_postgresql_go_on(&self) -> bool {
         match self {
-            Self::Stored | Self::Lost(..) | Self::Overflowed(..) | Self::Deferred(_) | Self::Unrecorded(_) => true,
-            Self::Retried | Self::Slow | Self::Held(_) | Self::Kept(_) => false,
+            Self::Stored
+            | Self::Owed(..)
+            | Self::Lost(..)
+            | Self::Overflowed(..)
+            | Self::Deferred(_)
+            | Self::Unrecorded(_) => true,
+            Self::Retried | Self::Slow | Self::Partly(_) | Self::Held(_) | Self::Kept(_) => false,
         }
     }
 }

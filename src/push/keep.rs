@@ -8,6 +8,7 @@ use super::defer::defer;
 use super::fate::Fate;
 use super::overflow::overflow;
 use super::report;
+use super::split::Split;
 use crate::checkpoint;
 use crate::decide::push::{Answer, Facts, is_under_reserve};
 use crate::durable;
@@ -23,7 +24,7 @@ use crate::wal::WalFile;
 pub(super) fn stored(context: &mut Context, file: &WalFile) {
     let push = &context.state.push;
     let failures = push.consecutive_failures;
-    if failures == 0 && push.gone_from.is_none() && !holds(&context.state, file) {
+    if failures == 0 && push.gone_from.is_none() && push.out.is_none() && !holds(&context.state, file) {
         return;
     }
     let now = context.now();
@@ -35,6 +36,14 @@ pub(super) fn stored(context: &mut Context, file: &WalFile) {
     };
     context.update(change);
     report::works_again(file, failures, healed);
+}
+
+/// The same of a file that was stored before, by pgBackRest's async process: whether a repository that was out since is back it
+/// does not tell.
+pub(super) fn stored_before(context: &mut Context, file: &WalFile) {
+    if context.state.push.out.is_none() || holds(&context.state, file) {
+        stored(context, file);
+    }
 }
 
 fn holds(state: &State, file: &WalFile) -> bool {
@@ -66,19 +75,7 @@ pub(super) fn give_up(
     facts: &Facts,
 ) -> Fate {
     let took = context.started.elapsed().as_secs();
-    let Some((segment, partial)) = file.losable() else {
-        let name = file.to_string();
-        let path = context.file_path();
-        let deferred = defer(context, &name, &path);
-        context.update(|state| count(state, counted, facts, took));
-        return if deferred {
-            Fate::Deferred(cause)
-        } else if is_under_reserve(facts.free, facts.reserve) {
-            Fate::Unrecorded(cause)
-        } else {
-            Fate::Kept(cause)
-        };
-    };
+    let Some((segment, partial)) = file.losable() else { return give_up_small(context, file, counted, cause, facts) };
     if !context.client.release(&context.file_path()) {
         return Fate::Held(cause);
     }
@@ -96,10 +93,54 @@ pub(super) fn give_up(
     }
     let s3_code = counted.s3_code.clone();
     let loss = Loss { segment, partial, class: counted.class, cause, s3_code, at: counted.at };
-    match record(context, &loss, Some((counted, facts))) {
+    match record(context, &loss, None, Some((counted, facts))) {
         Some(gap) => Fate::Lost(cause, gap),
         None if is_under_reserve(facts.free, facts.reserve) => {
             // The only trace that is left.
+            mark(context, &loss);
+            Fate::Unrecorded(cause)
+        }
+        None => Fate::Kept(cause),
+    }
+}
+
+/// Gives a `.history` or `.backup` file up, which is kept for the watcher.
+fn give_up_small(context: &mut Context, file: &WalFile, counted: LastFailure, cause: Cause, facts: &Facts) -> Fate {
+    let took = context.started.elapsed().as_secs();
+    let path = context.file_path();
+    let deferred = defer(context, &file.to_string(), &path);
+    if cause != Cause::NotRequired {
+        context.update(|state| count(state, counted, facts, took));
+    }
+    if deferred {
+        Fate::Deferred(cause)
+    } else if is_under_reserve(facts.free, facts.reserve) {
+        Fate::Unrecorded(cause)
+    } else {
+        Fate::Kept(cause)
+    }
+}
+
+/// Records a file as owed to the repositories that lack it. That is no failure where no more than those that have it are
+/// required.
+pub(super) fn owe(
+    context: &mut Context,
+    file: &WalFile,
+    counted: LastFailure,
+    split: &Split,
+    cause: Cause,
+    facts: &Facts,
+) -> Fate {
+    let Some((segment, partial)) = file.losable() else { return give_up_small(context, file, counted, cause, facts) };
+    if !context.client.release(&context.file_path()) {
+        return Fate::Held(cause);
+    }
+    let s3_code = counted.s3_code.clone();
+    let loss = Loss { segment, partial, class: counted.class, cause, s3_code, at: counted.at };
+    let counted = (cause != Cause::NotRequired).then_some((counted, facts));
+    match record(context, &loss, Some(&split.lacking), counted) {
+        Some(gap) => Fate::Owed(cause, gap, split.lacking.clone()),
+        None if is_under_reserve(facts.free, facts.reserve) => {
             mark(context, &loss);
             Fate::Unrecorded(cause)
         }
@@ -121,13 +162,19 @@ pub(super) fn skipped(context: &mut Context, pushed: &WalFile, skipped: &Skipped
         return deferred;
     };
     let loss = Loss { segment, partial, class, cause, s3_code: None, at: context.now() };
-    let recorded = record(context, &loss, None).is_some();
+    let recorded = record(context, &loss, None, None).is_some();
     report::skipped(&file, cause, recorded, &context.facts(class, false, false));
     recorded
 }
 
-/// Records a loss in the ledger, then leaves the marker. The gap's number; `None` on failure.
-fn record(context: &mut Context, loss: &Loss, counted: Option<(LastFailure, &Facts)>) -> Option<u64> {
+/// Records in the ledger what these repositories lack, `None`: all; a loss in all leaves the marker too. The gap's number;
+/// `None` on failure.
+fn record(
+    context: &mut Context,
+    loss: &Loss,
+    lacking: Option<&[u32]>,
+    counted: Option<(LastFailure, &Facts)>,
+) -> Option<u64> {
     let size = context.segment_size(&context.file_path());
     let took = context.started.elapsed().as_secs();
     let recorded = context.update(|state| {
@@ -135,8 +182,11 @@ fn record(context: &mut Context, loss: &Loss, counted: Option<(LastFailure, &Fac
             count(state, counted, facts, took);
         }
         state.segment_size = size.or(state.segment_size);
+        if loss.cause == Cause::NotRequired {
+            state.push.serves_again();
+        }
         let size = state.segment_size();
-        if state.gaps.record(loss, size) {
+        if state.gaps.record_in(lacking.map(<[u32]>::to_vec), loss, size) && lacking.is_none() {
             state.push.dropped_count += 1;
         }
     });
@@ -144,7 +194,9 @@ fn record(context: &mut Context, loss: &Loss, counted: Option<(LastFailure, &Fac
     if !recorded {
         return None;
     }
-    mark(context, loss);
+    if lacking.is_none() {
+        mark(context, loss);
+    }
     let size = context.state.segment_size();
     context.state.gaps.open_gap_of(loss.segment, loss.partial, size).map(|gap| gap.id)
 }

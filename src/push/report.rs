@@ -72,12 +72,31 @@ pub(super) fn shed(file: &WalFile, last: &LastFailure, fate: &Fate, facts: &Fact
     told(file, fields, (&why, "what the line about that push says"), fate, facts);
 }
 
+/// The same while some repositories are out: the others have the file.
+pub(super) fn remembered(file: &WalFile, last: &LastFailure, fate: &Fate, facts: &Facts) {
+    let code = last.s3_code.as_ref().map_or(String::new(), |code| format!("{}, ", code.escape_debug()));
+    let end = last.code.map_or_else(|| "no exit code".to_owned(), |code| format!("pgBackRest {code}"));
+    let why = format!("class {} ({code}{end}, a moment ago; it is asked again soon)", last.class);
+    let fields = Fields {
+        class: Some(last.class.as_str()),
+        code: last.code,
+        s3_code: last.s3_code.clone(),
+        ..Fields::default()
+    };
+    told(file, fields, (&why, last.class.remedy()), fate, facts);
+}
+
 fn told(file: &WalFile, fields: Fields, why: (&str, &str), fate: &Fate, facts: &Facts) {
     let Some(line) = line(file, why, fate, &space(facts)) else { return };
-    let (cause, gap) = (fate.cause().map(Cause::as_str), if let Fate::Lost(_, gap) = fate { Some(*gap) } else { None });
+    let (cause, gap) = (
+        fate.cause().map(Cause::as_str),
+        if let Fate::Lost(_, gap) | Fate::Owed(_, gap, _) = fate { Some(*gap) } else { None },
+    );
     let fields = Fields { cause, gap, bytes: facts.backlog, ..fields.with_segment(file) };
     match fate {
-        Fate::Retried | Fate::Slow | Fate::Stored | Fate::Deferred(_) => fields.warn(&line),
+        Fate::Retried | Fate::Slow | Fate::Partly(_) | Fate::Owed(..) | Fate::Stored | Fate::Deferred(_) => {
+            fields.warn(&line);
+        }
         Fate::Held(_) | Fate::Lost(..) | Fate::Overflowed(..) | Fate::Unrecorded(_) | Fate::Kept(_) => {
             fields.error(&line);
         }
@@ -91,6 +110,14 @@ fn line(file: &WalFile, (why, remedy): (&str, &str), fate: &Fate, space: &str) -
         Fate::Retried => {
             format!("{file} is not stored: {why}; {space}; PostgreSQL keeps it and will try again; to do: {remedy}")
         }
+        Fate::Partly(lacking) => format!(
+            "{file} is not stored in {}, the others have it: {why}; {space}; PostgreSQL keeps it and will try again; to do: {remedy}",
+            repositories(lacking)
+        ),
+        Fate::Owed(_, gap, lacking) => format!(
+            "owing {file} to {}, the others have it: {why}, cause {cause}; {space}; recorded as owed in gap {gap}, the watcher pays it; to do: {remedy}",
+            repositories(lacking)
+        ),
         Fate::Slow => format!(
             "{file} is not stored yet: pgBackRest is slow, but gets on ({why}); {space}; PostgreSQL will ask again; to do: nothing, or more archive-push processes (process-max)"
         ),
@@ -117,6 +144,12 @@ fn line(file: &WalFile, (why, remedy): (&str, &str), fate: &Fate, space: &str) -
             "{file} is not given up, though it should be ({why}, cause {cause}; {space}): that could not be recorded; PostgreSQL keeps it and will try again; to do: fix what the line before names, and {remedy}"
         ),
     })
+}
+
+/// `repository 2`, or `repositories 2, 3`.
+fn repositories(keys: &[u32]) -> String {
+    let numbers: Vec<String> = keys.iter().map(u32::to_string).collect();
+    format!("{} {}", if keys.len() == 1 { "repository" } else { "repositories" }, numbers.join(", "))
 }
 
 /// `class denied (AccessDenied, pgBackRest 103)`.

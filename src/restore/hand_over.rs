@@ -30,6 +30,13 @@ pub(super) fn hand_over(work: &Work<'_>) -> Result<(), RestoreError> {
     durable::replace(&path, left.as_bytes(), 0o600, None).map_err(|error| RestoreError::file("write", &path, error))
 }
 
+/// Whether a data directory was restored by us, and has not been let archive yet.
+#[must_use]
+pub fn is_restored(pgdata: &Path) -> bool {
+    let text = fs::read_to_string(pgdata.join("postgresql.auto.conf")).unwrap_or_default();
+    text.lines().any(|line| line == REASON)
+}
+
 /// Takes the lines out that keep a copy from archiving, once it has a repository path of its own.
 ///
 /// # Errors

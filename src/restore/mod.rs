@@ -10,7 +10,9 @@ mod arm;
 mod below;
 mod copy;
 mod hand_over;
+mod leftover;
 mod place;
+mod promotion;
 mod prove;
 mod replay;
 mod say;
@@ -24,7 +26,8 @@ use crate::log;
 use crate::pgbackrest::{Client, Failure};
 use crate::settings::{CommonSettings, Environment};
 use crate::signals::Signals;
-pub use hand_over::may_archive;
+pub use hand_over::{is_restored, may_archive};
+pub use leftover::{Stays, end_leftover};
 pub use place::{socket, working_folder};
 pub use server::{PORT, isolation};
 
@@ -190,6 +193,7 @@ fn go(request: &Request, signals: &Signals, said: Said) -> Result<(), RestoreErr
     if request.dry_run {
         return Ok(());
     }
+    said.programs(&programs);
     let mut work =
         Work { request, place: &place, client: &client, signals, said, programs, folder: place.enter()?, state };
     work.note()?;

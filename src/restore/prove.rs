@@ -13,11 +13,11 @@ pub(super) fn compare(work: &Work<'_>, proof: &Proof) -> Result<(), RestoreError
     if let Some(what) = contradiction(&work.state.wanted.target, way.timeline, least, &outcome) {
         return Err(RestoreError::Replay(what));
     }
-    if !proof.collations.is_empty() {
+    if let Some(indexes) = proof.to_rebuild.as_ref().filter(|indexes| !indexes.is_empty()) {
         tracing::warn!(
-            "this machine's libraries sort otherwise than the origin's: {}; rebuild the indexes that use these collations \
-             (REINDEX), then ALTER COLLATION … REFRESH VERSION",
-            proof.collations.join(", ")
+            "this machine's libraries may sort otherwise than the origin's, and these indexes be wrong: {}; rebuild them \
+             (REINDEX INDEX), then ALTER COLLATION or ALTER DATABASE … REFRESH COLLATION VERSION",
+            indexes.join(", ")
         );
     }
     Ok(())

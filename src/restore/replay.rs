@@ -4,20 +4,23 @@
 //! stopped. Without a target it promotes itself at the end of the archive. Where it is started again after a kill it goes on
 //! from its last restart point, and one that was promoted already just starts.
 
+use super::leftover::{Stays, end_leftover};
 use super::server::{self, Server};
 use super::state::{Reached, Stage};
-use super::{RestoreError, Work, place};
-use crate::checkpoint;
+use super::{RestoreError, Work, place, promotion};
+use crate::checkpoint::{self, patience};
 use crate::decide::restore::Target;
-use crate::postgres::{Postgres, Recovery};
+use crate::postgres::{Postgres, Recovery, ServerError};
 use crate::settings::{Connection, role};
 use crate::wal::{Lsn, parse_history};
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Between two looks at the server.
 const INTERVAL: Duration = Duration::from_millis(200);
+/// How long a server that is up may know none of our roles, or not answer.
+const STRANGE: Duration = Duration::from_mins(2);
 
 /// What the replay came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +31,8 @@ pub(super) struct Proof {
     pub(super) position: Lsn,
     /// The timeline that the copy is on now.
     pub(super) new_timeline: u32,
-    /// Collations with another version than the origin's libraries had, by database.
-    pub(super) collations: Vec<String>,
+    /// Indexes whose collation had another version in the origin's libraries, by database; `None` where nobody can tell.
+    pub(super) to_rebuild: Option<Vec<String>>,
 }
 
 /// What is found when a server is looked at.
@@ -42,21 +45,34 @@ enum Found {
     Promoted(Recovery),
     /// It needs other settings.
     Settings(BTreeMap<String, String>),
+    /// It is up and lets none of our roles in, or says nothing.
+    Stranger(String),
 }
 
 /// Replays, promotes and stops.
 pub(super) fn replay(work: &mut Work<'_>) -> Result<Proof, RestoreError> {
-    server::end_leftover(work);
+    end_left(work)?;
+    promotion::begin_again(work)?;
     let mut raised = BTreeMap::new();
     let mut server = Server::start(work, &raised)?;
     let mut progress = work.said.progress("replayed", work.state.way.segments);
+    let mut strange_since = None;
     loop {
         let segment = server::segment_under_way(server.pid()).and_then(|name| number(work, &name));
         if let Some(number) = segment {
             progress.at(number);
         }
-        match look(work, &mut server)? {
+        let found = look(work, &mut server)?;
+        if !matches!(found, Found::Stranger(_)) {
+            strange_since = None;
+        }
+        match found {
             Found::Nothing => {}
+            Found::Stranger(why) => {
+                if strange_since.get_or_insert_with(Instant::now).elapsed() > patience(STRANGE) {
+                    return Err(stranger(work, &why));
+                }
+            }
             Found::Settings(needed) => {
                 server.stop();
                 raised.extend(needed);
@@ -65,13 +81,14 @@ pub(super) fn replay(work: &mut Work<'_>) -> Result<Proof, RestoreError> {
             }
             Found::AtTarget(recovery) => {
                 note(work, &server, &recovery)?;
-                ask(work)?.promote().map_err(|error| RestoreError::Interrupted(error.to_string()))?;
+                let promoted = ask(work).and_then(|postgres| postgres.promote());
+                promoted.map_err(|error| RestoreError::Interrupted(error.to_string()))?;
             }
             Found::Promoted(recovery) => {
                 note(work, &server, &recovery)?;
-                let collations = collations(work);
+                let to_rebuild = to_rebuild(work);
                 server.stop();
-                return proof(work, collations);
+                return proof(work, to_rebuild);
             }
         }
         if work.signals.wait(INTERVAL) {
@@ -107,8 +124,11 @@ fn look(work: &Work<'_>, server: &mut Server) -> Result<Found, RestoreError> {
     if server.has_ended() {
         return Err(ended(work, &server.log()));
     }
-    let Some(recovery) = ask(work).ok().and_then(|postgres| postgres.recovery().ok()) else {
-        return Ok(Found::Nothing);
+    let recovery = match ask(work).and_then(|postgres| postgres.recovery()) {
+        Ok(recovery) => recovery,
+        // Until it is consistent it lets nobody in: that takes as long as it takes.
+        Err(ServerError::NotUp(_) | ServerError::MustEnd) => return Ok(Found::Nothing),
+        Err(strange) => return Ok(Found::Stranger(strange.to_string())),
     };
     if !recovery.under_way {
         return Ok(Found::Promoted(recovery));
@@ -169,38 +189,68 @@ fn ended(work: &Work<'_>, log: &str) -> RestoreError {
     RestoreError::Interrupted(format!("the server of the replay has ended: {words}; more in {}", log.display()))
 }
 
-/// The server of the replay, by the first role that it knows.
-fn ask(work: &Work<'_>) -> Result<Postgres, RestoreError> {
-    let environment = &work.request.environment;
-    let database = environment.get("POSTGRES_DB").and_then(|value| value.to_str()).map(str::to_owned);
-    let configured = work.client.config().and_then(|config| config.option("backup", "pg1-user"));
-    let server = |user: String, database: Option<String>| {
-        let host = Some(place::socket(work.folder.path()));
-        let connection = Connection { host, port: Some(server::PORT), user: Some(user), database };
-        Postgres::of(&work.place.target, &connection).within(Duration::from_secs(30))
-    };
-    let mut refused = String::new();
-    for role in role::likely(environment, configured) {
-        let postgres = server(role, database.clone());
-        match postgres.recovery() {
-            Ok(_) => return Ok(postgres),
-            Err(error) => refused = error.to_string(),
-        }
-    }
-    Err(RestoreError::Interrupted(refused))
+/// Ends what a killed restore has left.
+fn end_left(work: &Work<'_>) -> Result<(), RestoreError> {
+    let sockets = [place::socket(&work.place.folder)];
+    let ended = end_leftover(&work.place.target, &sockets, &mut |pause| work.signals.wait(pause));
+    ended.map_err(|stays| match stays {
+        Stays::Signal => RestoreError::Signal,
+        Stays::Hangs { .. } | Stays::PidFile { .. } => RestoreError::Interrupted(stays.to_string()),
+    })
 }
 
-/// Collations whose version differs. A server that can't be asked is none that has none, so that is said.
-fn collations(work: &Work<'_>) -> Vec<String> {
-    let found = ask(work).ok().and_then(|postgres| postgres.changed_collations().ok());
-    if found.is_none() {
-        tracing::warn!("the versions of collations could not be compared");
+/// The roles that the copy may know.
+fn roles(work: &Work<'_>) -> Vec<String> {
+    let configured = work.client.config().and_then(|config| config.option("backup", "pg1-user"));
+    role::likely(&work.request.environment, configured)
+}
+
+fn variable(work: &Work<'_>, name: &str) -> Option<String> {
+    work.request.environment.get(name).and_then(|value| value.to_str()).map(str::to_owned)
+}
+
+/// The server of the replay, by the first role that it knows.
+fn ask(work: &Work<'_>) -> Result<Postgres, ServerError> {
+    let mut last = ServerError::MustEnd;
+    for role in roles(work) {
+        let host = Some(place::socket(work.folder.path()));
+        let database = variable(work, "POSTGRES_DB");
+        let connection = Connection { host, port: Some(server::PORT), user: Some(role), database };
+        let postgres = Postgres::of(&work.place.target, &connection).within(Duration::from_secs(30));
+        match postgres.recovery() {
+            Ok(_) => return Ok(postgres),
+            // Another role changes nothing.
+            Err(error @ (ServerError::NotUp(_) | ServerError::TimeLimit(_))) => return Err(error),
+            Err(error) => last = error,
+        }
     }
-    found.unwrap_or_default()
+    Err(last)
+}
+
+/// A server that is up, and that we can't get to know anything of.
+fn stranger(work: &Work<'_>, why: &str) -> RestoreError {
+    RestoreError::Interrupted(format!(
+        "the server of the replay runs, and accepts none of the roles {}: {why}; name a role that the origin had by \
+         PGUSER; more in {}",
+        roles(work).join(", "),
+        work.folder.path().join("server.log").display()
+    ))
+}
+
+/// Indexes that are to be rebuilt, in every database; `None` where one could not be asked.
+fn to_rebuild(work: &Work<'_>) -> Option<Vec<String>> {
+    let asked = ask(work).and_then(|postgres| {
+        let mut all = Vec::new();
+        for database in postgres.databases()? {
+            all.extend(postgres.in_database(&database).indexes_to_rebuild()?);
+        }
+        Ok(all)
+    });
+    asked.inspect_err(|error| tracing::warn!("the versions of collations could not be compared: {error}")).ok()
 }
 
 /// What the newest history of the copy and its `pg_control` tell.
-fn proof(work: &Work<'_>, collations: Vec<String>) -> Result<Proof, RestoreError> {
+fn proof(work: &Work<'_>, to_rebuild: Option<Vec<String>>) -> Result<Proof, RestoreError> {
     let target = &work.place.target;
     let unreadable = || RestoreError::Interrupted("the copy's pg_control can't be read".to_owned());
     let new_timeline = target.control().ok_or_else(unreadable)?.timeline;
@@ -208,7 +258,7 @@ fn proof(work: &Work<'_>, collations: Vec<String>) -> Result<Proof, RestoreError
     let text = fs::read_to_string(&path).map_err(|error| RestoreError::file("read", &path, error))?;
     let (timeline, position) = parse_history(&text).pop().ok_or_else(unreadable)?;
     checkpoint::reached("restore-stopped");
-    Ok(Proof { timeline: timeline.0, position, new_timeline, collations })
+    Ok(Proof { timeline: timeline.0, position, new_timeline, to_rebuild })
 }
 
 #[cfg(test)]

@@ -56,6 +56,13 @@ impl Said {
         ));
     }
 
+    /// What the replay is done with.
+    pub(super) fn programs(self, programs: &Programs) {
+        if self.json {
+            line(&json!({"event": "programs", "folder": programs.folder(), "postgresql": programs.version()}));
+        }
+    }
+
     /// A stage begins.
     pub(super) fn stage(self, name: &str) {
         if self.json {
@@ -84,7 +91,7 @@ impl Said {
             return line(&json!({
                 "event": "proof", "target": target(&state.wanted.target), "timeline": proof.timeline,
                 "lsn": proof.position, "last_commit": last, "new_timeline": proof.new_timeline,
-                "words": state.reached.words, "collations": proof.collations
+                "words": state.reached.words, "indexes_to_rebuild": proof.to_rebuild
             }));
         }
         text(&format!(
@@ -100,7 +107,7 @@ impl Said {
     /// It is done.
     pub(super) fn finished(self, to: &Path, programs: &Programs) {
         if self.json {
-            return line(&json!({"event": "done", "to": to, "programs": programs.folder()}));
+            return line(&json!({"event": "done", "to": to}));
         }
         let start = programs.path("pg_ctl");
         text(&format!(

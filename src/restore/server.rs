@@ -96,6 +96,11 @@ impl Programs {
         })
     }
 
+    /// What their server calls its version: `15.18 (Debian 15.18-1)`.
+    pub(super) fn version(&self) -> Option<String> {
+        version(&self.path("postgres"))
+    }
+
     /// The folder.
     pub(super) fn folder(&self) -> &Path {
         &self.0
@@ -115,11 +120,13 @@ fn output(program: &Path, arguments: &[&str]) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn major(postgres: &Path) -> Option<String> {
+fn version(postgres: &Path) -> Option<String> {
     let text = output(postgres, &["--version"])?;
-    let digits: String =
-        text.trim().strip_prefix("postgres (PostgreSQL) ")?.chars().take_while(char::is_ascii_digit).collect();
-    Some(digits)
+    text.trim().strip_prefix("postgres (PostgreSQL) ").map(str::to_owned)
+}
+
+fn major(postgres: &Path) -> Option<String> {
+    Some(version(postgres)?.chars().take_while(char::is_ascii_digit).collect())
 }
 
 /// The settings that keep a server to itself, as `NAME=VALUE`, and the files in `folder` that they name.
@@ -234,21 +241,16 @@ fn signal(pid: u32, signal: Signal) {
     }
 }
 
-/// Ends the server that a killed restore has left on the copy; one that somebody else has started is not ours to end.
-pub(super) fn end_leftover(work: &Work<'_>) {
-    let until = Instant::now() + STOP;
-    while let Some(left) = work.place.target.postmaster().filter(|_| work.place.server_is_ours()) {
-        if let Ok(pid) = u32::try_from(left.pid) {
-            signal(pid, if Instant::now() < until { Signal::INT } else { Signal::QUIT });
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
+/// What `pg_controldata` says of the copy.
+pub(super) fn control_data(work: &Work<'_>) -> Result<String, RestoreError> {
+    let target = work.place.target.path().to_string_lossy().into_owned();
+    let text = output(&work.programs.path("pg_controldata"), &[&target]);
+    text.ok_or_else(|| RestoreError::Interrupted(format!("pg_controldata can't read {target}")))
 }
 
 /// What the copy needs at least.
 fn required(work: &Work<'_>) -> BTreeMap<String, String> {
-    let target = work.place.target.path().to_string_lossy().into_owned();
-    let text = output(&work.programs.path("pg_controldata"), &[&target]).unwrap_or_default();
+    let text = control_data(work).unwrap_or_default();
     let line = |line: &str| {
         let (name, value) = line.split_once(':')?;
         let (_, setting) = REQUIRED.iter().find(|(words, _)| *words == name.trim())?;

@@ -34,7 +34,9 @@ pub use restore::RestoreSettings;
 pub use secret::{Secret, SecretTrouble};
 pub use setup::{ProcessOverrides, SetupSettings};
 pub use sources::{Environment, Origin, Setting, Sources, Warning};
-pub use value::{DropMeasure, GapBackup, Mebibytes, RepositoryList, RepositoryNumber, Seconds, TakenBy};
+pub use value::{
+    DropMeasure, GapBackup, Mebibytes, RepositoryList, RepositoryNumber, RequiredRepositories, Seconds, TakenBy,
+};
 pub use watch::{Connection, WatchSettings};
 
 use crate::bad_value::BadValue;

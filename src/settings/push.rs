@@ -1,6 +1,6 @@
 //! The settings of `pgbackrest-guard-push`.
 
-use super::{DropMeasure, Mebibytes, Seconds, Setting, Sources, table};
+use super::{DropMeasure, Mebibytes, RequiredRepositories, Seconds, Setting, Sources, table};
 use crate::pgbackrest::failure::codes::InstantDropCodes;
 use std::path::PathBuf;
 
@@ -40,6 +40,8 @@ pub struct PushSettings {
     pub free_reserve: Option<Setting<Mebibytes>>,
     /// How long pgBackRest may take.
     pub timeout: Setting<Seconds>,
+    /// The repositories that must have a file before it is acknowledged.
+    pub required: RequiredRepositories,
     /// For which codes WAL is given up at once.
     pub instant_drop: Setting<InstantDropCodes>,
     /// How old the first such answer must be.
@@ -61,6 +63,7 @@ impl PushSettings {
             drop_measure: sources.value(&table::WAL_DROP_MEASURE, flags.drop_measure),
             free_reserve: sources.optional(&table::WAL_FREE_RESERVE_MB, flags.free_reserve),
             timeout: sources.value(&table::WAL_PUSH_TIMEOUT_SECONDS, flags.timeout),
+            required: sources.value(&table::WAL_REQUIRED_REPOS, None).value,
             instant_drop: sources.value(&table::WAL_INSTANT_DROP_CODES, flags.instant_drop),
             instant_drop_after: sources.value(&table::WAL_INSTANT_DROP_AFTER_SECONDS, flags.instant_drop_after),
             fast_path: sources.value(&table::WAL_GUARD_FAST_PATH, flags.no_fast_path.then_some(false)),

@@ -3,7 +3,7 @@
 pub(super) mod typed;
 mod words;
 
-pub use words::{DropMeasure, GapBackup, TakenBy};
+pub use words::{DropMeasure, GapBackup, RequiredRepositories, TakenBy};
 
 use crate::bad_value::BadValue;
 use std::ffi::OsString;

@@ -1,9 +1,10 @@
 //! Archiving now, and what will happen if it stays so.
 
 use super::found::Found;
-use super::report::{Archiving, Estimate, moment};
+use super::report::{Archiving, Estimate};
 use crate::data_directory::DataDirectory;
 use crate::epoch;
+use crate::epoch::moment;
 use crate::log;
 use crate::settings::DropMeasure;
 use crate::setup;

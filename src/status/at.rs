@@ -1,7 +1,8 @@
 //! `--at`: whether one moment can be restored, from which backup, and if not, what can be near it.
 
-use super::report::{Report, moment};
+use super::report::Report;
 use crate::decide::at::{Answer, answer};
+use crate::epoch::moment;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::fmt::Write as _;

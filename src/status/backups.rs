@@ -1,7 +1,8 @@
 //! When the last backups ended, and when the next one is due.
 
-use super::report::{Backups, moment};
+use super::report::Backups;
 use crate::backup_state::{BackupState, LAST_DIFF_AT, LAST_FULL_AT};
+use crate::epoch::moment;
 use crate::settings::BackupIntervals;
 
 /// What the state file says of backups, or what the catalog was seen to hold where that is newer: the ends of the newest

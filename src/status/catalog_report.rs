@@ -2,11 +2,13 @@
 
 use super::archiving;
 use super::found::{Found, Request};
-use super::report::{self, BackupReport, Reach, moment};
+use super::report::{self, BackupReport, Reach};
 use super::windows::{self, Sources};
 use crate::backup_state::{BackupState, LAST_VERIFY_AT};
-use crate::decide::status::CatalogFacts;
+use crate::decide::status::{Beside, CatalogFacts};
+use crate::decide::strangers;
 use crate::decide::windows::Archive;
+use crate::epoch::moment;
 use crate::ledger::state::Place;
 use crate::pgbackrest::failure::brief;
 use crate::seen_catalog::{Check, Entry, Finding, Known, Record};
@@ -125,6 +127,16 @@ impl Seen {
         let check = self.check.as_ref()?;
         let since = u64::try_from(now - check.inconclusive_since?).ok()?;
         Some((since, check.detail.as_deref().map(brief).unwrap_or_default()))
+    }
+
+    /// What watch has found in the archive beside the WAL of a server on this timeline.
+    pub(super) fn beside(&self, timeline: Option<u32>) -> Beside {
+        let Some(record) = &self.record else { return Beside::default() };
+        let overdue = record.leftovers.iter().filter(|(_, leftover)| leftover.overdue);
+        Beside {
+            stranger: timeline.and_then(|own| strangers::followed(own, &record.histories)),
+            overdue: overdue.map(|(repository, leftover)| (*repository, leftover.oldest)).collect(),
+        }
     }
 
     /// As the report shows it. Where no check is noted, the stamp of one may be there.

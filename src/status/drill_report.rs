@@ -1,7 +1,7 @@
 //! The newest drill, as the report shows it.
 
-use super::report::moment;
 use crate::drill_record::{DrillRecord, Verdict};
+use crate::epoch::moment;
 use jiff::Timestamp;
 use serde::Serialize;
 

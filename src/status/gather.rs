@@ -4,7 +4,7 @@ use super::archiving;
 use super::backups::backups;
 use super::catalog_report::{self, Seen};
 use super::found::{Found, Request};
-use super::report::{Archiving, Backups, Cluster, Drill, Extra, GapReport, Push, Report, moment};
+use super::report::{Archiving, Backups, Cluster, Drill, Extra, GapReport, Push, Report};
 use super::repositories::Repositories;
 use super::server::{self};
 use crate::backup_state::{BackupState, FILE_NAME as BACKUP_STATE, LAST_FULL_AT, LAST_VERIFY_AT, SYSTEM_ID};
@@ -13,6 +13,7 @@ use crate::decide::drill::trouble;
 use crate::decide::regime::Others;
 use crate::decide::status::{Facts, LedgerFacts, judge};
 use crate::drill_record::DrillRecord;
+use crate::epoch::moment;
 use crate::ledger::gaps::{Cause, Gap};
 use crate::ledger::state::{Identity, State};
 use crate::ledger::{Ledger, LedgerError};
@@ -101,6 +102,8 @@ fn report(found: &Found<'_>, ledger: LedgerFacts) -> Report {
         owed: repositories.owed(),
         without_backup: repositories.without_backup(catalog.known.as_ref()),
         differing: found.state.as_ref().map(differing).unwrap_or_default(),
+        behind: repositories.behind(found),
+        beside: catalog.beside(found.timeline()),
     };
     let (verdict, reasons) = judge(&facts);
     Report {
@@ -135,10 +138,10 @@ fn extra(found: &Found<'_>, archiving: &Archiving, catalog: Seen) -> Extra {
 }
 
 /// Whether the gap marker speaks of losses that the ledger does not know: it is there, and no gap was closed since, nor is
-/// anything owed.
+/// anything owed, or open in some repositories only.
 fn is_unexplained(directory: &DataDirectory, state: Option<&State>, configured: &[u32]) -> bool {
     let mut open = state.into_iter().flat_map(|state| state.gaps.open());
-    if open.any(|gap| gap.is_owed(configured)) {
+    if open.any(|gap| !gap.is_open_everywhere(configured)) {
         return false;
     }
     let Ok(written) = fs::metadata(directory.gap_marker()).and_then(|marker| marker.modified()) else { return false };
@@ -191,10 +194,11 @@ fn ledger_facts_here(found: &Found<'_>) -> Option<LedgerFacts> {
     found.state.as_ref().map(|state| facts_of_gaps(state, config, |gap| gap.first.timeline().0 == timeline))
 }
 
-/// What counts of the open gaps. What a configured repository has is owed to the others, and none of these.
+/// What counts of the open gaps. What a configured repository has is owed to the others, and none of these; nor is a gap that
+/// a backup in one of them has left behind.
 fn facts_of_gaps(state: &State, config: Option<&Config>, counts: impl Fn(&Gap) -> bool) -> LedgerFacts {
     let configured = config.map(Config::repositories).unwrap_or_default();
-    let open = || state.gaps.open().filter(|gap| counts(gap) && gap.is_lost(&configured));
+    let open = || state.gaps.open().filter(|gap| counts(gap) && gap.is_open_everywhere(&configured));
     let unsaid = || open().filter(|gap| gap.acknowledged.is_none());
     LedgerFacts::Read {
         open_gaps: unsaid().count() as u64,
@@ -203,6 +207,7 @@ fn facts_of_gaps(state: &State, config: Option<&Config>, counts: impl Fn(&Gap) -
         first_missing: unsaid().map(|gap| gap.first).min().map(|first| first.to_string()),
         consecutive_failures: state.push.consecutive_failures,
         last_class: state.push.last_failure.as_ref().map(|failure| failure.class),
+        out: state.push.out.as_ref().map(|out| (out.repositories.clone(), out.failure.class)),
     }
 }
 

@@ -6,6 +6,7 @@
 pub use super::drill_report::Drill;
 
 use crate::decide::windows;
+use crate::epoch::moment;
 use crate::ledger::gaps::{Acknowledgement, Gap};
 use crate::ledger::state::{LastFailure, State};
 use crate::verdict::Verdict;
@@ -380,9 +381,4 @@ impl Acknowledged {
     fn of(acknowledgement: &Acknowledgement) -> Self {
         Self { at: moment(acknowledgement.at), reason: acknowledgement.reason.clone() }
     }
-}
-
-/// Seconds since 1970 as a moment.
-pub(super) fn moment(seconds: i64) -> Option<Timestamp> {
-    Timestamp::from_second(seconds).ok()
 }

@@ -3,8 +3,9 @@
 //! What no repository has is lost; what only some lack, those are owed: it can still be paid from the others.
 
 use super::found::Found;
-use super::report::{RepositoryReport, moment};
+use super::report::RepositoryReport;
 use crate::decide::walk::Walked;
+use crate::epoch::moment;
 use crate::ledger::gaps::{Gap, GapState};
 use crate::pgbackrest::identity::{self, RepositoryIdentity};
 use crate::seen_catalog::{Known, Record, SeenRepository};
@@ -86,6 +87,15 @@ impl<'f> Repositories<'f> {
         let Some(known) = known.filter(|known| !known.backups.is_empty()) else { return Vec::new() };
         let holds = |key: u32| known.backups.iter().any(|entry| entry.repository == key);
         self.configured.iter().map(|one| one.key).filter(|key| !holds(*key)).collect()
+    }
+
+    /// The repositories without a backup since a gap that another one's backup has left behind.
+    pub(super) fn behind(&self, found: &Found<'_>) -> Vec<u32> {
+        let keys = self.keys();
+        let open = || found.state.iter().flat_map(|state| state.gaps.open()).filter(|gap| gap.acknowledged.is_none());
+        let elsewhere = |gap: &&Gap| gap.is_lost(&keys) && !gap.is_open_everywhere(&keys);
+        let behind = |key: &u32| open().filter(elsewhere).any(|gap| gap.is_open_in(*key));
+        keys.iter().copied().filter(behind).collect()
     }
 
     /// How many segments are owed, and to which repositories.

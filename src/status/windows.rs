@@ -10,6 +10,7 @@ use crate::data_directory::DataDirectory;
 use crate::decide::holes::archived_up_to;
 use crate::decide::walk::Walked;
 use crate::decide::windows::{Archive, Backup, Commit, Lost, Switch, Window};
+use crate::epoch::moment;
 use crate::ledger::state::State;
 use crate::pgbackrest::config::Config;
 use crate::seen_catalog::{Entry, Known, Record};
@@ -225,8 +226,8 @@ fn newest(walked: &Walked, switches: &BTreeMap<u32, Switch>, size: SegmentSize) 
 pub(super) fn shown(window: &Window) -> report::Window {
     report::Window {
         timeline: window.timeline,
-        from: window.from_at.and_then(report::moment),
-        to: window.to_at.and_then(report::moment),
+        from: window.from_at.and_then(moment),
+        to: window.to_at.and_then(moment),
         from_lsn: Some(Lsn(window.from).to_string()),
         to_lsn: Some(Lsn(window.to).to_string()),
         backup: window.backup.clone(),

@@ -8,6 +8,7 @@
 mod environment;
 mod processes;
 mod recover;
+mod restoring;
 mod server;
 mod signals;
 mod start;
@@ -56,10 +57,13 @@ struct Plan {
 pub fn run(mut request: Request, mut signals: Signals) -> Exit {
     // PID 1 needs nothing for it.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-    if let Err(error) = recover::recover(&request.recover, &request.setup, &mut signals) {
-        tracing::error!("{error}");
-        return error.exit();
-    }
+    let is_restored = match recover::recover(&request.recover, &request.setup, &mut signals) {
+        Ok(is_restored) => is_restored,
+        Err(error) => {
+            tracing::error!("{error}");
+            return error.exit();
+        }
+    };
     let pgdata = request.setup.common.pgdata.as_ref().map(|pgdata| pgdata.value.clone());
     let volume_was_empty = pgdata.as_deref().is_some_and(|pgdata| !DataDirectory::is_one(pgdata));
     let lookout = pgdata.map(|pgdata| Lookout::new(DataDirectory::new(pgdata)));
@@ -73,9 +77,8 @@ pub fn run(mut request: Request, mut signals: Signals) -> Exit {
         }
     };
     let supervision = Supervision::new(plan.archiving && lookout.is_some(), volume_was_empty);
-    let supervisor =
-        Supervisor { request, signals, plan, lookout, command, watch: None, supervision, began: Instant::now() };
-    supervisor.stay()
+    let (watch, began) = (None, Instant::now());
+    Supervisor { request, signals, plan, is_restored, lookout, command, watch, supervision, began }.stay()
 }
 
 /// A setup that fails is no reason not to start the server: archiving is then switched off.
@@ -125,6 +128,8 @@ struct Supervisor {
     request: Request,
     signals: Signals,
     plan: Plan,
+    /// Whether the cluster was restored in this start.
+    is_restored: bool,
     lookout: Option<Lookout>,
     command: Pid,
     watch: Option<Pid>,
@@ -218,7 +223,7 @@ impl Supervisor {
         let lookout = self.lookout.as_ref()?;
         let setup = &self.request.setup;
         let own = environment::for_watch(&setup.environment);
-        match start::watch(&self.request.flags, [&self.plan.change, &own], lookout.directory()) {
+        match start::watch(&self.request.flags, [&self.plan.change, &own], (lookout.directory(), self.is_restored)) {
             Ok(pid) => {
                 self.watch = Some(pid);
                 None

@@ -5,8 +5,10 @@
 //! configuration file and must name the source nowhere; it goes when the restore is done, and the keys with it. Then the
 //! cluster gets a repository path that is not its origin's, and may archive.
 
-use super::Signals;
-use super::start::{self, Restoring};
+use super::restoring::Restoring;
+use super::signals::Signals;
+use super::start;
+use crate::checkpoint;
 use crate::data_directory::DataDirectory;
 use crate::decide::recover::{Asked, FROM, Recovery, Volume, recovery};
 use crate::durable::{self, Owner};
@@ -16,8 +18,9 @@ use crate::restore::{self, working_folder};
 use crate::settings::RecoverSettings;
 use crate::settings::secret::FILES;
 use crate::setup::{self, Archiving};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, geteuid, kill_process, waitpid};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -83,13 +86,13 @@ pub(super) fn recover(
         };
     };
     let own = Own::of(&pgdata);
-    let volume = if own.is_under_way(&pgdata) {
-        Volume::UnderWay
-    } else if DataDirectory::is_one(&pgdata) {
-        Volume::Cluster
-    } else {
-        Volume::Empty
-    };
+    let volume = own.volume(&pgdata);
+    if volume == Volume::Cluster
+        && own.config().exists()
+        && let Err(error) = own.remove()
+    {
+        tracing::warn!("what an earlier restore has left can't be removed, the source's keys among it: {error}");
+    }
     match recovery(&asked(settings), volume) {
         Err(why) => Err(NotRecovered::Refused(format!("{}: {why}", pgdata.display()))),
         Ok(Recovery::None) => Ok(false),
@@ -115,9 +118,13 @@ pub(super) fn recover(
             };
             let child =
                 start::restore(&restoring).map_err(|error| NotRecovered::file("start", Path::new("restore"), error))?;
-            wait(child, signals)?;
-            own.remove()?;
-            hand_over(request, &pgdata, own.user)?;
+            wait(child, signals, &|| own.volume(&pgdata) == Volume::Restored)?;
+            own.finish(request, &pgdata)?;
+            Ok(true)
+        }
+        Ok(Recovery::HandOver) => {
+            tracing::info!("{} was restored by an earlier start: handing it over", pgdata.display());
+            own.finish(request, &pgdata)?;
             Ok(true)
         }
     }
@@ -136,8 +143,9 @@ fn text(value: Option<&OsStr>) -> Option<&str> {
     value.and_then(OsStr::to_str)
 }
 
-/// Waits for the restore, and hands on what would end us.
-fn wait(child: Pid, signals: &mut Signals) -> Result<(), NotRecovered> {
+/// Waits for the restore, and hands on what would end us. `is_done` tells from the disk what became of one whose status
+/// another has taken.
+fn wait(child: Pid, signals: &mut Signals, is_done: &dyn Fn() -> bool) -> Result<(), NotRecovered> {
     let mut told = None;
     loop {
         for signal in signals.wait(Some(INTERVAL)) {
@@ -146,7 +154,16 @@ fn wait(child: Pid, signals: &mut Signals) -> Result<(), NotRecovered> {
                 let _ = kill_process(child, Signal::TERM);
             }
         }
-        let Ok(Some((_, status))) = waitpid(Some(child), WaitOptions::NOHANG) else { continue };
+        let status = match waitpid(Some(child), WaitOptions::NOHANG) {
+            Ok(Some((_, status))) => status,
+            Err(Errno::CHILD) if is_done() => return Ok(()),
+            Err(Errno::CHILD) => {
+                return Err(
+                    told.map_or_else(|| NotRecovered::Failed("an unknown code".to_owned()), NotRecovered::Signal)
+                );
+            }
+            Ok(None) | Err(_) => continue,
+        };
         return match (status.exit_status(), told) {
             (Some(0), _) => Ok(()),
             (_, Some(signal)) => Err(NotRecovered::Signal(signal)),
@@ -180,11 +197,30 @@ impl Own {
         self.folder.join(FILE_NAME)
     }
 
-    /// Whether a restore has begun and not ended: its working folder is there, or half a copy.
-    fn is_under_way(&self, pgdata: &Path) -> bool {
+    /// What lies in the data directory. A restore is under way where its state is noted, or half a copy is there. It has come
+    /// to its end, and we have not, where our configuration is still there and the restore's state is not.
+    fn volume(&self, pgdata: &Path) -> Volume {
         let half = pgdata.join("backup.manifest").exists() && !pgdata.join("global/pg_control").exists();
         let beside = pgdata.parent().unwrap_or(Path::new("/"));
-        half || [beside, &self.folder].iter().any(|parent| working_folder(parent, pgdata).join("state.json").exists())
+        let mut parents = [beside, &self.folder].into_iter();
+        if half || parents.any(|parent| working_folder(parent, pgdata).join("state.json").exists()) {
+            Volume::UnderWay
+        } else if !DataDirectory::is_one(pgdata) {
+            Volume::Empty
+        } else if self.config().exists() && restore::is_restored(pgdata) {
+            Volume::Restored
+        } else {
+            Volume::Cluster
+        }
+    }
+
+    /// What comes after the restore, in an order in which it can be done again: our configuration, which has the keys of the
+    /// source, goes last.
+    fn finish(&self, request: &setup::Request, pgdata: &Path) -> Result<(), NotRecovered> {
+        checkpoint::reached("run-restored");
+        hand_over(request, pgdata, self.user)?;
+        checkpoint::reached("run-handed-over");
+        self.remove()
     }
 
     /// Makes the data directory and the folder for the server's user, and writes pgBackRest's configuration for the source.
@@ -192,7 +228,7 @@ impl Own {
         for folder in [pgdata, &self.folder] {
             let made = !folder.exists();
             fs::create_dir_all(folder).map_err(|error| NotRecovered::file("make", folder, error))?;
-            if made {
+            if made || is_roots_and_empty(folder) {
                 self.give(folder, 0o700)?;
             }
         }
@@ -213,6 +249,12 @@ impl Own {
     fn remove(&self) -> Result<(), NotRecovered> {
         fs::remove_dir_all(&self.folder).map_err(|error| NotRecovered::file("remove", &self.folder, error))
     }
+}
+
+/// Whether it is as a new volume is where it is mounted.
+fn is_roots_and_empty(folder: &Path) -> bool {
+    let is_roots = fs::metadata(folder).is_ok_and(|folder| folder.uid() == 0);
+    is_roots && fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// Who the server will be: the data directory's owner, else `postgres`; `None` where that is us.
@@ -272,6 +314,7 @@ fn hand_over(request: &setup::Request, pgdata: &Path, user: Option<(u32, u32)>) 
     let owner = fs::metadata(pgdata).map(|folder| Owner::of(&folder)).ok().filter(|_| user.is_some());
     durable::replace(&noted, line.as_bytes(), 0o640, owner)
         .map_err(|error| NotRecovered::file("write", &noted, error))?;
+    checkpoint::reached("run-path-noted");
     let auto = pgdata.join("postgresql.auto.conf");
     restore::may_archive(&auto).map_err(|error| NotRecovered::file("change", &auto, error))?;
     tracing::info!("the restored cluster archives to a path of its own: {}", line.trim_end());
@@ -283,43 +326,19 @@ pub(super) fn secrets() -> impl Iterator<Item = &'static str> {
     FROM.into_iter().chain(FILES.into_iter().filter(|name| name.starts_with("WAL_RECOVER_")))
 }
 
-/// How the source's store is reached and read is the same for every repository of this container.
-const KEPT: [&str; 6] = [
-    "PGBACKREST_REPO1_STORAGE_CA_FILE",
-    "PGBACKREST_REPO1_STORAGE_CA_PATH",
-    "PGBACKREST_REPO1_STORAGE_VERIFY_TLS",
-    "PGBACKREST_REPO1_STORAGE_PORT",
-    "PGBACKREST_REPO1_CIPHER_TYPE",
-    "PGBACKREST_REPO1_CIPHER_PASS",
-];
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test's own processes")]
+mod tests {
+    use super::*;
 
-/// What a restore must not find in its environment: everything that names another repository, cluster or configuration.
-pub(super) fn is_foreign(name: &OsStr) -> bool {
-    let Some(name) = name.to_str() else { return false };
-    let option = name.strip_prefix("PGBACKREST_").unwrap_or_default();
-    let elsewhere = ["REPO", "CONFIG", "PG", "SPOOL_PATH", "ARCHIVE_ASYNC", "STANZA"];
-    let is_option = elsewhere.iter().any(|prefix| option.starts_with(prefix)) && !KEPT.contains(&name);
-    is_option
-        || ["WAL_RECOVER_", "WAL_ARCHIVE_", "POSTGRES_RECOVERY_"].iter().any(|own| name.starts_with(own))
-        || name == "PGDATA"
-}
-
-/// Arguments of a restore, in the order in which they are typed.
-pub(super) fn arguments(restoring: &Restoring<'_>) -> Vec<OsString> {
-    let path = |flag: &str, path: &Path| {
-        let mut argument = OsString::from(flag);
-        argument.push(path);
-        argument
-    };
-    let common = restoring.common;
-    let mut arguments: Vec<OsString> = vec!["restore".into()];
-    arguments.extend(restoring.target.iter().map(OsString::from));
-    arguments.push(path("--target=", restoring.to));
-    arguments.push(path("--pgbackrest-config=", restoring.config));
-    arguments.push(path("--pgbackrest=", &common.pgbackrest.value));
-    arguments.push(path("--state-dir=", restoring.state_dir));
-    arguments.push(format!("--stanza={}", common.stanza.value).into());
-    arguments.push(format!("--repository-below={}", restoring.base).into());
-    arguments.push(format!("--log-level={}", common.log_level.value.as_str()).into());
-    arguments
+    #[test]
+    fn a_restore_whose_status_somebody_else_has_taken_is_judged_by_the_disk() {
+        let mut signals = Signals::take().unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+        child.wait().unwrap();
+        wait(pid, &mut signals, &|| true).unwrap();
+        let lost = wait(pid, &mut signals, &|| false).unwrap_err();
+        assert!(lost.to_string().contains("has ended with an unknown code"), "{lost}");
+    }
 }

@@ -1,8 +1,9 @@
 //! Starts the two programs: CMD, and our own `watch`.
 
-use super::{recover, terminal};
+use super::restoring::{Restoring, is_foreign};
+use super::terminal;
 use crate::data_directory::DataDirectory;
-use crate::settings::{CommonFlags, CommonSettings, Environment};
+use crate::settings::{CommonFlags, Environment};
 use crate::setup::EnvironmentChange;
 use rustix::io::Errno;
 use rustix::process::{Pid, geteuid};
@@ -68,11 +69,15 @@ fn spawn_command(program: &OsStr, arguments: &[OsString], change: &EnvironmentCh
 pub(super) fn watch(
     flags: &CommonFlags,
     changes: [&EnvironmentChange; 2],
-    directory: &DataDirectory,
+    (directory, is_restored): (&DataDirectory, bool),
 ) -> io::Result<Pid> {
     #[expect(clippy::disallowed_methods, reason = "the watcher is not pgBackRest")]
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["watch", "--supervised"]).args(typed(flags)).stdin(Stdio::null());
+    if is_restored {
+        // It archives into a folder of its own from now on.
+        command.arg("--create-stanza");
+    }
     for change in changes {
         changed(&mut command, change);
     }
@@ -83,30 +88,12 @@ pub(super) fn watch(
     spawned(&mut command)
 }
 
-/// A restore that is to be started.
-pub(super) struct Restoring<'r> {
-    /// What says up to where.
-    pub(super) target: &'r [String],
-    /// The data directory to be.
-    pub(super) to: &'r Path,
-    /// pgBackRest's configuration for the source.
-    pub(super) config: &'r Path,
-    /// The source's folder, or the one above it.
-    pub(super) base: &'r str,
-    /// Where the restore may note what it has done.
-    pub(super) state_dir: &'r Path,
-    pub(super) common: &'r CommonSettings,
-    pub(super) environment: &'r Environment,
-    /// As whom; `None`: as we are.
-    pub(super) user: Option<(u32, u32)>,
-}
-
 /// Starts `restore`, in a process group of its own.
 pub(super) fn restore(restoring: &Restoring<'_>) -> io::Result<Pid> {
     #[expect(clippy::disallowed_methods, reason = "the restore is not pgBackRest")]
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(recover::arguments(restoring)).stdin(Stdio::null()).process_group(0).env_clear();
-    command.envs(restoring.environment.iter().filter(|(name, _)| !recover::is_foreign(name)));
+    command.args(restoring.arguments()).stdin(Stdio::null()).process_group(0).env_clear();
+    command.envs(restoring.environment.iter().filter(|(name, _)| !is_foreign(name)));
     if let Some((uid, gid)) = restoring.user {
         command.uid(uid).gid(gid).env_remove("HOME").current_dir("/");
     }

@@ -27,7 +27,8 @@ impl Watcher {
     pub(super) fn ask_catalog(&mut self, cluster: &Cluster) {
         let Some(answer) = self.catalog.ask(cluster, &mut self.stamps) else { return };
         let has_full = self.stamps.last_full_at.is_some();
-        match after_catalog(&answer.catalog, has_full, cluster.archive_is_locked()) {
+        let may_create = self.tools.request.create_stanza || cluster.has_never_archived();
+        match after_catalog(&answer.catalog, has_full, cluster.archive_is_locked(), may_create) {
             AfterCatalog::Confirmed => {
                 self.tools.log.info("catalog", "catalog verified: full backup present");
                 self.adopt_newer(cluster, &answer.catalog);
@@ -50,6 +51,14 @@ impl Watcher {
                 if self.catalog.create_stanza(cluster, answer.at) {
                     self.begin_backup(cluster, Kind::Full, Reason::NoFull);
                 }
+            }
+            AfterCatalog::StanzaGone => {
+                let line = "no stanza is created: this cluster has archived before, and the repository that is configured \
+                            holds nothing of it; to do: look whether it is mounted and its path or bucket is right; if it \
+                            is new, pgbackrest-guard watch --once --create-stanza";
+                self.tools.log.warn("stanza", line);
+                let wait = self.backoff();
+                self.catalog.back_off(cluster, &answer, wait);
             }
             AfterCatalog::BackOff => {
                 let wait = self.backoff();
@@ -90,6 +99,7 @@ impl Watcher {
     pub(super) fn look_up(&mut self, cluster: &Cluster) {
         match self.prover.look_up_before_backup(cluster, &mut self.stamps) {
             LookedUp::Readable(stanza) => {
+                self.backup.note_readable(&stanza);
                 let repositories = cluster.client.config().map(Config::repositories).unwrap_or_default();
                 self.adopt_newer(cluster, &stanza.catalog(cluster.primary.system_id, &repositories));
             }
@@ -111,7 +121,11 @@ impl Watcher {
 
     /// Begins a backup, unless what has been done in this poll stands against it.
     pub(super) fn begin_backup(&mut self, cluster: &Cluster, kind: Kind, reason: Reason) {
-        self.begin_backup_in(cluster, kind, reason, cluster.backup_repositories());
+        let all = cluster.backup_repositories();
+        let into = if reason == Reason::Gap { self.backup.for_a_gap(cluster, all) } else { all };
+        if !into.is_empty() {
+            self.begin_backup_in(cluster, kind, reason, into);
+        }
     }
 
     fn begin_backup_in(&mut self, cluster: &Cluster, kind: Kind, reason: Reason, repositories: Vec<u32>) {

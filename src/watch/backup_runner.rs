@@ -9,7 +9,7 @@ use super::catalog_keeper::change_record;
 use super::cluster::Cluster;
 use super::marker;
 use super::prover::Prover;
-use super::seal::{seal, with_start};
+use super::seal::{seal, with_starts};
 use super::stamps::Stamps;
 use crate::backup_state::{LAST_DIFF_AT, LAST_FULL_AT};
 use crate::checkpoint;
@@ -18,6 +18,7 @@ use crate::epoch;
 use crate::ledger::gaps::{Gaps, LossesBefore};
 use crate::log::Fields;
 use crate::pgbackrest::Failure;
+use crate::pgbackrest::info::Stanza;
 use crate::wal::{Lsn, Timeline};
 use std::time::SystemTime;
 
@@ -29,6 +30,8 @@ pub(super) struct BackupRunner {
     pub(super) failed_at: Option<i64>,
     /// When one for a gap last ended without sealing any.
     pub(super) unsealed_at: Option<i64>,
+    /// The repositories that could be read when that was last asked before a backup.
+    readable: Option<Vec<u32>>,
 }
 
 /// What a backup was begun for, and what was so then.
@@ -36,6 +39,8 @@ pub(super) struct BackupRunner {
 pub(super) struct Begun {
     kind: Kind,
     reason: Reason,
+    /// Whether other repositories get none: that it fails keeps nothing from them.
+    partial: bool,
     /// In seconds since 1970.
     started_at: i64,
     gaps: Gaps,
@@ -51,6 +56,32 @@ impl BackupRunner {
         self.running.is_some()
     }
 
+    /// Notes which repositories can be read.
+    pub(super) fn note_readable(&mut self, stanza: &Stanza) {
+        let keys = stanza.repo.iter().map(|repo| repo.key);
+        self.readable = Some(keys.filter(|key| stanza.is_readable(*key)).collect());
+    }
+
+    /// Those of these repositories in which a gap waits for a backup. None where they can't be read: a backup that would fail
+    /// keeps those that are due from the others.
+    pub(super) fn for_a_gap(&mut self, cluster: &Cluster, all: Vec<u32>) -> Vec<u32> {
+        let (state, configured) = (cluster.state().unwrap_or_default(), cluster.repositories());
+        let wanting = || state.gaps.open().filter(|gap| gap.acknowledged.is_none() && gap.is_lost(&configured));
+        let waits = |key: &u32| wanting().any(|gap| gap.is_open_in(*key));
+        let mut into: Vec<u32> = all.iter().copied().filter(waits).collect();
+        // A marker alone is nobody's.
+        if into.is_empty() {
+            return all;
+        }
+        into.retain(|key| self.readable.as_ref().is_none_or(|readable| readable.contains(key)));
+        if into.is_empty() {
+            self.unsealed_at = Some(epoch::now());
+            let line = "a gap stays open in a repository that can't be read: it needs a backup of its own there";
+            cluster.tools.log.warn("gap backup", line);
+        }
+        into
+    }
+
     /// Begins one, into each of these repositories.
     pub(super) fn begin(&mut self, cluster: &Cluster, kind: Kind, reason: Reason, repositories: Vec<u32>) {
         cluster.tools.log.forget("backup");
@@ -60,6 +91,7 @@ impl BackupRunner {
         let begun = Begun {
             kind,
             reason,
+            partial: reason == Reason::Gap && repositories.len() < cluster.backup_repositories().len(),
             started_at: epoch::now(),
             gaps: cluster.state().map(|state| state.gaps).unwrap_or_default(),
             marked_at: marker::written_at(cluster),
@@ -67,9 +99,8 @@ impl BackupRunner {
             position: cluster.primary.timeline.zip(cluster.primary.position),
         };
         let stall = cluster.request().watch.stall.duration();
-        // The only one needs no name.
-        let named = if cluster.repositories().len() > 1 { repositories } else { Vec::new() };
-        let thread = BackupThread::start(&cluster.client, kind, named, cluster.local_server(), stall);
+        let into = (repositories, cluster.repositories().len() <= 1);
+        let thread = BackupThread::start(&cluster.client, kind, into, cluster.local_server(), stall);
         self.running = Some((thread, begun));
         checkpoint::reached("backup-begun");
     }
@@ -97,7 +128,11 @@ impl BackupRunner {
 
     /// Says why one failed; the next one waits for so many seconds.
     pub(super) fn note_failed(&mut self, cluster: &Cluster, begun: &Begun, why: &Failure, wait: u64) {
-        self.back_off();
+        if begun.partial {
+            self.unsealed_at = Some(epoch::now());
+        } else {
+            self.back_off();
+        }
         note_trouble(cluster, Some(why.shown(MESSAGE_LENGTH)));
         let (kind, remedy) = (begun.kind.as_str(), why.remedy());
         let fields = Fields { seconds: Some(wait), ..Fields::of(why) };
@@ -115,7 +150,7 @@ impl BackupRunner {
         stamps: &mut Stamps,
     ) {
         checkpoint::reached("backup-made");
-        let completed = with_start(cluster, completed, begun.kind, begun.started_at, begun.position);
+        let completed = with_starts(cluster, completed, begun.kind, begun.started_at, begun.position);
         self.failed_at = None;
         note_trouble(cluster, None);
         let (kind, now) = (completed.kind(begun.kind), Some(epoch::now()));
@@ -137,8 +172,9 @@ impl BackupRunner {
             ));
         }
         let losses = LossesBefore::OnRecord(&begun.gaps);
-        let usable = completed.start.as_ref().filter(|start| kind == "full" || is_usable(cluster, &start.label));
-        let sealed = usable.map_or(0, |start| seal(cluster, start, losses));
+        let starts = completed.made.iter().filter_map(|(key, start)| Some((*key, start.as_ref()?)));
+        let usable = starts.filter(|(_, start)| kind == "full" || is_usable(cluster, &start.label));
+        let sealed = usable.map(|(key, start)| seal(cluster, key, start, losses)).sum();
         marker::clear_if_unchanged(cluster, begun.marked_at);
         let marker_left = begun.marked_at.is_some() && marker::written_at(cluster).is_some();
         self.unsealed_at = now.filter(|_| was_in_vain(begun.reason, begun.gaps.any_open(), sealed, marker_left));

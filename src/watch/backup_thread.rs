@@ -30,8 +30,8 @@ pub(super) struct BackupThread {
 /// A backup that has succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Completed {
-    /// Its label, and where it begins; `None` where pgBackRest's lines were cut.
-    pub(super) start: Option<BackupStart>,
+    /// The repositories that have one, each with its label, and where it begins; `None` where pgBackRest's lines were cut.
+    pub(super) made: Vec<(u32, Option<BackupStart>)>,
     /// What `expire` said, where it failed.
     pub(super) expire_failed: Option<Failure>,
     /// The repositories into which none could be made, and why.
@@ -41,7 +41,7 @@ pub(super) struct Completed {
 impl Completed {
     /// Its kind, which its label ends in; the one that was asked for where there is none.
     pub(super) fn kind(&self, asked: Kind) -> &'static str {
-        match self.start.as_ref().and_then(|start| start.label.chars().last()) {
+        match self.first().and_then(|start| start.label.chars().last()) {
             Some('F') => "full",
             Some('D') => "diff",
             Some('I') => "incr",
@@ -51,16 +51,20 @@ impl Completed {
 
     /// Its label, as far as that is known.
     pub(super) fn label(&self) -> &str {
-        self.start.as_ref().map_or("its label is not known", |start| &start.label)
+        self.first().map_or("its label is not known", |start| &start.label)
+    }
+
+    fn first(&self) -> Option<&BackupStart> {
+        self.made.iter().find_map(|(_, start)| start.as_ref())
     }
 }
 
 impl BackupThread {
-    /// Begins a backup, into each of these repositories; none: into the only one. `stall` of zero: it may stand still for ever.
+    /// Begins a backup, into each of these repositories; `only`: no other is configured. `stall` of zero: it may stand still for ever.
     pub(super) fn start(
         pgbackrest: &Arc<Client>,
         kind: Kind,
-        repositories: Vec<u32>,
+        (repositories, only): (Vec<u32>, bool),
         server: LocalServer,
         stall: Duration,
     ) -> Self {
@@ -68,7 +72,7 @@ impl BackupThread {
         let stop = Arc::new(AtomicBool::new(false));
         let (client, must_end) = (Arc::clone(pgbackrest), Arc::clone(&stop));
         let thread = thread::spawn(move || {
-            let _ = sender.send(run_all(&client, kind, &repositories, &server, (stall, &must_end)));
+            let _ = sender.send(run_all(&client, kind, (&repositories, only), &server, (stall, &must_end)));
         });
         let client = Arc::clone(pgbackrest);
         Self { result, stop, client, thread: Some(thread) }
@@ -96,31 +100,27 @@ impl Drop for BackupThread {
     }
 }
 
-/// One after the other: those that come later begin later, and seal no less. It has failed when no repository has one.
+/// One after the other. It has failed when no repository has one. The only one needs no name.
 fn run_all(
     client: &Client,
     kind: Kind,
-    repositories: &[u32],
+    (repositories, only): (&[u32], bool),
     server: &LocalServer,
     limits: (Duration, &AtomicBool),
 ) -> Result<Completed, Failure> {
-    if repositories.is_empty() {
-        let start = run(client, kind, None, server, limits)?;
-        return Ok(Completed { start, expire_failed: expire(client, limits.1), failed: Vec::new() });
-    }
-    let (mut first, mut failed) = (None, Vec::new());
+    let (mut made, mut failed) = (Vec::new(), Vec::new());
     for key in repositories {
-        match run(client, kind, Some(*key), server, limits) {
-            Ok(start) => first = first.or(Some(start)),
+        match run(client, kind, (!only).then_some(*key), server, limits) {
+            Ok(start) => made.push((*key, start)),
             Err(why) => failed.push((*key, why)),
         }
         if limits.1.load(Ordering::Relaxed) {
             break;
         }
     }
-    match (first, failed.first()) {
-        (None, Some((_, why))) => Err(why.clone()),
-        (first, _) => Ok(Completed { start: first.flatten(), expire_failed: expire(client, limits.1), failed }),
+    match failed.first() {
+        Some((_, why)) if made.is_empty() => Err(why.clone()),
+        _ => Ok(Completed { made, expire_failed: expire(client, limits.1), failed }),
     }
 }
 
@@ -184,10 +184,11 @@ mod tests {
     fn a_backup_is_of_the_kind_that_its_label_ends_in() {
         let completed = |label: &str| {
             let start = BackupStart { label: label.to_owned(), timeline: Timeline(1), lsn: 0 };
-            Completed { start: Some(start), expire_failed: None, failed: Vec::new() }
+            Completed { made: vec![(1, Some(start))], expire_failed: None, failed: Vec::new() }
         };
         assert_eq!(completed("20261122-100000F_20261122-110000D").kind(Kind::Full), "diff");
         assert_eq!(completed("20261122-100000F").kind(Kind::Diff), "full");
-        assert_eq!(Completed { start: None, expire_failed: None, failed: Vec::new() }.kind(Kind::Full), "full");
+        let unknown = Completed { made: vec![(1, None)], expire_failed: None, failed: Vec::new() };
+        assert_eq!(unknown.kind(Kind::Full), "full");
     }
 }

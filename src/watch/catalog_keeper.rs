@@ -8,6 +8,7 @@ use super::cluster::Cluster;
 use super::stamps::Stamps;
 use crate::backup_state::LAST_VERIFY_AT;
 use crate::decide::holes::archived_up_to;
+use crate::decide::overdue::{Leftover, Shown, leftover};
 use crate::epoch;
 use crate::ledger::gaps::Gap;
 use crate::ledger::state::State;
@@ -16,7 +17,7 @@ use crate::pgbackrest::info::{CatalogAnswer, Doubt, Stanza};
 use crate::seen_catalog::{Record, SeenCommit};
 use crate::status;
 use crate::wal::SegmentName;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Segments before a gap whose commits are noted: in the last one there may be none.
 const LOOKED_BACK: u64 = 2;
@@ -139,8 +140,34 @@ fn ask(cluster: &Cluster) -> Option<Answer> {
 fn note(cluster: &Cluster, answer: &Answer) {
     change_record(cluster, |record| {
         record.note(&answer.catalog, answer.stanza.as_ref(), cluster.primary.system_id, answer.at);
+        if let Some(stanza) = &answer.stanza {
+            note_leftovers(cluster, stanza, &mut record.leftovers);
+        }
         true
     });
+}
+
+/// Notes what expiry has left in each repository that can be read.
+fn note_leftovers(cluster: &Cluster, stanza: &Stanza, leftovers: &mut BTreeMap<u32, Leftover>) {
+    let system_id = cluster.primary.system_id;
+    let (backups, _) = stanza.of_cluster(system_id);
+    for key in stanza.repo.iter().map(|repo| repo.key).filter(|key| stanza.is_readable(*key)) {
+        let backups = || backups.iter().filter(|backup| backup.database.repo_key == key);
+        let ends: Vec<i64> = backups().map(|backup| backup.timestamp.stop).collect();
+        let retention = cluster.client.config().and_then(|config| config.retention_of_wal(key));
+        let shown = Shown {
+            oldest: stanza.oldest_segment(system_id, key),
+            start: backups().filter_map(|backup| backup.archive.start).min(),
+            ends: &ends,
+            retention_is_met: retention.is_some_and(|(kinds, count)| {
+                backups().filter(|backup| kinds.contains(&backup.kind.as_str())).count() >= count
+            }),
+        };
+        match leftover(leftovers.remove(&key), &shown) {
+            Some(left) => leftovers.insert(key, left),
+            None => None,
+        };
+    }
 }
 
 /// The record for `status`, as far as it is about this cluster, this node and these repositories.

@@ -6,9 +6,10 @@
 use super::Request;
 use super::tools::Tools;
 use crate::data_directory::{DataDirectory, Recovery};
+use crate::decide::stanza::{Past, has_never_archived};
 use crate::decide::watch::Failures;
 use crate::ledger::state::{Place, State};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{DEFERRED, Ledger, LedgerError};
 use crate::log;
 use crate::pgbackrest::config::Config;
 use crate::pgbackrest::{Client, LocalServer, locks};
@@ -17,6 +18,7 @@ use crate::push;
 use crate::settings::role;
 use crate::wal::WalFile;
 use rustix::process::geteuid;
+use std::fs;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -98,6 +100,11 @@ impl Cluster {
         &self.tools.request.data_directory
     }
 
+    /// Where copies lie that are being pushed again.
+    pub(super) fn copies(&self) -> PathBuf {
+        self.ledger.folder().join("heal")
+    }
+
     /// Whether the watcher is to end.
     pub(super) fn must_end(&self) -> bool {
         self.tools.shutdown.is_requested()
@@ -137,6 +144,25 @@ impl Cluster {
             }
         }
         repositories
+    }
+
+    /// Whether nothing of this cluster was ever archived, as far as the server and its files tell. What was given up was not.
+    pub(super) fn has_never_archived(&self) -> bool {
+        let (state, watch) = (self.state().unwrap_or_default(), &self.request().watch);
+        let deferred = self.ledger.folder().join(DEFERRED);
+        let done = fs::read_dir(self.directory().archive_status()).into_iter().flatten().flatten();
+        let done = done.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".done")?.parse().ok()).collect();
+        let kept = fs::read_dir(&deferred).map_or(0, |entries| entries.flatten().count() as u64);
+        let past = Past {
+            timeline: self.primary.timeline,
+            archived_count: self.primary.archived_count,
+            given_up_count: state.push.dropped_count + state.push.overflowed_count + kept,
+            done,
+        };
+        has_never_archived(&past, |file| {
+            let lies = |folder: &std::path::Path| folder.join(file.to_string()).exists();
+            is_lost(&state, file) || lies(&deferred) || watch.overflow.as_deref().is_some_and(lies)
+        })
     }
 
     /// Whether a push holds pgBackRest's lock, or its async process lives.

@@ -7,8 +7,8 @@
 
 use super::calls::{Archive, MESSAGE_LENGTH};
 use super::cluster::Cluster;
-use super::drain::NotHealed;
 use super::listed::Listed;
+use super::not_healed::NotHealed;
 use crate::epoch;
 use crate::log::Fields;
 use crate::pgbackrest::Fetched;
@@ -27,7 +27,7 @@ pub(super) fn holds_the_same(
     listed: &Listed,
     (file, path): (&WalFile, &Path),
 ) -> Result<(), NotHealed> {
-    let to = cluster.ledger.folder().join(super::healer::COPIES).join(FETCHED);
+    let to = cluster.copies().join(FETCHED);
     for archive in archives {
         let Some(there) = listed.path(file, archive.repository) else { continue };
         let _ = fs::remove_file(&to);

@@ -11,8 +11,8 @@ use super::calls::{Archive, MESSAGE_LENGTH, NotStored};
 use super::candidates::{Candidate, Place, is_itself};
 use super::cluster::Cluster;
 use super::compare::holds_the_same;
-use super::healer::COPIES;
 use super::listed::Listed;
+use super::not_healed::NotHealed;
 use crate::checkpoint;
 use crate::decide::heal::Trouble;
 use crate::durable;
@@ -29,39 +29,6 @@ const MANY: &str = "many";
 /// So many files are pushed one by one.
 pub(super) const FEW: usize = 3;
 
-/// Why a file could not be healed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NotHealed {
-    /// PostgreSQL has recycled it meanwhile: nobody's failure.
-    #[error("PostgreSQL has recycled it meanwhile")]
-    Recycled,
-    /// It is not stored.
-    #[error(transparent)]
-    NotStored(#[from] NotStored),
-    /// A repository holds other content under its name.
-    #[error("repository {repository} holds other content under its name")]
-    Differs {
-        /// The repository.
-        repository: u32,
-        /// The path of what is there, in the repository.
-        there: String,
-    },
-    /// A file of our own.
-    #[error("{0}")]
-    Local(String),
-}
-
-impl NotHealed {
-    pub(super) fn trouble(&self) -> Trouble {
-        match self {
-            Self::Recycled => Trouble::Recycled,
-            Self::NotStored(NotStored::Failed(failure)) => failure.code().map_or(Trouble::Other, Trouble::Code),
-            Self::Differs { .. } => Trouble::Differs,
-            Self::NotStored(_) | Self::Local(_) => Trouble::Other,
-        }
-    }
-}
-
 /// A file and what became of it.
 pub(super) type Outcome = (Candidate, Result<(), NotHealed>);
 
@@ -72,7 +39,7 @@ pub(super) fn push_batch(
     archives: &[Archive],
 ) -> Result<Vec<Outcome>, NotHealed> {
     let local = |error: io::Error| NotHealed::Local(format!("files can't be made ready to be pushed: {error}"));
-    let folder = cluster.ledger.folder().join(COPIES);
+    let folder = cluster.copies();
     durable::create_private_folder(&folder).map_err(local)?;
     let drain = cluster.client.begin_drain(&folder.join(MANY), cluster.directory().path()).map_err(local)?;
     // Another watcher of this cluster is at it.

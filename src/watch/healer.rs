@@ -8,8 +8,9 @@ use super::calls::{Archive, MESSAGE_LENGTH};
 use super::candidates::{Candidate, candidates};
 use super::cluster::{Cluster, is_lost};
 use super::compare::{note_differs, note_in_ledger};
-use super::drain::{FEW, NotHealed, Outcome, push_batch};
+use super::drain::{FEW, Outcome, push_batch};
 use super::look_up::look_up;
+use super::not_healed::NotHealed;
 use crate::checkpoint;
 use crate::decide::heal::{AfterTrouble, after_trouble, round};
 use crate::epoch;
@@ -26,8 +27,6 @@ use std::time::{Duration, Instant};
 
 /// How long one poll may spend on it.
 const LIMIT: Duration = Duration::from_secs(45);
-/// The folder of copies that are being pushed, in the state directory.
-pub(super) const COPIES: &str = "heal";
 /// The most files of a batch, and the most bytes of their copies.
 const MOST_FILES: usize = 100;
 const MOST_BYTES: u64 = 1 << 30;

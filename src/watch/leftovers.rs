@@ -1,7 +1,6 @@
 //! What killed programs have left half written: copies to be pushed, and temporary files beside kept ones.
 
 use super::cluster::Cluster;
-use super::healer::COPIES;
 use crate::ledger::DEFERRED;
 use crate::wal::WalFile;
 use std::fs;
@@ -23,7 +22,7 @@ impl Leftovers {
         }
         self.0 = Some(Instant::now());
         let folder = cluster.ledger.folder();
-        remove_old(&folder.join(COPIES), |_| true);
+        remove_old(&cluster.copies(), |_| true);
         remove_old(&folder.join(DEFERRED), is_half_written);
         if let Some(overflow) = &cluster.request().watch.overflow {
             remove_old(overflow, is_half_written);

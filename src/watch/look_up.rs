@@ -8,12 +8,12 @@
 //! deferred on a node that has been rewound is still in `pg_wal` here, and no restore can follow the timeline without it.
 
 use super::calls::{Archive, words};
+use super::catalog_keeper::change_record;
 use super::cluster::{Cluster, is_lost};
 use crate::epoch;
-use crate::ledger::gaps::Gap;
+use crate::ledger::gaps::{Gap, Repositories};
 use crate::ledger::state::State;
 use crate::log::{self, Fields};
-use crate::pgbackrest::NoListing;
 use crate::pgbackrest::info::Stanza;
 use crate::wal::{self, SegmentName, SegmentSize, Timeline, WalFile, parse_history};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 
 /// How long one look may take; the next one goes on with what is still open.
 const LIMIT: Duration = Duration::from_secs(20);
+/// The most histories of a repository that are remembered.
+const HISTORIES: usize = 1_000;
 
 /// Closes what every repository lists, notes who lacks the rest, and pushes histories that they lack. False when not all could
 /// be looked up.
@@ -29,14 +31,44 @@ pub(super) fn look_up(cluster: &Cluster, stanza: &Stanza) -> bool {
     let archives = cluster.readable_archives(stanza);
     let all = archives.len() == cluster.repositories().len();
     let looked = look_up_gaps(cluster, &archives);
-    let histories = if all { look_up_histories(cluster, &archives) } else { Ok(()) };
-    match histories {
-        Ok(()) => looked && all,
-        Err(why) => {
-            cluster.tools.log.warn("look-up", &format!("histories can't be looked up: {}", words(&why)));
-            false
+    let tops = tops(cluster, &archives);
+    note_histories(cluster, &tops);
+    let listed = tops.len() == archives.len();
+    if all && listed {
+        look_up_histories(cluster, &archives, &tops);
+    }
+    looked && all && listed
+}
+
+/// The WAL files that lie right in each archive, by the repository's number. What can't be listed is left out, with a line.
+fn tops(cluster: &Cluster, archives: &[Archive]) -> BTreeMap<u32, BTreeSet<WalFile>> {
+    let mut tops = BTreeMap::new();
+    for archive in archives {
+        match cluster.list(archive.repository, &archive.path(cluster.client.stanza())) {
+            Ok(text) => {
+                tops.insert(archive.repository, text.lines().filter_map(wal::listed).collect());
+            }
+            Err(why) => {
+                let line =
+                    format!("histories can't be looked up in repository {}: {}", archive.repository, words(&why));
+                cluster.tools.log.warn("look-up", &line);
+            }
         }
     }
+    tops
+}
+
+/// Notes for `status` which timelines the archives know, the newest ones.
+fn note_histories(cluster: &Cluster, tops: &BTreeMap<u32, BTreeSet<WalFile>>) {
+    let timeline = |file: &WalFile| if let WalFile::History(timeline) = file { Some(timeline.0) } else { None };
+    change_record(cluster, |record| {
+        let before = record.histories.clone();
+        for (key, files) in tops {
+            let newest: BTreeSet<u32> = files.iter().rev().filter_map(timeline).take(HISTORIES).collect();
+            record.histories.insert(*key, newest);
+        }
+        record.histories != before
+    });
 }
 
 /// Looks up who lacks the files of open gaps. False when not all could be looked up.
@@ -109,29 +141,13 @@ fn name_proves(state: &State, file: &WalFile) -> bool {
     gap_of(state, file).is_none_or(|gap| !gap.name_proves_nothing())
 }
 
-/// The WAL files that every repository lists in a folder of this cluster's archive; `None`: right in it.
-fn listed_by_all(
-    cluster: &Cluster,
-    archives: &[Archive],
-    folder: Option<&str>,
-) -> Result<BTreeSet<WalFile>, NoListing> {
-    let stanza = cluster.client.stanza();
-    let mut all: Option<BTreeSet<WalFile>> = None;
-    for archive in archives {
-        let path = folder.map_or_else(|| archive.path(stanza), |folder| archive.folder(stanza, folder));
-        let text = cluster.list(archive.repository, &path)?;
-        let names: BTreeSet<WalFile> = text.lines().filter_map(wal::listed).collect();
-        all = Some(all.map_or_else(|| names.clone(), |all| all.intersection(&names).copied().collect()));
-    }
-    Ok(all.unwrap_or_default())
-}
-
 /// Notes who lacks what, and closes what nobody lacks.
 fn note_lacking(cluster: &Cluster, lacking: &BTreeMap<WalFile, Vec<u32>>) {
-    let (configured, now) = (cluster.repositories(), epoch::now());
+    let (configured, backed_up, now) = (cluster.repositories(), cluster.backup_repositories(), epoch::now());
+    let repositories = Repositories { configured: &configured, backed_up: &backed_up };
     let note = |state: &mut State| {
         let size = state.segment_size();
-        state.gaps.note_lacking(lacking, &configured, now, size)
+        state.gaps.note_lacking(lacking, repositories, now, size)
     };
     // Nothing is written where nothing would change.
     let Some(mut copy) = cluster.state() else { return };
@@ -151,18 +167,18 @@ fn note_lacking(cluster: &Cluster, lacking: &BTreeMap<WalFile, Vec<u32>>) {
     }
 }
 
-/// Pushes the histories of this server's line that are in `pg_wal`, not waiting for the archiver, and not in the archive.
-fn look_up_histories(cluster: &Cluster, archives: &[Archive]) -> Result<(), NoListing> {
-    let Some(timeline) = cluster.primary.timeline.filter(|timeline| timeline.0 > 1) else { return Ok(()) };
+/// Pushes the histories of this server's line that are in `pg_wal`, not waiting for the archiver, and not in every archive.
+fn look_up_histories(cluster: &Cluster, archives: &[Archive], tops: &BTreeMap<u32, BTreeSet<WalFile>>) {
+    let Some(timeline) = cluster.primary.timeline.filter(|timeline| timeline.0 > 1) else { return };
     let directory = cluster.directory();
     let (pg_wal, status) = (directory.pg_wal(), directory.archive_status());
     let text = fs::read_to_string(pg_wal.join(WalFile::History(timeline).to_string())).unwrap_or_default();
     let line = parse_history(&text).into_iter().map(|(parent, _)| parent).chain([timeline]);
     let line: BTreeSet<Timeline> = line.filter(|timeline| timeline.0 > 1).collect();
-    let listed = listed_by_all(cluster, archives, None)?;
     let is_owed = |file: &WalFile| {
         let waits = status.join(format!("{file}.ready")).exists();
-        !listed.contains(file) && !waits && pg_wal.join(file.to_string()).is_file()
+        let is_listed = !tops.is_empty() && tops.values().all(|top| top.contains(file));
+        !is_listed && !waits && pg_wal.join(file.to_string()).is_file()
     };
     for file in line.into_iter().map(WalFile::History).filter(is_owed) {
         match cluster.push_again(&file, &pg_wal.join(file.to_string()), archives) {
@@ -175,7 +191,6 @@ fn look_up_histories(cluster: &Cluster, archives: &[Archive]) -> Result<(), NoLi
             }
         }
     }
-    Ok(())
 }
 
 /// Notes that the ledger holds for this node and these repositories.

@@ -32,6 +32,7 @@ mod listed;
 mod look_up;
 mod marker;
 mod metrics;
+mod not_healed;
 mod observe;
 mod others;
 mod prover;
@@ -84,6 +85,8 @@ pub struct Request {
     pub data_directory: DataDirectory,
     /// One poll, then the end; a backup that it begins is waited for.
     pub once: bool,
+    /// Whether a missing stanza is created though the cluster has archived before.
+    pub create_stanza: bool,
 }
 
 /// A watcher at work.

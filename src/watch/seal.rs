@@ -7,7 +7,7 @@ use super::marker;
 use crate::checkpoint;
 use crate::decide::watch::Kind;
 use crate::epoch;
-use crate::ledger::gaps::{BackupStart, LossesBefore};
+use crate::ledger::gaps::{BackupStart, LossesBefore, Repositories};
 use crate::ledger::state::State;
 use crate::log;
 use crate::pgbackrest::info::{Backup, Stanza};
@@ -23,7 +23,7 @@ pub(super) fn seal_by_catalog(cluster: &Cluster, stanza: &Stanza) {
         let started_at = backup.timestamp.start;
         newest = newest.max(Some(started_at));
         if cluster.state().is_some_and(|state| state.gaps.any_open()) {
-            seal(cluster, &start, LossesBefore::StartedAt(started_at));
+            seal(cluster, backup.database.repo_key, &start, LossesBefore::StartedAt(started_at));
         }
     }
     if let Some(newest) = newest {
@@ -31,24 +31,30 @@ pub(super) fn seal_by_catalog(cluster: &Cluster, stanza: &Stanza) {
     }
 }
 
-/// Seals the gaps that ended before a backup began. How many.
-pub(super) fn seal(cluster: &Cluster, backup: &BackupStart, losses: LossesBefore<'_>) -> usize {
-    let now = epoch::now();
-    // Nothing is written where nothing would be sealed.
-    let would_seal = |state: State| state.gaps.clone().seal(backup, losses, now, state.segment_size());
-    if cluster.state().map_or(0, would_seal) == 0 {
+/// Seals the gaps that ended before a backup began, in its repository alone: a restore takes backup and WAL from one. How many.
+pub(super) fn seal(cluster: &Cluster, repository: u32, backup: &BackupStart, losses: LossesBefore<'_>) -> usize {
+    let (now, configured, backed_up) = (epoch::now(), cluster.repositories(), cluster.backup_repositories());
+    let repositories = Repositories { configured: &configured, backed_up: &backed_up };
+    let seal = |state: &mut State| {
+        let size = state.segment_size();
+        state.gaps.seal_in(repository, repositories, backup, losses, (now, size))
+    };
+    // Nothing is written where nothing would change.
+    let Some(mut copy) = cluster.state() else { return 0 };
+    let before = copy.gaps.clone();
+    seal(&mut copy);
+    if copy.gaps == before {
         return 0;
     }
     let mut sealed = 0;
-    let recorded = cluster.ledger.update(|state| {
-        let size = state.segment_size();
-        sealed = state.gaps.seal(backup, losses, now, size);
-    });
-    match recorded {
+    match cluster.ledger.update(|state| sealed = seal(state)) {
         Ok(_) => {
             checkpoint::reached("gaps-sealed");
             let gaps = if sealed == 1 { "1 gap is".to_owned() } else { format!("{sealed} gaps are") };
-            tracing::info!("{gaps} sealed by {}", backup.label);
+            let place = if configured.len() > 1 { format!(" in repository {repository}") } else { String::new() };
+            if sealed > 0 {
+                tracing::info!("{gaps} sealed by {}{place}", backup.label);
+            }
             sealed
         }
         Err(error) => {
@@ -58,27 +64,31 @@ pub(super) fn seal(cluster: &Cluster, backup: &BackupStart, losses: LossesBefore
     }
 }
 
-/// A backup whose lines did not say where it begins: the catalog knows; else it began where WAL was written to when it
-/// was asked for at `since`, or later.
-pub(super) fn with_start(
+/// Where the backups lie whose lines did not say where they begin: the catalog knows; else they began where WAL was written to
+/// when they were asked for at `since`, or later.
+pub(super) fn with_starts(
     cluster: &Cluster,
     completed: Completed,
     kind: Kind,
     since: i64,
     position: Option<(Timeline, Lsn)>,
 ) -> Completed {
-    if completed.start.is_some() {
+    if completed.made.iter().all(|(_, start)| start.is_some()) {
         return completed;
     }
-    let listed = cluster.info().ok().and_then(|stanza| {
-        let ours = stanza.good_backups(cluster.primary.system_id).filter(|backup| backup.timestamp.start >= since);
+    let catalog = cluster.info().ok();
+    let listed = |key: u32| {
+        let backups = catalog.iter().flat_map(|stanza| stanza.good_backups(cluster.primary.system_id));
+        let ours = backups.filter(|backup| backup.timestamp.start >= since && backup.database.repo_key == key);
         ours.last().and_then(start_of)
-    });
+    };
     let at_least = position.map(|(timeline, position)| {
         let label = format!("a {} backup of {}", kind.as_str(), jiff::Timestamp::now());
         BackupStart { label, timeline, lsn: position.0 }
     });
-    Completed { start: listed.or(at_least), ..completed }
+    let made = completed.made.into_iter();
+    let made = made.map(|(key, start)| (key, start.or_else(|| listed(key)).or_else(|| at_least.clone()))).collect();
+    Completed { made, ..completed }
 }
 
 fn start_of(backup: &Backup) -> Option<BackupStart> {

@@ -82,8 +82,9 @@ impl Engine {
 
     /// The engine with these arguments.
     pub(crate) fn command(&self, arguments: &[String]) -> Command {
-        let mut command = Command::new(&self.words[0]);
-        command.args(&self.words[1..]).args(arguments).stdin(Stdio::null());
+        let (program, words) = self.words.split_first().unwrap();
+        let mut command = Command::new(program);
+        command.args(words).args(arguments).stdin(Stdio::null());
         command
     }
 

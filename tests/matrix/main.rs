@@ -20,6 +20,9 @@ mod tools;
 use std::process::{Command, Stdio};
 use tools::{BACKREST, POSTGRES, PgBackRest, PostgreSql, Tools};
 
+/// Where every pair is run, a job each.
+const WORKFLOW: &str = include_str!("../../.github/workflows/ci.yml");
+
 /// One cell of the table.
 struct Cell {
     postgres: &'static str,
@@ -52,6 +55,10 @@ fn main() {
 fn chosen(words: &[String]) -> (Vec<(&'static PostgreSql, &'static PgBackRest)>, Vec<&str>) {
     let all = POSTGRES.iter().flat_map(|postgres| BACKREST.iter().map(move |backrest| (postgres, backrest)));
     let all: Vec<_> = all.filter(|(postgres, backrest)| postgres.major <= backrest.newest_postgres).collect();
+    for (postgres, backrest) in &all {
+        let pair = format!("{}x{}", postgres.name, backrest.name);
+        assert!(WORKFLOW.contains(&pair), ".github/workflows/ci.yml does not run {pair}");
+    }
     let names = |postgres: &PostgreSql, backrest: &PgBackRest| {
         [format!("{}x{}", postgres.name, backrest.name), postgres.name.to_owned(), backrest.name.to_owned()]
     };
@@ -73,7 +80,7 @@ fn run(
 ) -> Cell {
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
     let mut nextest = Command::new("cargo");
-    nextest.args(["nextest", "run", "--test", "it", "--no-fail-fast", "--status-level", "none"]);
+    nextest.args(["nextest", "run", "--workspace", "--test", "it", "--no-fail-fast", "--status-level", "none"]);
     nextest.args(["--final-status-level", "fail", "--failure-output", "final", "-E"]);
     let names: Vec<String> = filters.iter().map(|filter| format!("test({filter})")).collect();
     nextest.arg(if names.is_empty() { "test(/^live::/)".to_owned() } else { names.join(" or ") });

@@ -17,6 +17,8 @@ pub enum Cause {
     ArchivePushQueueMax,
     /// Somebody told pgBackRest's spool to skip it.
     ManuallySkipped,
+    /// The repositories that are required have it; others lack it.
+    NotRequired,
     /// A walk through the repository's listing did not find it.
     FoundMissing,
     /// A repository holds other content under its name.
@@ -41,12 +43,13 @@ impl<'de> Deserialize<'de> for Cause {
 
 impl Cause {
     /// Every cause of this version.
-    pub const KNOWN: [Self; 7] = [
+    pub const KNOWN: [Self; 8] = [
         Self::InstantDrop,
         Self::DropThreshold,
         Self::FreeReserve,
         Self::ArchivePushQueueMax,
         Self::ManuallySkipped,
+        Self::NotRequired,
         Self::FoundMissing,
         Self::ContentDiffers,
     ];
@@ -66,6 +69,7 @@ impl Cause {
             Self::FreeReserve => "free-reserve",
             Self::ArchivePushQueueMax => "archive-push-queue-max",
             Self::ManuallySkipped => "manually-skipped",
+            Self::NotRequired => "not-required",
             Self::FoundMissing => "found missing",
             Self::ContentDiffers => "content differs",
             Self::Newer(word) => word,

@@ -2,7 +2,8 @@
 //!
 //! What no repository has is *lost*. What only some lack is *owed* to these, and can be paid as long as another has it. A
 //! backup seals for the repository that it lies in, because a restore takes backup and WAL from one. A gap is open as long
-//! as it is open in one of the repositories that are configured.
+//! as it is open in one of the repositories that are configured; one into which no backups are made needs nothing of what is
+//! lost everywhere.
 
 use super::{BackupStart, Gap, GapState, Gaps, LossesBefore};
 use crate::wal::{SegmentSize, WalFile};
@@ -10,6 +11,15 @@ use std::collections::BTreeMap;
 
 /// After so many files that were taken out of their gaps what touches is joined again.
 const TIDY_AFTER: usize = 500;
+
+/// The repositories, by their numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct Repositories<'r> {
+    /// All that are configured.
+    pub configured: &'r [u32],
+    /// Those into which backups are made.
+    pub backed_up: &'r [u32],
+}
 
 impl Gap {
     /// Whether a repository lacks its files.
@@ -48,12 +58,16 @@ impl Gap {
         self.sealed_by = label.map(str::to_owned).or(self.sealed_by.take());
     }
 
-    /// Closes it where it is open in none of the repositories that are configured.
-    fn settle(&mut self, configured: &[u32], at: i64) -> bool {
-        if self.state != GapState::Open || configured.is_empty() || configured.iter().any(|key| self.is_open_in(*key)) {
+    /// Closes it where it is open in none of the repositories. What is lost no push brings, so a repository without backups of its
+    /// own waits for nothing.
+    fn settle(&mut self, repositories: Repositories<'_>, at: i64) -> bool {
+        let configured = repositories.configured;
+        let is_lost = self.is_lost(configured);
+        let waits = |key: &u32| self.is_open_in(*key) && (!is_lost || repositories.backed_up.contains(key));
+        if self.state != GapState::Open || configured.is_empty() || configured.iter().any(waits) {
             return false;
         }
-        if configured.iter().any(|key| self.sealed_in.contains(key)) {
+        if is_lost || configured.iter().any(|key| self.sealed_in.contains(key)) {
             self.close_as_sealed(None, at);
         } else {
             (self.state, self.closed_at) = (GapState::Healed, Some(at));
@@ -79,7 +93,7 @@ impl Gaps {
     pub fn note_lacking(
         &mut self,
         lacking: &BTreeMap<WalFile, Vec<u32>>,
-        configured: &[u32],
+        repositories: Repositories<'_>,
         at: i64,
         size: SegmentSize,
     ) -> usize {
@@ -87,14 +101,14 @@ impl Gaps {
         for (count, (file, lack)) in lacking.iter().enumerate() {
             let Some((segment, partial)) = file.losable() else { continue };
             let Some(gap) = self.open_gap_of(segment, partial, size) else { continue };
-            let known: Vec<u32> = configured.iter().copied().filter(|key| gap.lacks(*key)).collect();
+            let known: Vec<u32> = repositories.configured.iter().copied().filter(|key| gap.lacks(*key)).collect();
             if known == *lack {
                 continue;
             }
             let Some(alone) = self.take_out_file(file, size) else { continue };
             let mut alone = Gap { repositories: Some(lack.clone()), ..alone };
             alone.sealed_in.retain(|key| lack.contains(key));
-            healed += usize::from(alone.settle(configured, at));
+            healed += usize::from(alone.settle(repositories, at) && alone.state == GapState::Healed);
             self.gaps.push(alone);
             if (count + 1) % TIDY_AFTER == 0 {
                 self.tidy(size);
@@ -109,7 +123,7 @@ impl Gaps {
     pub fn seal_in(
         &mut self,
         repository: u32,
-        configured: &[u32],
+        repositories: Repositories<'_>,
         backup: &BackupStart,
         losses: LossesBefore<'_>,
         (at, size): (i64, SegmentSize),
@@ -122,7 +136,7 @@ impl Gaps {
                 gap.sealed_by = Some(backup.label.clone());
                 sealed += 1;
             }
-            gap.settle(configured, at);
+            gap.settle(repositories, at);
         }
         self.tidy(size);
         sealed

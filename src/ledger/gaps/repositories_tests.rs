@@ -35,7 +35,16 @@ fn backup(number: u64) -> BackupStart {
 }
 
 fn seal(gaps: &mut Gaps, repository: u32, configured: &[u32], number: u64) -> usize {
-    gaps.seal_in(repository, configured, &backup(number), LossesBefore::StartedAt(i64::MAX), (9, SIZE))
+    seal_of(gaps, repository, all(configured), number)
+}
+
+fn seal_of(gaps: &mut Gaps, repository: u32, repositories: Repositories<'_>, number: u64) -> usize {
+    gaps.seal_in(repository, repositories, &backup(number), LossesBefore::StartedAt(i64::MAX), (9, SIZE))
+}
+
+/// Repositories into all of which backups are made.
+fn all(configured: &[u32]) -> Repositories<'_> {
+    Repositories { configured, backed_up: configured }
 }
 
 /// The first and the last number, the state, who lacks it, and where it is sealed.
@@ -56,7 +65,7 @@ fn what_one_repository_has_is_owed_to_the_other_and_healed_when_it_has_it_too() 
     let mut gaps = Gaps::default();
     (4..=6).for_each(|number| assert!(gaps.record(&loss(number), SIZE)));
     assert!(gaps.iter().all(|gap| gap.is_lost(&BOTH) && gap.is_open_everywhere(&BOTH)));
-    assert_eq!(gaps.note_lacking(&lacking(5, &[2]), &BOTH, 9, SIZE), 0);
+    assert_eq!(gaps.note_lacking(&lacking(5, &[2]), all(&BOTH), 9, SIZE), 0);
     let open = GapState::Open;
     assert_eq!(
         states(&gaps),
@@ -64,7 +73,7 @@ fn what_one_repository_has_is_owed_to_the_other_and_healed_when_it_has_it_too() 
     );
     let owed: Vec<u64> = gaps.iter().filter(|gap| gap.is_owed(&BOTH)).map(|gap| gap.first.number(SIZE)).collect();
     assert_eq!(owed, [5]);
-    assert_eq!(gaps.note_lacking(&lacking(5, &[]), &BOTH, 9, SIZE), 1);
+    assert_eq!(gaps.note_lacking(&lacking(5, &[]), all(&BOTH), 9, SIZE), 1);
     assert_eq!(gaps.iter().filter(|gap| gap.state == GapState::Healed).count(), 1);
 }
 
@@ -73,7 +82,7 @@ fn what_changes_nothing_splits_nothing() {
     let mut gaps = Gaps::default();
     (4..=6).for_each(|number| assert!(gaps.record(&loss(number), SIZE)));
     let before = gaps.clone();
-    assert_eq!(gaps.note_lacking(&lacking(5, &BOTH), &BOTH, 9, SIZE), 0);
+    assert_eq!(gaps.note_lacking(&lacking(5, &BOTH), all(&BOTH), 9, SIZE), 0);
     assert_eq!(gaps, before);
 }
 
@@ -100,6 +109,21 @@ fn a_repository_that_is_no_longer_configured_keeps_nothing_open() {
     assert_eq!(seal(&mut gaps, 1, &[1], 9), 0);
     let closed: Vec<_> = states(&gaps).into_iter().map(|state| (state.0, state.2)).collect();
     assert_eq!(closed, [(4, GapState::Healed), (6, GapState::Sealed)]);
+}
+
+#[test]
+fn a_repository_without_backups_waits_for_debts_alone() {
+    let mut gaps = Gaps::default();
+    gaps.record(&loss(4), SIZE);
+    gaps.record_in(Some(vec![2]), &loss(6), SIZE);
+    let repositories = Repositories { configured: &BOTH, backed_up: &[1] };
+    assert_eq!(seal_of(&mut gaps, 1, repositories, 9), 1);
+    let (sealed, open) = (GapState::Sealed, GapState::Open);
+    assert_eq!(states(&gaps), [(4, 4, sealed, None, vec![1]), (6, 6, open, Some(vec![2]), vec![])]);
+    gaps.note_lacking(&lacking(6, &BOTH), repositories, 9, SIZE);
+    assert_eq!(states(&gaps)[1], (6, 6, open, Some(vec![1, 2]), vec![]), "lost since, and 1 has no backup after it");
+    assert_eq!(seal_of(&mut gaps, 1, repositories, 9), 1);
+    assert!(!gaps.any_open());
 }
 
 #[test]
@@ -143,7 +167,12 @@ fn opened(gaps: &Gaps) -> Model {
 
 proptest! {
     #[test]
-    fn each_segment_is_open_where_it_is_neither_stored_nor_sealed(steps in steps()) {
+    fn each_segment_is_open_where_it_is_neither_stored_nor_sealed(
+        steps in steps(),
+        backed_up in prop::collection::btree_set(1..=3_u32, 1..=3),
+    ) {
+        let backups: Vec<u32> = backed_up.iter().copied().collect();
+        let repositories = Repositories { configured: &ALL, backed_up: &backups };
         let mut gaps = Gaps::default();
         let mut model = Model::new();
         for step in steps {
@@ -155,7 +184,7 @@ proptest! {
                 }
                 Step::Note { number, lacking: lack } => {
                     let list: Vec<u32> = lack.iter().copied().collect();
-                    gaps.note_lacking(&lacking(number, &list), &ALL, 9, SIZE);
+                    gaps.note_lacking(&lacking(number, &list), repositories, 9, SIZE);
                     if let Some((known, sealed)) = model.get_mut(&number) {
                         sealed.retain(|key| lack.contains(key));
                         *known = lack;
@@ -164,7 +193,7 @@ proptest! {
                 Step::Seal { repository, number } => {
                     // Only a gap that ended before the backup began is sealed, and then the whole of it.
                     let ranges: Vec<_> = gaps.open().map(|gap| gap.first.number(SIZE)..=gap.last.number(SIZE)).collect();
-                    seal(&mut gaps, repository, &ALL, number);
+                    seal_of(&mut gaps, repository, repositories, number);
                     for segment in ranges.into_iter().filter(|range| *range.end() < number).flatten() {
                         let (lack, sealed) = model.get_mut(&segment).expect("it is open");
                         if lack.contains(&repository) {
@@ -173,7 +202,10 @@ proptest! {
                     }
                 }
             }
-            model.retain(|_, (lack, sealed)| lack != sealed);
+            model.retain(|_, (lack, sealed)| {
+                let is_lost = lack.len() == ALL.len();
+                lack.difference(sealed).any(|key| backed_up.contains(key) || !is_lost)
+            });
             prop_assert_eq!(opened(&gaps), model.clone());
         }
     }

@@ -11,8 +11,12 @@ pub enum Advice {
     Rate,
     /// Another region or endpoint has the bucket.
     Place,
+    /// The bucket or container is not there.
+    Bucket,
     /// What answers is no object store.
     Stranger,
+    /// An info file came without any content.
+    Empty,
     /// Google takes the service account's key no longer.
     Grant,
     /// SSH or SFTP: host key or login refused.
@@ -35,7 +39,14 @@ impl fmt::Display for Advice {
             Self::Quota => "make room in the store: raise its quota, or let pgbackrest expire keep less",
             Self::Rate => "nothing, if it passes; else raise the store's limit of requests, or lower process-max",
             Self::Place => "correct bucket, region and endpoint in pgBackRest's configuration",
+            Self::Bucket => {
+                "make the bucket or container again, or correct its name; with its code in WAL_INSTANT_DROP_CODES nothing \
+                 waits for that"
+            }
             Self::Stranger => "look who answers under the store's name: a proxy or a captive portal",
+            Self::Empty => {
+                "look who answers with nothing under the store's name, and whether archive.info in the store is empty"
+            }
             Self::Grant => "make a new key for the service account; check this machine's clock",
             Self::Login => "check the host key, and that the other machine takes the login's key",
             Self::Version => "install a pgBackRest that knows this version of PostgreSQL",

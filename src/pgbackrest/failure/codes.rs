@@ -87,6 +87,8 @@ fn of_code(code: &str) -> Option<(Class, Option<Advice>)> {
         | "InvalidBucketName" => (Class::Denied, Some(Advice::Place)),
         "RequestTimeout" | "InternalError" | "SlowDown" | "ServiceUnavailable" => (Class::Unavailable, None),
         "rateLimitExceeded" | "userRateLimitExceeded" | "TooManyRequests" => (Class::Unavailable, Some(Advice::Rate)),
+        // S3, Azure and Google; of a missing object they say something else, and pgBackRest takes that for an answer.
+        "NoSuchBucket" | "ContainerNotFound" | "notFound" => (Class::Unknown, Some(Advice::Bucket)),
         // Ceph and MinIO, and Google's limits of storage.
         "QuotaExceeded"
         | "quotaExceeded"
@@ -103,6 +105,8 @@ fn of_status(status: Option<u16>) -> (Class, Option<Advice>) {
         Some(301 | 308) => (Class::Denied, Some(Advice::Place)),
         Some(302 | 303 | 307 | 511) => (Class::Unavailable, Some(Advice::Stranger)),
         Some(401 | 403) => (Class::Denied, None),
+        // Of a missing object pgBackRest makes no error: it is the bucket.
+        Some(404) => (Class::Unknown, Some(Advice::Bucket)),
         Some(507) => (Class::Unavailable, Some(Advice::Quota)),
         Some(429) => (Class::Unavailable, Some(Advice::Rate)),
         Some(408 | 500..=599) => (Class::Unavailable, None),
@@ -121,6 +125,15 @@ mod tests {
         assert_eq!("none".parse(), Ok(InstantDropCodes::none()));
         for bad in ["", ",", "NoSuchBucket,", "a b", "none,NoSuchBucket", "<Code>"] {
             assert_eq!(bad.parse::<InstantDropCodes>(), Err(NotCodes), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_bucket_that_is_not_there_is_gone_only_where_its_code_is_listed() {
+        for code in ["NoSuchBucket", "ContainerNotFound", "notFound"] {
+            let unlisted = class(Some(404), Some(code), &InstantDropCodes::none());
+            assert_eq!(unlisted, (Class::Unknown, Some(Advice::Bucket)), "{code}");
+            assert_eq!(class(Some(404), Some(code), &code.parse().unwrap()), (Class::Gone, None), "{code}");
         }
     }
 

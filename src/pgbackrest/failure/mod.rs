@@ -132,6 +132,13 @@ impl Failure {
         keys
     }
 
+    /// This failure and that of other repositories: the class is of both, the words and the end are this one's.
+    #[must_use]
+    pub fn joined(mut self, other: Self) -> Self {
+        self.repositories.extend(other.repositories);
+        self
+    }
+
     /// Whether a repository seems to lack its stanza. A deleted bucket looks the same: only a listing tells.
     #[must_use]
     pub fn lacks_a_stanza(&self) -> bool {

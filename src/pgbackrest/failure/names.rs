@@ -46,16 +46,24 @@ pub(super) fn class(attempt: &Attempt) -> (Class, Option<Advice>) {
         (Class::Denied, Some(Advice::Grant))
     } else if attempt.loads_archive_info && (attempt.code == 55 || text.contains("FileMissingError")) {
         (Class::StanzaMissing, None)
+    } else if attempt.loads_archive_info && has(OF_NOTHING) {
+        (Class::Unavailable, Some(Advice::Empty))
     } else if is_network(text) {
         (Class::Unavailable, None)
     } else if text.contains("raised from remote-") && of_code(attempt.code).0 == Class::Local {
         (Class::Unavailable, Some(Advice::RepositoryHost))
-    } else if attempt.code == 29 && has(&["XML", "<html", "<!DOCTYPE"]) {
+    } else if (attempt.code == 29 && has(&["XML"])) || (is_of_format(attempt) && has(&["<html", "<!DOCTYPE"])) {
         (Class::Unavailable, Some(Advice::Stranger))
     } else {
         of_code(attempt.code)
     }
 }
+
+/// What pgBackRest says of an info file without any content, and of a token of Google's without any (seen with 2.60.0).
+const OF_NOTHING: &[&str] = &[
+    "invalid checksum, actual '8a456f046f11cb56504a01eb76372f239788d018' but no checksum found",
+    "JsonFormatError: expected data",
+];
 
 /// pgBackRest's code for a PostgreSQL that it does not know.
 pub(super) const VERSION_NOT_SUPPORTED: i32 = 46;
@@ -79,6 +87,11 @@ pub(super) fn without_alarm(text: &str) -> String {
     const VERDICT: &str = "Host key for ";
     let alarm = text.split_once(EDGE).and_then(|(before, rest)| Some((before, rest.split_once(VERDICT)?.1)));
     alarm.map_or_else(|| text.to_owned(), |(before, after)| format!("{before}{VERDICT}{}", without_alarm(after)))
+}
+
+/// Whether something was to be read and could not be understood. `JsonFormatError` begins a text, and its code is the caller's.
+fn is_of_format(attempt: &Attempt) -> bool {
+    attempt.code == 29 || attempt.text.contains("JsonFormatError: ")
 }
 
 fn is_load_of_archive_info(text: &str) -> bool {

@@ -18,13 +18,19 @@ pub struct Exchange {
     pub status: Option<u16>,
     /// The store's code: S3's and Azure's `<Code>`, Google's `reason`.
     pub code: Option<String>,
+    /// Whether the body is a page for people, which no object store sends.
+    pub is_page: bool,
 }
 
 impl Exchange {
     /// What the answer means.
     #[must_use]
     pub fn class(&self, instant: &InstantDropCodes) -> (Class, Option<Advice>) {
-        codes::class(self.status, self.code.as_deref(), instant)
+        let (class, advice) = codes::class(self.status, self.code.as_deref(), instant);
+        match advice {
+            None | Some(Advice::Bucket) if self.is_page => (class, Some(Advice::Stranger)),
+            _ => (class, advice),
+        }
     }
 }
 
@@ -51,7 +57,7 @@ fn service_error(rest: &str) -> Option<Exchange> {
         .split('[')
         .skip(1)
         .find_map(|part| part.split_once(']')?.0.parse().ok().filter(|status| is_status(*status)))?;
-    Some(Exchange { status: Some(status), code: None })
+    Some(Exchange { status: Some(status), code: None, is_page: false })
 }
 
 /// Whether a number can be an HTTP status; others in brackets are a system's error numbers.
@@ -62,17 +68,24 @@ fn is_status(number: u16) -> bool {
 /// What follows `HTTP request failed with `.
 fn failed_request(rest: &str) -> Exchange {
     let status = rest.split(' ').next().and_then(|status| status.parse().ok()).filter(|status| is_status(*status));
-    let code = match section(rest, CONTENT) {
-        Some(body) => code_in_body(&body),
+    let body = match section(rest, CONTENT) {
+        Some(body) => Some(body),
         // A text on one line.
         None if rest.lines().count() == 1 && rest.contains(CONTENT) => {
-            rest.rsplit_once(CONTENT).and_then(|(_, body)| code_in_body(body))
+            rest.rsplit_once(CONTENT).map(|(_, body)| body.to_owned())
         }
         // A text without sections: what follows the status line is the answer.
-        None if !rest.contains("*** ") => rest.split_once(':').and_then(|(_, body)| code_in_body(body)),
+        None if !rest.contains("*** ") => rest.split_once(':').map(|(_, body)| body.to_owned()),
         None => None,
     };
-    Exchange { status, code: code.or_else(|| header_code(rest)).filter(|code| is_legal(code)) }
+    let code = body.as_deref().and_then(code_in_body).or_else(|| header_code(rest)).filter(|code| is_legal(code));
+    Exchange { status, code, is_page: body.as_deref().is_some_and(is_page) }
+}
+
+/// Whether a body begins as HTML does.
+fn is_page(body: &str) -> bool {
+    let head: String = body.trim_start().chars().take(14).collect();
+    ["<!doctype html", "<html"].iter().any(|mark| head.to_ascii_lowercase().starts_with(mark))
 }
 
 /// An answer's body without its head: it begins a word, so that one inside a path or in quotes is none.
@@ -88,7 +101,7 @@ fn bare_body(text: &str) -> Option<Exchange> {
         return None;
     }
     let code = code_in_body(text.get(at..)?).filter(|code| is_legal(code))?;
-    Some(Exchange { status: None, code: Some(code) })
+    Some(Exchange { status: None, code: Some(code), is_page: false })
 }
 
 /// Whether it is a code: it goes into the log and the ledger as it stands.
@@ -203,6 +216,22 @@ mod tests {
         let named = "<?xml version=\"1.0\"?><Error xmlns=\"x\"><Code>InvalidAccessKeyId</Code></Error>";
         assert_eq!(code(&answer("/b", named)).as_deref(), Some("InvalidAccessKeyId"));
         assert_eq!(code(&format!("unable to list: <html> {quoted}")), None);
+    }
+
+    #[test]
+    fn a_page_for_people_is_a_strangers() {
+        let advice = |status: u16, body: &str| {
+            let text = answer("/b", body).replace("403", &status.to_string());
+            exchanges(&text).first().unwrap().class(&InstantDropCodes::default())
+        };
+        let (page, stranger) = ("<!DOCTYPE html>\n<html></html>", Some(Advice::Stranger));
+        assert_eq!(advice(403, page), (Class::Denied, stranger));
+        assert_eq!(advice(404, page), (Class::Unknown, stranger));
+        assert_eq!(advice(429, page), (Class::Unavailable, Some(Advice::Rate)));
+        assert_eq!(advice(403, "<Error><Code>AccessDenied</Code></Error>"), (Class::Denied, None));
+        // As fake-gcs-server says it of a bucket that is not there.
+        let google = "{\"error\":{\"code\":404,\"errors\":[{\"domain\":\"global\",\"reason\":\"Not Found\"}]}}";
+        assert_eq!(advice(404, google), (Class::Unknown, Some(Advice::Bucket)));
     }
 
     #[test]

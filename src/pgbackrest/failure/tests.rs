@@ -68,6 +68,26 @@ fn a_changed_host_key_is_told_by_its_last_lines() {
     assert!(text.matches(told).count() == 2 && !text.contains('@'), "{text}");
 }
 
+/// What pgBackRest 2.60 printed in `make stores`, stores of other people behind a way that answers in their place.
+#[test]
+fn answers_of_foreign_stores_and_of_strangers() {
+    use crate::pgbackrest::failure::Advice;
+    let table = [
+        ("proxy-page-403", Class::Denied, None, Advice::Stranger),
+        ("empty-answer", Class::Unavailable, None, Advice::Empty),
+        ("gcs-captive-portal", Class::Unavailable, None, Advice::Stranger),
+        ("gcs-empty-answer", Class::Unavailable, None, Advice::Empty),
+        ("gcs-invalid-grant", Class::Denied, None, Advice::Grant),
+    ];
+    for (name, class, code, advice) in table {
+        let path = format!("{}/tests/lab/samples/archive-push.{name}.sync.txt", env!("CARGO_MANIFEST_DIR"));
+        let printed = std::fs::read_to_string(path).unwrap();
+        let diagnosis = of_output(103, &printed, &InstantDropCodes::default());
+        let failure = Failure::new(diagnosis, End::Exited(103), &Redactor::default());
+        assert_eq!((failure.class(), failure.s3_code(), failure.remedy()), (class, code, advice.to_string()), "{name}");
+    }
+}
+
 #[test]
 fn two_answers_of_one_repository_must_agree_on_gone() {
     let both = format!("{}{}", http(403, "InvalidAccessKeyId"), "ServiceError: [503] Slow Down");

@@ -3,8 +3,8 @@
 use super::Program::{Get, Push, Status, Watch};
 use super::{Declaration, Declared, Fallback, Group};
 use crate::pgbackrest::failure::codes::{self, InstantDropCodes};
-use crate::settings::value::typed::{ABSOLUTE_FOLDER, CODES, MEBIBYTES, SECONDS, SWITCH, TIME_LIMIT, choice};
-use crate::settings::value::{DropMeasure, Mebibytes, Seconds};
+use crate::settings::value::typed::{ABSOLUTE_FOLDER, CODES, MEBIBYTES, REQUIRED, SECONDS, SWITCH, TIME_LIMIT, choice};
+use crate::settings::value::{DropMeasure, Mebibytes, RequiredRepositories, Seconds};
 use std::path::PathBuf;
 
 settings! {
@@ -53,6 +53,14 @@ settings! {
         example: "300",
         help: "Seconds that pgBackRest may take for one file",
         more: "Then it is ended, and PostgreSQL tries again.",
+    }
+
+    WAL_REQUIRED_REPOS: RequiredRepositories = REQUIRED, {
+        default: Fallback::Value("all"),
+        example: "any",
+        help: "The repositories that must have a WAL file before it counts as archived",
+        more: "`all`, `any` (one is enough), or a list of numbers such as `1,2`. What these have is archived to PostgreSQL; what \
+               others lack is recorded as owed to them, and paid by the watcher.",
     }
 
     WAL_INSTANT_DROP_CODES: InstantDropCodes = CODES, {

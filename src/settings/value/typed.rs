@@ -1,6 +1,6 @@
 //! The kinds of values that a row of the table can have: what a value is, and how its text is read.
 
-use super::{Mebibytes, RepositoryList, RepositoryNumber, Seconds, number_in, parsed};
+use super::{Mebibytes, RepositoryList, RepositoryNumber, RequiredRepositories, Seconds, number_in, parsed};
 use crate::bad_value::BadValue;
 use crate::pgbackrest::failure::codes::InstantDropCodes;
 use crate::settings::declaration::{Kind, Typed};
@@ -26,6 +26,7 @@ pub(in crate::settings) const DAYS: Typed<Seconds> =
 pub(in crate::settings) const TIME_LIMIT: Typed<Seconds> = typed(Kind::TimeLimit, super::time_limit);
 pub(in crate::settings) const REPOSITORY: Typed<RepositoryNumber> = typed(Kind::Repository, parsed);
 pub(in crate::settings) const REPOSITORIES: Typed<RepositoryList> = typed(Kind::Text, parsed);
+pub(in crate::settings) const REQUIRED: Typed<RequiredRepositories> = typed(Kind::Text, parsed);
 pub(in crate::settings) const PORT: Typed<u16> = typed(Kind::Port, super::port);
 /// An address and a port.
 pub(in crate::settings) const ADDRESS: Typed<SocketAddr> = typed(Kind::Text, super::address);

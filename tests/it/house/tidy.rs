@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A source file, by its path in the repository.
+#[derive(Debug, Clone)]
 pub(super) struct Source {
     pub(super) path: String,
     pub(super) text: String,

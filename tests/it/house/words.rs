@@ -19,7 +19,9 @@ fn retired(text: &str) -> Option<String> {
     }
     let plain = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let phrase = PHRASES.iter().find(|phrase| plain.contains(*phrase)).map(|phrase| (*phrase).to_owned());
-    let is_none = || plain.match_indices("is none").any(|(at, _)| !plain[..at].trim_end().ends_with("there"));
+    let is_none = || {
+        plain.match_indices("is none").any(|(at, _)| !plain.get(..at).unwrap_or_default().trim_end().ends_with("there"))
+    };
     phrase.or_else(|| is_none().then(|| "is none".to_owned()))
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Moments lie apart by more than a second.
 const APART: Duration = Duration::from_millis(1100);
 
-fn command(scene: &Scene, task: &str, arguments: &[&str]) -> Command {
+pub(crate) fn command(scene: &Scene, task: &str, arguments: &[&str]) -> Command {
     scene.lab.copy_program(env!("CARGO_BIN_EXE_pgbackrest-guard-get"));
     let mut command = scene.lab.command(&scene.guard);
     command.arg(task).args(arguments).arg("--pgdata").arg(scene.cluster.pgdata());
@@ -21,19 +21,19 @@ fn command(scene: &Scene, task: &str, arguments: &[&str]) -> Command {
     command
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// Drills; the record.
 #[track_caller]
-fn drill(scene: &Scene, arguments: &[&str], code: i32) -> Value {
+pub(crate) fn drill(scene: &Scene, arguments: &[&str], code: i32) -> Value {
     let output = command(scene, "drill", &[&["--json"], arguments].concat()).output().unwrap();
     assert_eq!(output.status.code(), Some(code), "{}", text(&output));
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&output)))
 }
 
-fn stage<'r>(record: &'r Value, name: &str) -> &'r Value {
+pub(crate) fn stage<'r>(record: &'r Value, name: &str) -> &'r Value {
     let stages = record["stages"].as_array().unwrap();
     stages.iter().find(|stage| stage["name"] == name).unwrap_or_else(|| panic!("no stage {name}: {record}"))
 }
@@ -43,7 +43,7 @@ fn status(scene: &Scene, arguments: &[&str]) -> String {
 }
 
 /// A cluster with rows in two backups' reach, seen by the watcher.
-fn archived(scene: &Scene) {
+pub(crate) fn archived(scene: &Scene) {
     let cluster = &scene.cluster;
     cluster.sql("CREATE TABLE t (n int PRIMARY KEY); INSERT INTO t VALUES (1)");
     scene.watch_once(&[]);

@@ -1,5 +1,6 @@
 //! Live: two repositories, of which one fails. `gone` needs every failing one to be gone.
 
+use super::one_dead::assert_owed;
 use super::scene::{Live, Mode, SECOND_BUCKET, SECOND_KEY};
 use pgbackrest_guard::ledger::gaps::Cause;
 use pgbackrest_guard::pgbackrest::Class;
@@ -14,8 +15,7 @@ fn one_gone(mode: Mode) {
     live.s3.revoke_key(SECOND_KEY);
     let during = live.write_acknowledged(3);
     assert_eq!(live.postgres.failed_count(), 0);
-    live.assert_one_gap(&during, Class::Gone, Cause::InstantDrop);
-    live.assert_archived(&during);
+    assert_owed(&live, &during, Class::Gone, Cause::InstantDrop);
     let second: BTreeSet<String> = live.backrest.archived(2);
     assert!(during.iter().all(|name| !second.contains(name)), "{second:?}");
     live.s3.restore_key(SECOND_KEY);

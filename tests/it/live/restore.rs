@@ -16,31 +16,31 @@ use std::time::Duration;
 const APART: Duration = Duration::from_millis(1100);
 
 /// A copy to be.
-struct Copy<'s> {
+pub(crate) struct Copy<'s> {
     scene: &'s Scene,
     name: &'s str,
     environment: Vec<(&'static str, String)>,
 }
 
 impl<'s> Copy<'s> {
-    fn of(scene: &'s Scene, name: &'s str) -> Self {
+    pub(crate) fn of(scene: &'s Scene, name: &'s str) -> Self {
         Self { scene, name, environment: Vec::new() }
     }
 
-    fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.environment.push((name, value.into()));
         self
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.scene.lab.path().join(self.name)
     }
 
-    fn restore(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn restore(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.scene.lab.command(&self.scene.guard);
         command.arg("restore").args(arguments).arg("--target").arg(self.path());
         command.arg("--pgdata").arg(self.scene.cluster.pgdata());
@@ -51,7 +51,7 @@ impl<'s> Copy<'s> {
 
     /// Restores, and says all that was printed.
     #[track_caller]
-    fn restored(&self, arguments: &[&str]) -> String {
+    pub(crate) fn restored(&self, arguments: &[&str]) -> String {
         let output = self.restore(arguments);
         let log = fs::read_to_string(self.folder().join("server.log")).unwrap_or_default();
         assert_eq!(output.status.code(), Some(0), "{}\n{log}", text(&output));
@@ -60,7 +60,7 @@ impl<'s> Copy<'s> {
 
     /// That it is refused, with these words, and nothing is there.
     #[track_caller]
-    fn refused(&self, arguments: &[&str], words: &[&str]) {
+    pub(crate) fn refused(&self, arguments: &[&str], words: &[&str]) {
         let output = self.restore(arguments);
         assert_eq!(output.status.code(), Some(3), "{}", text(&output));
         for word in words {
@@ -69,12 +69,12 @@ impl<'s> Copy<'s> {
     }
 
     /// The working folder.
-    fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.scene.lab.path().join(format!(".{}.pgbackrest-guard-restore", self.name))
     }
 
     /// The copy, started by what it brought along, as a person would.
-    fn start(&self) -> Cluster {
+    pub(crate) fn start(&self) -> Cluster {
         assert!(!self.folder().exists(), "the working folder is left behind");
         let cluster = Cluster::builder(&self.scene.lab).name(self.name).adopt();
         cluster.start().unwrap_or_else(|log| panic!("the copy does not start:\n{log}"));
@@ -82,7 +82,7 @@ impl<'s> Copy<'s> {
     }
 
     /// The rows of the copy.
-    fn rows(&self) -> String {
+    pub(crate) fn rows(&self) -> String {
         let cluster = self.start();
         assert_eq!(cluster.sql("SELECT pg_is_in_recovery()"), "f");
         assert_eq!(cluster.sql("SHOW archive_mode"), "off");
@@ -91,16 +91,16 @@ impl<'s> Copy<'s> {
     }
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-fn rows(cluster: &Cluster) -> String {
+pub(crate) fn rows(cluster: &Cluster) -> String {
     cluster.sql("SELECT coalesce(string_agg(n::text, ' ' ORDER BY n), '') FROM t")
 }
 
 /// Commits a row in a segment of its own, with the clock's whole seconds well before and after it; the transaction.
-fn commit(cluster: &Cluster, row: u32) -> String {
+pub(crate) fn commit(cluster: &Cluster, row: u32) -> String {
     sleep(APART);
     let xid = cluster.sql(&format!(
         "BEGIN; INSERT INTO t VALUES ({row}); SELECT txid_current(); COMMIT; SELECT pg_switch_wal() IS NULL;"
@@ -109,23 +109,23 @@ fn commit(cluster: &Cluster, row: u32) -> String {
     xid.lines().next().unwrap().to_owned()
 }
 
-fn clock(cluster: &Cluster) -> String {
+pub(crate) fn clock(cluster: &Cluster) -> String {
     cluster.sql("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || '+00'")
 }
 
 /// A full backup of a cluster with a table.
-fn backed_up() -> Scene {
+pub(crate) fn backed_up() -> Scene {
     prepared(scene())
 }
 
-fn prepared(scene: Scene) -> Scene {
+pub(crate) fn prepared(scene: Scene) -> Scene {
     scene.lab.copy_program(env!("CARGO_BIN_EXE_pgbackrest-guard-get"));
     scene.cluster.sql("CREATE TABLE t (n int)");
     scene.watch_once(&[]);
     scene
 }
 
-fn archived(scene: &Scene) {
+pub(crate) fn archived(scene: &Scene) {
     let segment = scene.cluster.switch_wal();
     scene.cluster.wait_archived(&segment, WAIT);
 }
@@ -330,12 +330,19 @@ fn live_restore_puts_tablespaces_where_they_may_go() {
     let [origins, mapped] = ["space", "mapped"].map(|name| scene.lab.folder(name));
     cluster.sql(&format!("CREATE TABLESPACE roomy LOCATION '{}'", origins.display()));
     cluster.sql("CREATE TABLE s (n int) TABLESPACE roomy; INSERT INTO s VALUES (42)");
+    // WAL on a volume of its own: a link, which the copy does not follow.
+    cluster.stop(StopMode::Fast);
+    let elsewhere = scene.lab.path().join("wal-volume");
+    fs::rename(cluster.pg_wal(), &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, cluster.pg_wal()).unwrap();
+    cluster.start().unwrap();
     scene.backrest.backup("full");
     archived(&scene);
     let copy = Copy::of(&scene, "copy");
     copy.refused(&["latest"], &["the tablespace roomy would go to", "is not empty", "--tablespace-map=roomy=DIR"]);
     copy.refused(&["latest", "--tablespace-map=none=/tmp/x"], &["has no tablespace none; it has: roomy"]);
     copy.restored(&["latest", &format!("--tablespace-map=roomy={}", mapped.display())]);
+    assert!(copy.path().join("pg_wal").symlink_metadata().unwrap().is_dir(), "a folder of its own");
     let restored = copy.start();
     assert_eq!(restored.sql("SELECT n FROM s"), "42");
     assert_eq!(

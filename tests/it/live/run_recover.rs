@@ -2,6 +2,7 @@
 
 use super::run::{BUCKET, KEY, SECRET, Volume};
 use crate::run::scene::{Run, places};
+use pgbackrest_guard::checkpoint::OF_RUN;
 use pgbackrest_guard_lab::Signal;
 use std::fs;
 use std::path::Path;
@@ -37,9 +38,8 @@ fn repository_path(volume: &Volume, data: &str) -> String {
     fs::read_to_string(volume.scene.path(data).join(".pgbackrest_repo_path")).unwrap().trim().to_owned()
 }
 
-#[test]
-fn live_run_restores_before_it_starts_and_never_makes_an_empty_cluster() {
-    let volume = Volume::new(places()[0]);
+/// An archived cluster of a first start, which is moved out of the way; a moment with 1001 rows, and one more after it.
+fn archived(volume: &Volume) -> String {
     volume.scene.lab.copy_program(env!("CARGO_BIN_EXE_pgbackrest-guard-get"));
     let mut run = volume.start(&[]);
     run.wait_for("backup --type=full completed");
@@ -51,7 +51,32 @@ fn live_run_restores_before_it_starts_and_never_makes_an_empty_cluster() {
     volume.archives(&mut run);
     volume.stops(run, 0);
     fs::rename(volume.scene.path("data"), volume.scene.path("origin")).unwrap();
-    let origin = repository_path(&volume, "origin");
+    moment
+}
+
+/// That the restored cluster serves what it should, and archives to a path of its own.
+#[track_caller]
+fn serves(volume: &Volume, run: &mut Run) {
+    run.wait_for("database system is ready to accept connections");
+    run.wait("it takes connections", |_| volume.scene.path("data/postmaster.pid").exists());
+    assert_eq!(
+        volume.sql("select count(*) from t"),
+        "1001",
+        "what was written before the moment, and nothing after it"
+    );
+    assert_eq!(volume.sql("show archive_mode"), "on");
+    let [own, origin] = ["data", "origin"].map(|data| repository_path(volume, data));
+    assert!(own.starts_with(&format!("{origin}-")), "{own} beside {origin}");
+    for left in [".data.pgbackrest-guard", ".data.pgbackrest-guard-restore", "data/.pgbackrest_gap_pending"] {
+        assert!(!volume.scene.path(left).exists(), "{left}");
+    }
+    assert!(!run.said().contains("before initdb"), "{}", run.said());
+}
+
+#[test]
+fn live_run_restores_before_it_starts_and_never_makes_an_empty_cluster() {
+    let volume = Volume::new(places()[0]);
+    let moment = archived(&volume);
 
     // Whatever is asked for and can't be done: an error, and no initdb.
     let target = ("WAL_RECOVER_TARGET_TIME", moment.clone());
@@ -69,22 +94,12 @@ fn live_run_restores_before_it_starts_and_never_makes_an_empty_cluster() {
     refuses(&volume, &elsewhere, "/nowhere holds no backups");
 
     let all = with(source(&volume), target);
+    // As a new volume is where it is mounted.
+    fs::remove_dir(volume.scene.path("data")).unwrap();
+    fs::create_dir(volume.scene.path("data")).unwrap();
     let mut run = start(&volume, &all);
-    run.wait_for("database system is ready to accept connections");
-    run.wait("it takes connections", |_| volume.scene.path("data/postmaster.pid").exists());
+    serves(&volume, &mut run);
     run.wait_for("backup --type=full completed");
-    assert_eq!(
-        volume.sql("select count(*) from t"),
-        "1001",
-        "what was written before the moment, and nothing after it"
-    );
-    assert_eq!(volume.sql("show archive_mode"), "on");
-    let own = repository_path(&volume, "data");
-    assert!(own.starts_with(&format!("{origin}-")), "{own} beside {origin}");
-    for left in [".data.pgbackrest-guard", ".data.pgbackrest-guard-restore", "data/.pgbackrest_gap_pending"] {
-        assert!(!volume.scene.path(left).exists(), "{left}");
-    }
-    assert!(!run.said().contains("before initdb"), "{}", run.said());
     volume.stops(run, 0);
     // The variables stay set, and mean nothing on the volume any more.
     let mut run = start(&volume, &all);
@@ -93,4 +108,45 @@ fn live_run_restores_before_it_starts_and_never_makes_an_empty_cluster() {
     run.signal(Signal::INT);
     assert_eq!(run.status().code(), Some(0), "{}", run.said());
     assert!(Path::new(&volume.scene.path("data/PG_VERSION")).exists());
+}
+
+#[test]
+fn live_run_goes_on_where_it_was_killed_and_hands_over() {
+    // The first process of a namespace can't be killed from inside.
+    let volume = Volume::new(*places().last().unwrap());
+    let moment = archived(&volume);
+    let mut all = source(&volume);
+    all.push(("WAL_RECOVER_TARGET_TIME", moment));
+    // The copies archive beside it.
+    all.push(("WAL_RECOVER_FROM_PATH", repository_path(&volume, "origin")));
+    let killed_at = |checkpoint: &str| {
+        let mut variables = all.clone();
+        variables.push(("WAL_GUARD_TEST_KILL_AT", checkpoint.to_owned()));
+        let mut run = start(&volume, &variables);
+        (run.status().code(), run.said())
+    };
+    for checkpoint in OF_RUN.iter().copied() {
+        assert_eq!(killed_at(checkpoint).0, None, "{checkpoint}");
+        assert!(volume.scene.path(".data.pgbackrest-guard/source.conf").exists(), "{checkpoint}");
+        // With or without its variables.
+        let variables = if checkpoint == "run-restored" { &[][..] } else { &all };
+        let mut run = start(&volume, variables);
+        serves(&volume, &mut run);
+        volume.stops(run, 0);
+        fs::remove_dir_all(volume.scene.path("data")).unwrap();
+    }
+    // In the middle of the replay: the restore dies, and `run` with it.
+    let (code, said) = killed_at("restore-reached");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("has ended with signal 9, and CMD is not started"), "{said}");
+    let mut run = start(&volume, &[]);
+    assert_eq!(run.status().code(), Some(1), "{}", run.said());
+    assert!(
+        run.said().contains("a restore of it is not finished: set its WAL_RECOVER_* variables again"),
+        "{}",
+        run.said()
+    );
+    let mut run = start(&volume, &all);
+    serves(&volume, &mut run);
+    volume.stops(run, 0);
 }

@@ -1,6 +1,6 @@
 //! The watcher with real programs, and a catalog that can't be trusted: nothing is cleared, no backup is begun.
 
-use super::watch::{KEY, SECRET, Scene, scene_with};
+use super::watch::{KEY, SECRET, Scene, WAIT, scene, scene_with};
 use pgbackrest_guard_lab::{Cluster, Fault, FaultKind, PgBackRest, PgBackRestBuilder};
 use std::fs;
 use std::thread::sleep;
@@ -25,6 +25,26 @@ fn is_inconclusive(scene: &Scene, what: &str, words: &str, variables: &[(&str, &
     assert!(said.contains("catalog check inconclusive") && said.contains(words), "{what}: {said}");
     assert!(!said.contains("running pgbackrest backup") && !said.contains("stanza-create completed"), "{what}: {said}");
     assert_eq!(state(), before, "{what}");
+}
+
+/// A node without stamps, and a path that is mistyped, or a folder that is not mounted: that looks like a new repository.
+#[test]
+fn live_watch_creates_no_stanza_for_a_cluster_that_has_archived_before() {
+    let scene = scene();
+    let said = scene.watch_once(&[]);
+    assert!(said.contains("stanza-create completed"), "{said}");
+    let written = scene.cluster.write_wal(1);
+    scene.cluster.wait_archived(&written[0], WAIT);
+    fs::remove_file(scene.cluster.pgdata().join(".pgbackrest_backup_state")).unwrap();
+    let config = fs::read_to_string(scene.backrest.config_file()).unwrap();
+    fs::write(scene.backrest.config_file(), config.replace("repo1-path=/repo", "repo1-path=/rope")).unwrap();
+    let said = scene.watch_once(&[]);
+    assert!(said.contains("no stanza is created") && said.contains("--create-stanza"), "{said}");
+    let made = |scene: &Scene| scene.s3.objects("wal").iter().any(|name| name.contains("rope"));
+    assert!(!made(&scene), "{said}");
+    let mut asked = scene.watcher(&scene.cluster, &[]);
+    let said = asked.args(["--once", "--create-stanza"]).output().unwrap();
+    assert!(made(&scene), "{}", String::from_utf8_lossy(&said.stderr));
 }
 
 #[test]

@@ -77,6 +77,48 @@ fn live_watch_takes_the_first_full_where_only_a_second_repository_is_configured(
 }
 
 #[test]
+fn live_watch_seals_each_repository_by_a_backup_of_its_own() {
+    let (scene, second) = scene_in_two_folders();
+    let said = scene.watch_once(&[]);
+    assert_eq!([1, 2].map(|key| archived_backups(&scene, &key.to_string())), [1, 1], "{said}");
+    let folders = [scene.lab.path().join("first"), second.clone()];
+    for folder in &folders {
+        fs::rename(folder, folder.with_extension("away")).unwrap();
+    }
+    let lost = scene.cluster.write_wal(1);
+    scene.cluster.wait_archived(&lost[0], WAIT);
+    scene.cluster.sql("CHECKPOINT");
+    let _ = fs::remove_file(scene.cluster.pg_wal().join(&lost[0]));
+    let back = |folder: &PathBuf| {
+        let _ = fs::remove_dir_all(folder);
+        fs::rename(folder.with_extension("away"), folder).unwrap();
+    };
+    back(&folders[0]);
+    std::thread::sleep(Duration::from_millis(1100));
+    let patience = [("WAL_BACKUP_RETRY_BACKOFF_SECONDS", "0")];
+    let said = scene.watch_once(&patience);
+    let of_gap = || {
+        let gaps = ledger_of(scene.cluster.pgdata()).unwrap().gaps;
+        // The backup that went into the first one is owed to the second.
+        let gaps = gaps.iter().filter(|gap| gap.first.to_string() == lost[0]);
+        gaps.map(|gap| (gap.state, gap.repositories.clone(), gap.sealed_in.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(of_gap(), [(GapState::Open, None, vec![1])], "{said}");
+    assert_eq!(archived_backups(&scene, "1"), 2, "{said}");
+    let reasons = status(&scene)["reasons"].to_string();
+    assert!(reasons.contains("no backup since a gap in repository 2") && !reasons.contains("open gap"), "{reasons}");
+    back(&folders[1]);
+    std::thread::sleep(Duration::from_millis(1100));
+    let said = scene.watch_once(&patience);
+    assert_eq!(of_gap(), [(GapState::Sealed, None, vec![1, 2])], "{said}");
+    assert_eq!(
+        [1, 2].map(|key| archived_backups(&scene, &key.to_string())),
+        [2, 2],
+        "none but where it is needed: {said}"
+    );
+}
+
+#[test]
 fn live_watch_pays_a_repository_out_of_the_other() {
     let (scene, second) = scene_in_two_folders();
     let said = scene.watch_once(&[]);
@@ -85,7 +127,7 @@ fn live_watch_pays_a_repository_out_of_the_other() {
     fs::rename(&second, &away).unwrap();
     let owed = scene.cluster.write_wal(2);
     scene.cluster.wait_archived(owed.last().unwrap(), WAIT);
-    assert_eq!(scene.states(), [(GapState::Open, 2)], "push does not know who has them");
+    assert_eq!(scene.states(), [(GapState::Open, 2)]);
     std::thread::sleep(Duration::from_millis(1100));
     let backups = scene.backups();
     scene.watch_once(&[]);

@@ -6,13 +6,14 @@
 
 use pgbackrest_guard::decide::holes::Listing;
 use pgbackrest_guard::decide::watch::{Action, Memory, Observation, Reason, Schedule, decide};
-use pgbackrest_guard::ledger::gaps::{BackupStart, Cause, GapState, Gaps, Loss, LossesBefore};
+use pgbackrest_guard::ledger::gaps::{BackupStart, Cause, GapState, Gaps, Loss, LossesBefore, Repositories};
 use pgbackrest_guard::pgbackrest::Class;
 use pgbackrest_guard::wal::{SegmentName, SegmentSize, Timeline, WalFile};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
 const SIZE: SegmentSize = SegmentSize::DEFAULT;
+const ONLY: Repositories<'static> = Repositories { configured: &[1], backed_up: &[1] };
 const SCHEDULE: Schedule = Schedule {
     full: 604_800,
     diff: 86_400,
@@ -176,7 +177,7 @@ impl World {
             }
         }
         for (start, at) in &self.catalog {
-            self.gaps.seal(start, LossesBefore::StartedAt(*at), self.now, SIZE);
+            self.gaps.seal_in(1, ONLY, start, LossesBefore::StartedAt(*at), (self.now, SIZE));
         }
     }
 
@@ -205,7 +206,7 @@ impl World {
         let start = self.list(&backup);
         (self.memory.last_full_at, self.memory.last_diff_at) = (Some(self.now), Some(self.now));
         self.memory.backup_failed_at = None;
-        let sealed = self.gaps.seal(&start, LossesBefore::OnRecord(&backup.gaps), self.now, SIZE);
+        let sealed = self.gaps.seal_in(1, ONLY, &start, LossesBefore::OnRecord(&backup.gaps), (self.now, SIZE));
         let in_vain = backup.reason == Reason::Gap && backup.gaps.any_open() && sealed == 0;
         self.memory.unsealed_at = in_vain.then_some(self.now);
     }

@@ -2,8 +2,9 @@
 //!
 //! Nothing here is a stand-in. A test gets throw-away `PostgreSQL` clusters, the machine's own
 //! pgBackRest, an S3 server over TLS in the test's process, whose keys, policies, buckets and
-//! faults it changes while everything runs, and OpenSSH's server for a repository on another host. All of it lives in one folder under `/tmp` (a Unix
-//! socket's path must stay below 108 bytes) and ends when the values are dropped.
+//! faults it changes while everything runs, OpenSSH's server for a repository on another host, and a
+//! way to foreign stores that fails on demand. All of it lives in one folder under `/tmp` (a Unix socket's path must
+//! stay below 108 bytes) and ends when the values are dropped.
 //!
 //! A failure of the laboratory is the failure of the test, so its functions panic with what they
 //! know instead of returning errors; the few that observe a failure on purpose say so.
@@ -42,6 +43,7 @@
 
 mod backrest;
 mod cluster;
+mod front;
 mod lab;
 mod restore;
 mod s3;
@@ -50,6 +52,7 @@ mod wait;
 
 pub use backrest::{Output, PgBackRest, PgBackRestBuilder};
 pub use cluster::{Cluster, ClusterBuilder, StopMode, postgres_programs};
+pub use front::{Front, Way};
 pub use lab::{Lab, Process};
 pub use rustix::process::Signal;
 pub use s3::{Fault, FaultId, FaultKind, Operation, Operations, Policy, Request, S3Server};

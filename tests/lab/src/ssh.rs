@@ -122,6 +122,17 @@ impl SshServer {
         self.resume();
     }
 
+    /// Takes the one user's key no longer. False: again.
+    pub fn refuse_login(&self, refused: bool) {
+        let (key, nobody) = (self.path("client.pub"), self.path("host.pub"));
+        fs::copy(if refused { nobody } else { key }, self.path("authorized_keys")).unwrap();
+    }
+
+    /// A client's side of a connection: its private key, its public key, and the file of hosts that it knows.
+    pub fn client_files(&self) -> [PathBuf; 3] {
+        ["client", "client.pub", "known_hosts"].map(|name| self.path(name))
+    }
+
     /// What it has said.
     pub fn log(&self) -> String {
         fs::read_to_string(self.path("sshd.log")).unwrap_or_default()
@@ -147,7 +158,7 @@ impl SshServer {
         let (host, keys) = (host.display(), keys.display());
         format!(
             "ListenAddress 127.0.0.1:{}\nHostKey {host}\nAuthorizedKeysFile {keys}\nStrictModes no\nUsePAM no\n\
-             PidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nMaxStartups 100\n",
+             PidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nMaxStartups 100\nSubsystem sftp internal-sftp\n",
             self.port
         )
     }

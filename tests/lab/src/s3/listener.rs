@@ -31,7 +31,7 @@ pub(super) struct Listener {
 }
 
 /// A port of 127.0.0.1 that is bound and not listening.
-pub(super) fn bind(address: SocketAddr) -> TcpSocket {
+pub(crate) fn bind(address: SocketAddr) -> TcpSocket {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();
     socket.bind(address).unwrap();

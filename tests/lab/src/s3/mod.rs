@@ -19,4 +19,6 @@ pub use request::{Operation, Request};
 pub use server::S3Server;
 pub use shared::Policy;
 
+pub(crate) use listener::bind;
 pub(crate) use server::Objects;
+pub(crate) use tls::acceptor as tls_acceptor;

@@ -10,7 +10,7 @@ use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
 /// Makes an authority and a certificate by it; returns the acceptor and the authority as PEM.
-pub(super) fn acceptor() -> (TlsAcceptor, String) {
+pub(crate) fn acceptor() -> (TlsAcceptor, String) {
     let authority = CertifiedIssuer::self_signed(authority(), KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
     let certificate = server().signed_by(&key, &authority).unwrap();

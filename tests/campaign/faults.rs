@@ -1,0 +1,210 @@
+//! How each fault begins and ends in the laboratory.
+
+use super::schedule::{Fault, Planned, Schedule};
+use super::world::{BUCKET, KEY, World};
+use pgbackrest_guard_lab::{Fault as Store, FaultId, FaultKind, Lab, Operations, Policy, Signal, StopMode};
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Child;
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long a process to be killed is waited for.
+const PREY: Duration = Duration::from_millis(400);
+
+/// What has begun and not ended.
+#[derive(Default)]
+pub(crate) struct Faults {
+    injected: BTreeMap<u32, FaultId>,
+    second_watchers: BTreeMap<u32, Child>,
+    /// While the server stood still by our own doing.
+    pub(crate) down: Vec<(SystemTime, SystemTime)>,
+    down_since: BTreeMap<u32, SystemTime>,
+    /// How many pushes were killed.
+    pub(crate) pushes_killed: usize,
+    /// How many faults have met what they are for.
+    pub(crate) met: usize,
+    /// The longest that a fast stop took.
+    pub(crate) longest_stop: Duration,
+    watch_is_down: bool,
+}
+
+/// A fault's beginning or end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Event {
+    Begin(Planned),
+    End(Planned),
+}
+
+/// The beginnings and ends of a schedule, by their moments.
+pub(crate) fn events(schedule: &Schedule) -> Vec<(Duration, Event)> {
+    let both =
+        |planned: &Planned| [(planned.at, Event::Begin(*planned)), (planned.at + planned.lasts, Event::End(*planned))];
+    let mut events: Vec<_> = schedule.faults.iter().flat_map(both).collect();
+    events.sort_by_key(|(at, _)| *at);
+    events
+}
+
+impl Faults {
+    /// Takes up an event.
+    pub(crate) fn take(&mut self, event: Event, world: &mut World) {
+        match event {
+            Event::Begin(planned) => self.begin(planned, world),
+            Event::End(planned) => self.end(planned, world),
+        }
+    }
+
+    fn begin(&mut self, planned: Planned, world: &mut World) {
+        let s3 = &world.s3;
+        self.met += 1;
+        match planned.fault {
+            Fault::KeyRevoked => s3.revoke_key(KEY),
+            Fault::ReadOnly => s3.set_policy(KEY, Policy::ReadOnly),
+            Fault::Denied => s3.set_policy(KEY, Policy::Nothing),
+            Fault::BucketGone => s3.delete_bucket(BUCKET),
+            Fault::Refused => self.inject(planned, world, Store::new(FaultKind::Refuse)),
+            Fault::Hangs => self.inject(planned, world, Store::new(FaultKind::Hang)),
+            Fault::Busy => self.inject(planned, world, Store::status(503, "SlowDown")),
+            Fault::Trickles => {
+                let crawl = FaultKind::Trickle { bytes_per_second: 100_000 };
+                self.inject(planned, world, Store::new(crawl).on(Operations::Put));
+            }
+            Fault::Resets => self.inject(planned, world, Store::new(FaultKind::ResetMidBody).on(Operations::Put)),
+            Fault::SecondAway => {
+                let _ = fs::rename(world.second(), world.second().with_extension("away"));
+            }
+            Fault::KillPush => {
+                let killed = kill_one(world, "pgbackrest-guard-push");
+                self.pushes_killed += usize::from(killed);
+                self.met -= usize::from(!killed);
+            }
+            Fault::KillWorker => self.met -= usize::from(!kill_one(world, "archive-push:async")),
+            Fault::KillBackrest => self.met -= usize::from(!kill_one(world, "--stanza=main")),
+            Fault::KillWatch => self.kill_watch(world),
+            Fault::KillServer | Fault::Restart | Fault::Crash | Fault::NewTimeline => self.stop_server(planned, world),
+            Fault::LedgerByte => flip_a_byte(world, planned),
+            Fault::SecondWatcher => {
+                world.start_watcher();
+                self.second_watchers.extend(world.watchers.pop().map(|watcher| (planned.number, watcher)));
+            }
+            Fault::Checkpoint => drop(world.cluster.try_sql("CHECKPOINT")),
+            Fault::Expire => drop(world.backrest.run(&["--repo1-retention-full=1", "--repo=1", "expire"])),
+            Fault::OthersFull => drop(world.backrest.run(&["--type=full", "--repo=1", "--no-expire-auto", "backup"])),
+            Fault::Burst => drop(world.cluster.try_sql(
+                "SELECT pg_logical_emit_message(false, 'burst', repeat('x', 1000000)) FROM generate_series(1, 12)",
+            )),
+        }
+    }
+
+    fn end(&mut self, planned: Planned, world: &mut World) {
+        match planned.fault {
+            Fault::KeyRevoked => world.s3.restore_key(KEY),
+            Fault::ReadOnly | Fault::Denied => world.s3.set_policy(KEY, Policy::ReadWrite),
+            Fault::BucketGone => world.s3.restore_bucket(BUCKET),
+            Fault::SecondAway => second_comes_back(world),
+            Fault::KillWatch => self.start_watch(world),
+            Fault::KillServer | Fault::Restart | Fault::Crash | Fault::NewTimeline => self.start_server(planned, world),
+            _ => {}
+        }
+        if let Some(id) = self.injected.remove(&planned.number) {
+            world.s3.remove(id);
+        }
+        if let Some(watcher) = self.second_watchers.remove(&planned.number) {
+            World::stop_watcher(watcher);
+        }
+    }
+
+    /// Ends whatever is left.
+    pub(crate) fn end_all(&mut self, world: &mut World) {
+        world.s3.clear_faults();
+        self.injected.clear();
+        world.s3.restore_key(KEY);
+        world.s3.set_policy(KEY, Policy::ReadWrite);
+        world.s3.restore_bucket(BUCKET);
+        second_comes_back(world);
+        std::mem::take(&mut self.second_watchers).into_values().for_each(World::stop_watcher);
+        self.start_watch(world);
+        world.start_server();
+    }
+
+    fn inject(&mut self, planned: Planned, world: &World, fault: Store) {
+        self.injected.insert(planned.number, world.s3.inject(fault));
+    }
+
+    fn kill_watch(&mut self, world: &mut World) {
+        for mut watcher in world.watchers.drain(..) {
+            let _ = watcher.kill();
+            let _ = watcher.wait();
+        }
+        self.watch_is_down = true;
+    }
+
+    fn start_watch(&mut self, world: &mut World) {
+        if std::mem::take(&mut self.watch_is_down) {
+            world.start_watcher();
+        }
+    }
+
+    fn stop_server(&mut self, planned: Planned, world: &World) {
+        self.down_since.insert(planned.number, SystemTime::now());
+        if !world.cluster.is_running() {
+            return;
+        }
+        match planned.fault {
+            Fault::KillServer => world.cluster.kill(),
+            Fault::Crash => drop(world.cluster.stop(StopMode::Immediate)),
+            _ => self.longest_stop = self.longest_stop.max(world.cluster.stop(StopMode::Fast)),
+        }
+        if planned.fault == Fault::NewTimeline {
+            let signal = world.cluster.pgdata().join("standby.signal");
+            fs::write(&signal, "").expect("standby.signal");
+            world.lab.give(&signal);
+        }
+    }
+
+    fn start_server(&mut self, planned: Planned, world: &World) {
+        world.start_server();
+        if planned.fault == Fault::NewTimeline && world.cluster.sql("SELECT pg_is_in_recovery()") == "t" {
+            world.cluster.promote();
+        }
+        let since = self.down_since.remove(&planned.number);
+        // A connection that was refused is tried again a moment later.
+        self.down.extend(since.map(|since| (since, SystemTime::now() + Duration::from_secs(1))));
+    }
+}
+
+/// SIGKILL to one process, as soon as there is one.
+fn kill_one(world: &World, text: &str) -> bool {
+    let until = Instant::now() + PREY;
+    loop {
+        if let Some(pid) = world.pids(text).first() {
+            Lab::signal(*pid, Signal::KILL);
+            return true;
+        }
+        if Instant::now() > until {
+            return false;
+        }
+    }
+}
+
+/// One byte of the ledger, where its number says.
+fn flip_a_byte(world: &World, planned: Planned) {
+    let path = world.state_dir().join("ledger");
+    let Ok(mut bytes) = fs::read(&path) else { return };
+    let at = (planned.at.as_millis() as usize).wrapping_mul(7_919) % bytes.len().max(1);
+    // Most of it is empty: the beginning of a slot is what counts.
+    let slot = at / (512 << 10) * (512 << 10);
+    if let Some(byte) = bytes.get_mut(slot + at % 400) {
+        *byte ^= 0x10;
+        let changed = [*byte];
+        let file = fs::OpenOptions::new().write(true).open(&path).expect("the ledger");
+        std::os::unix::fs::FileExt::write_all_at(&file, &changed, (slot + at % 400) as u64).expect("a byte");
+    }
+}
+
+fn second_comes_back(world: &World) {
+    let away = world.second().with_extension("away");
+    if away.exists() {
+        let _ = fs::remove_dir_all(world.second());
+        fs::rename(away, world.second()).expect("the second repository");
+    }
+}

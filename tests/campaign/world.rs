@@ -1,0 +1,212 @@
+//! The laboratory of one campaign: a cluster that archives by push, its repositories, its watchers.
+
+use super::schedule::Profile;
+use pgbackrest_guard::ledger::Ledger;
+use pgbackrest_guard::ledger::state::State;
+use pgbackrest_guard_lab::{Cluster, Lab, PgBackRest, PgBackRestBuilder, S3Server, Signal};
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output};
+use std::time::{Duration, Instant};
+
+/// The key of repository 1.
+pub(crate) const KEY: &str = "AKIACAMPAIGN";
+/// Its secret, which must be nowhere.
+pub(crate) const SECRET: &str = "sEcReTofTHEcampaign0123456789";
+/// The bucket of repository 1.
+pub(crate) const BUCKET: &str = "wal";
+
+/// All of it.
+pub(crate) struct World {
+    pub(crate) cluster: Cluster,
+    pub(crate) backrest: PgBackRest,
+    pub(crate) s3: S3Server,
+    pub(crate) lab: Lab,
+    pub(crate) profile: Profile,
+    pub(crate) watchers: Vec<Child>,
+    guard: PathBuf,
+}
+
+impl World {
+    /// A cluster with a first full backup in each repository, and a watcher.
+    pub(crate) fn new(profile: Profile) -> Self {
+        let lab = Lab::new();
+        let s3 = S3Server::start(&lab);
+        s3.create_bucket(BUCKET);
+        s3.add_key(KEY, SECRET);
+        let postgres = Cluster::builder(&lab);
+        let backrest = PgBackRest::builder(&lab).postgres(&postgres).archive_async(profile.asynchronous);
+        let mut backrest = repositories(backrest, &lab, &s3, profile);
+        if profile.queue_max {
+            backrest = backrest.option("global", "archive-push-queue-max", "6MB");
+        }
+        let backrest = backrest.write();
+        let push = lab.copy_program(env!("CARGO_BIN_EXE_pgbackrest-guard-push"));
+        let guard = lab.copy_program(env!("CARGO_BIN_EXE_pgbackrest-guard"));
+        let mut command = format!(
+            "WAL_FREE_RESERVE_MB=0 WAL_DROP_THRESHOLD_MB={} WAL_DROP_AFTER_SECONDS={} PGBACKREST_CONFIG={}",
+            profile.threshold,
+            profile.after,
+            backrest.config_file().display()
+        );
+        if profile.overflow {
+            let _ = write!(command, " WAL_OVERFLOW_DIR={}", lab.folder("overflow").display());
+        }
+        let command = format!("{command} exec {} %p", push.display());
+        let cluster = postgres.archive_command(&command).start();
+        let mut world = Self { cluster, backrest, s3, lab, profile, watchers: Vec::new(), guard };
+        world.start_watcher();
+        world.wait("the first backup", Duration::from_mins(2), |world| {
+            world.repositories().all(|key| world.labels(key).iter().any(|label| label.ends_with('F')))
+        });
+        world
+    }
+
+    /// The numbers of the repositories.
+    pub(crate) fn repositories(&self) -> std::ops::RangeInclusive<u8> {
+        1..=1 + u8::from(self.profile.second)
+    }
+
+    /// Where the second repository lies.
+    pub(crate) fn second(&self) -> PathBuf {
+        self.lab.path().join("second")
+    }
+
+    /// A configuration for another cluster and the same repositories.
+    pub(crate) fn config_for(&self, cluster: &pgbackrest_guard_lab::ClusterBuilder, name: &str) -> PgBackRest {
+        let backrest = PgBackRest::builder(&self.lab).name(name).postgres(cluster);
+        repositories(backrest, &self.lab, &self.s3, self.profile).write()
+    }
+
+    /// Starts one more watcher.
+    pub(crate) fn start_watcher(&mut self) {
+        let log = OpenOptions::new().create(true).append(true).open(self.watch_log()).expect("the watcher's log");
+        let mut watch = self.guard();
+        watch.args(["watch", "--pgdata"]).arg(self.cluster.pgdata());
+        let seconds = [
+            ("WAL_BACKUP_POLL_INTERVAL_SECONDS", "1"),
+            ("WAL_BACKUP_INITIAL_POLL_SECONDS", "1"),
+            ("WAL_BACKUP_GAP_RESOLVED_GRACE_SECONDS", "1"),
+            ("WAL_BACKUP_CATALOG_VERIFY_INTERVAL_SECONDS", "5"),
+            ("WAL_BACKUP_RETRY_BACKOFF_SECONDS", "2"),
+            ("WAL_BACKUP_DIFF_INTERVAL_SECONDS", if self.profile.diffs { "15" } else { "0" }),
+            ("WAL_BACKUP_GAP_TYPE", if self.profile.gap_by_diff { "diff" } else { "full" }),
+        ];
+        watch.envs(seconds).stderr(log.try_clone().expect("a log")).stdout(log);
+        self.watchers.push(watch.spawn().expect("a watcher"));
+    }
+
+    /// The program, in the cluster's environment.
+    pub(crate) fn guard(&self) -> Command {
+        let mut command = self.lab.command(&self.guard);
+        command.env("PGBACKREST_CONFIG", self.backrest.config_file()).env("PGUSER", "postgres");
+        command.env("WAL_FREE_RESERVE_MB", "0").env("WAL_DROP_THRESHOLD_MB", "500");
+        if self.profile.overflow {
+            command.env("WAL_OVERFLOW_DIR", self.overflow());
+        }
+        command
+    }
+
+    /// Runs `status`.
+    pub(crate) fn status(&self, arguments: &[&str]) -> Output {
+        let mut status = self.guard();
+        status.args(["status", "--output=json"]).args(arguments).arg("--pgdata").arg(self.cluster.pgdata());
+        status.output().expect("status runs")
+    }
+
+    /// What the watchers have said.
+    pub(crate) fn watch_log(&self) -> PathBuf {
+        self.lab.path().join("watch.log")
+    }
+
+    /// The overflow folder.
+    pub(crate) fn overflow(&self) -> PathBuf {
+        self.lab.path().join("overflow")
+    }
+
+    /// The state directory.
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.cluster.pgdata().join(".pgbackrest_guard")
+    }
+
+    /// The ledger; none before the first push.
+    pub(crate) fn ledger(&self) -> State {
+        Ledger::peek(&self.state_dir()).ok().flatten().unwrap_or_default()
+    }
+
+    /// The labels of the backups in a repository, past keys and policies.
+    pub(crate) fn labels(&self, repository: u8) -> Vec<String> {
+        let files = self.backrest.files(repository);
+        let manifests =
+            files.iter().filter_map(|path| path.strip_prefix("backup/main/")?.strip_suffix("/backup.manifest"));
+        manifests.filter(|label| !label.contains('/')).map(str::to_owned).collect()
+    }
+
+    /// The processes of this laboratory whose arguments hold `text`.
+    pub(crate) fn pids(&self, text: &str) -> Vec<i32> {
+        let processes = self.lab.processes();
+        processes.into_iter().filter(|process| process.command.contains(text)).map(|process| process.pid).collect()
+    }
+
+    /// Starts the server, once what is left of the one before is gone.
+    pub(crate) fn start_server(&self) {
+        let until = Instant::now() + Duration::from_mins(1);
+        while !self.cluster.is_running() {
+            if let Err(log) = self.cluster.start() {
+                assert!(Instant::now() < until, "the server does not start:\n{log}");
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        }
+    }
+
+    /// Ends a watcher as its manager does.
+    pub(crate) fn stop_watcher(mut watcher: Child) {
+        if let Ok(pid) = i32::try_from(watcher.id()) {
+            Lab::signal(pid, Signal::TERM);
+        }
+        let until = Instant::now() + Duration::from_secs(15);
+        while matches!(watcher.try_wait(), Ok(None)) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let _ = watcher.kill();
+        let _ = watcher.wait();
+    }
+
+    fn wait(&self, what: &str, limit: Duration, condition: impl Fn(&Self) -> bool) {
+        let until = Instant::now() + limit;
+        while !condition(self) {
+            let said = fs::read_to_string(self.watch_log()).unwrap_or_default();
+            assert!(Instant::now() < until, "{what}: not within {limit:?}\n{said}\n{}", self.cluster.log());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+impl Drop for World {
+    /// What hangs would hold up the end.
+    fn drop(&mut self) {
+        self.s3.clear_faults();
+        for mut watcher in self.watchers.drain(..) {
+            let _ = watcher.kill();
+            let _ = watcher.wait();
+        }
+    }
+}
+
+fn repositories(backrest: PgBackRestBuilder, lab: &Lab, s3: &S3Server, profile: Profile) -> PgBackRestBuilder {
+    // Nothing is compressed: what is stored can be held against what was written.
+    let backrest = backrest.repo_s3(s3, BUCKET, KEY, SECRET, "/repo").option("global", "compress-type", "none");
+    let backrest = backrest.option("global", "repo1-bundle", "y").option("global", "io-timeout", "1");
+    if profile.second {
+        backrest.repo_posix(&lab.path().join("second")).option("global", "repo2-bundle", "y")
+    } else {
+        backrest
+    }
+}
+
+/// The names of the files in a folder; none where it does not exist.
+pub(crate) fn names_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}

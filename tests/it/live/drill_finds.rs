@@ -1,0 +1,123 @@
+//! What a drill finds broken: an index, a collation, WAL that is missing; and what it can't look at, which is never green.
+
+use super::drill::{archived, command, drill, stage, text};
+use super::watch::{Scene, WAIT, scene};
+use crate::push::full_disk::Disk;
+use pgbackrest_guard_lab::{Lab, Signal, postgres_programs};
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Stdio;
+
+/// That nothing was proved, and this stage says why.
+#[track_caller]
+fn unverified(record: &Value, name: &str, words: &str) {
+    assert_eq!(record["verdict"], "unverified", "{record}");
+    let stage = stage(record, name);
+    assert_eq!(stage["verdict"], "unverified", "{record}");
+    assert!(stage["detail"].as_str().unwrap().contains(words), "{record}");
+}
+
+/// An index that was built with another order than it is looked through with, and one whose collation had another version:
+/// what a new libc does to both.
+const BROKEN: &str = "\
+CREATE FUNCTION cmp(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT btint4cmp($1, $2)';
+CREATE OPERATOR CLASS odd FOR TYPE int USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, \
+    FUNCTION 1 cmp(int, int);
+CREATE TABLE broken AS SELECT generate_series(1, 1000) AS n, 'x' || generate_series(1, 1000) AS s;
+CREATE INDEX turned ON broken USING btree (n odd);
+CREATE INDEX sorted ON broken (s COLLATE \"en-x-icu\");
+CREATE OR REPLACE FUNCTION cmp(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT btint4cmp($2, $1)';
+UPDATE pg_collation SET collversion = '0' WHERE collname = 'en-x-icu';";
+
+#[test]
+fn live_drill_is_never_green_where_something_was_not_looked_at() {
+    let scene = scene();
+    archived(&scene);
+    // A program that should be there and is not.
+    let programs = scene.lab.folder("programs");
+    for entry in fs::read_dir(postgres_programs()).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.ends_with("pg_amcheck") {
+            symlink(&path, programs.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let record = drill(&scene, &[&format!("--postgres-bin={}", programs.display())], 3);
+    unverified(&record, "amcheck", "pg_amcheck can't be started");
+    assert_eq!(stage(&record, "read")["verdict"], "passed", "{record}");
+    let versions = record["versions"].to_string();
+    let server = scene.cluster.sql("SHOW server_version");
+    assert!(versions.contains(&format!("\"PostgreSQL {server}\"")), "{versions} of {server}");
+    // A check that takes longer than all may together.
+    let sql = scene.lab.write_file("long.sql", "SELECT pg_sleep(300) IS NOT NULL;\n");
+    let sql = format!("--sql={}", sql.display());
+    let record = drill(&scene, &["--budget=1", &sql], 3);
+    unverified(&record, "sql", "psql was not done within --budget");
+    assert_eq!(stage(&record, "restore")["verdict"], "passed", "{record}");
+    // A signal in the middle of a check.
+    let mut endless = command(&scene, "drill", &["--json", &sql]);
+    let child = endless.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let log = scene.lab.path().join("pgbackrest-guard-drill/sql.log");
+    scene.cluster.wait_until("a statement runs", WAIT, || log.exists());
+    Lab::signal(child.id().try_into().unwrap(), Signal::TERM);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    let stopped = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&output)));
+    unverified(&stopped, "sql", "ended by a signal before it was done");
+    // Too little room, for a drill and for a restore: nothing is written there.
+    let small = scene.lab.folder("small");
+    let Some(_volume) = Disk::mount(&small, 16) else { return };
+    scene.lab.give(&small);
+    let full = |task: &str, arguments: &[&str]| {
+        let output = command(&scene, task, arguments).env("WAL_DRILL_DIR", small.join("drill")).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+        assert!(text(&output).contains("and there is room for"), "{}", text(&output));
+        fs::read_dir(&small).unwrap().count()
+    };
+    assert_eq!(full("drill", &[]), 0);
+    assert_eq!(full("restore", &["latest", &format!("--target={}", small.join("copy").display())]), 0);
+}
+
+#[test]
+fn live_drill_finds_a_broken_index_an_old_collation_and_missing_wal() {
+    let scene = scene();
+    scene.cluster.sql(BROKEN);
+    archived(&scene);
+    let record = drill(&scene, &[], 1);
+    assert_eq!(record["verdict"], "failed", "{record}");
+    for (name, verdict) in [("restore", "passed"), ("end", "passed"), ("collations", "failed"), ("amcheck", "failed")] {
+        assert_eq!(stage(&record, name)["verdict"], verdict, "{name}: {record}");
+    }
+    let detail = |name: &str| stage(&record, name)["detail"].to_string();
+    assert!(detail("collations").contains("sorted (\\\"en-x-icu\\\" 0, here "), "{record}");
+    assert!(!detail("collations").contains("turned"), "{record}");
+    assert!(detail("amcheck").contains("turned"), "{record}");
+    assert!(record["rpo_seconds"].as_u64().is_some_and(|seconds| seconds < 600), "{record}");
+    let behind = missing(&scene);
+    // The end of the archive is not that of what was archived, and what lies behind the hole is not there.
+    let record = drill(&scene, &[&format!("--at={behind}")], 1);
+    assert_eq!(stage(&record, "restore")["verdict"], "failed", "{record}");
+    let record = drill(&scene, &[], 1);
+    assert_eq!((&record["aim"], &stage(&record, "end")["verdict"]), (&"newest".into(), &"failed".into()), "{record}");
+    assert!(record["rpo_seconds"].is_u64(), "{record}");
+}
+
+/// Takes a segment out of the archive, behind everything that is claimed; a moment behind it.
+fn missing(scene: &Scene) -> String {
+    let cluster = &scene.cluster;
+    let commit = |row: u32| {
+        cluster.sql(&format!("INSERT INTO t VALUES ({row})"));
+        let segment = cluster.switch_wal();
+        cluster.wait_archived(&segment, WAIT);
+        segment
+    };
+    let lost = commit(101);
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    let moment = cluster.sql("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')");
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    commit(102);
+    let stored = |key: &String| key.contains(&format!("{lost}-"));
+    let key = scene.s3.objects("wal").into_iter().find(stored).expect("it is stored");
+    scene.s3.remove_object("wal", &key);
+    moment
+}

@@ -1,0 +1,90 @@
+//! `restore` that was killed: what it left behind, at any moment, and a server that can't be asked.
+
+use super::restore::{Copy, archived, backed_up, clock, commit, text};
+use super::watch::WAIT;
+use pgbackrest_guard_lab::{Lab, Signal};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+/// The number of the server that runs on a copy.
+fn server(data: &Path) -> Option<i32> {
+    fs::read_to_string(data.join("postmaster.pid")).ok()?.lines().next()?.trim().parse().ok()
+}
+
+#[test]
+fn live_restore_names_a_server_that_it_cannot_end_and_one_that_it_cannot_ask() {
+    let scene = backed_up();
+    let cluster = &scene.cluster;
+    commit(cluster, 1);
+    let time = clock(cluster);
+    commit(cluster, 2);
+    archived(&scene);
+    // A restore is killed, and the server that it leaves hangs.
+    let killed = Copy::of(&scene, "hung").with("WAL_GUARD_TEST_KILL_AT", "restore-reached");
+    assert_eq!(killed.restore(&["--to", &time]).status.code(), None);
+    let left = server(&killed.path()).expect("it leaves a server");
+    Lab::signal(left, Signal::STOP);
+    let copy = Copy::of(&scene, "hung").with("WAL_GUARD_TEST_PATIENCE_SECONDS", "2");
+    let output = copy.restore(&["--to", &time]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let words = format!("does not end; it may hang on its disk, or be stopped: end it (kill -9 {left})");
+    assert!(text(&output).contains(&words), "{}", text(&output));
+    Lab::signal(left, Signal::CONT);
+    copy.restored(&["--to", &time]);
+    assert_eq!(copy.rows(), "1");
+    // A server that is ended in the middle of its promotion has no recovery.signal any more, and is still on the old timeline.
+    let cut = Copy::of(&scene, "cut").with("WAL_GUARD_TEST_KILL_AT", "restore-reached");
+    assert_eq!(cut.restore(&["--to", &time]).status.code(), None);
+    let left = server(&cut.path()).expect("it leaves a server");
+    Lab::signal(left, Signal::INT);
+    cluster.wait_until("it ends", WAIT, || server(&cut.path()).is_none());
+    fs::remove_file(cut.path().join("recovery.signal")).unwrap();
+    let cut = Copy::of(&scene, "cut");
+    let said = cut.restored(&["--to", &time]);
+    assert!(said.contains("the promotion was cut off: the replay begins again"), "{said}");
+    assert_eq!(cut.rows(), "1", "nothing behind the target");
+    // The roles that we know may not log in.
+    cluster.sql("CREATE ROLE other SUPERUSER LOGIN");
+    let names = cluster.sql("SELECT rolname FROM pg_roles WHERE rolsuper AND rolname <> 'other'");
+    let lock: Vec<String> = names.lines().map(|name| format!("ALTER ROLE {name} NOLOGIN")).collect();
+    let segment = cluster.sql("SELECT pg_walfile_name(pg_current_wal_lsn())");
+    cluster.sql(&format!("{}; SELECT pg_switch_wal() IS NULL", lock.join("; ")));
+    cluster.wait_archived(&segment, WAIT);
+    let copy = Copy::of(&scene, "strange").with("WAL_GUARD_TEST_PATIENCE_SECONDS", "2");
+    let output = copy.restore(&["latest"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("accepts none of the roles"), "{}", text(&output));
+    assert!(text(&output).contains("by PGUSER") && server(&copy.path()).is_none(), "{}", text(&output));
+    Copy::of(&scene, "strange").with("PGUSER", "other").restored(&["latest"]);
+}
+
+#[test]
+fn live_restore_killed_at_any_moment_goes_on() {
+    let scene = backed_up();
+    let cluster = &scene.cluster;
+    commit(cluster, 1);
+    let time = clock(cluster);
+    commit(cluster, 2);
+    archived(&scene);
+    let copy = Copy::of(&scene, "copy");
+    let began = std::time::Instant::now();
+    Copy::of(&scene, "whole").restored(&["--to", &time]);
+    let whole = began.elapsed();
+    for _ in 0..5 {
+        let mut child = copy.command(&["--to", &time]).spawn().unwrap();
+        // Any moment of it: the clock's fraction is as good as a die.
+        let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
+        let pause = whole.mul_f64(f64::from(nanos % 1000) / 1000.0);
+        eprintln!("killed after {pause:?} of {whole:?}");
+        std::thread::sleep(pause.max(Duration::from_millis(20)));
+        child.kill().unwrap();
+        if child.wait().unwrap().success() {
+            // It was quicker this time.
+            assert_eq!(copy.rows(), "1");
+            fs::remove_dir_all(copy.path()).unwrap();
+        }
+    }
+    copy.restored(&["--to", &time]);
+    assert_eq!(copy.rows(), "1");
+}
