@@ -10,6 +10,7 @@ use pgbackrest_guard::ledger::gaps::Cause;
 use pgbackrest_guard::pgbackrest::Class;
 use pgbackrest_guard_lab::{Fault, FaultKind, Operations};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How long a push may take here. A dead store is waited for half as long.
 const LIMIT: (&str, &str) = ("WAL_PUSH_TIMEOUT_SECONDS", "10");
@@ -58,7 +59,14 @@ fn all_are_required(mode: Mode, how: FaultKind, class: Class) {
         // What hung is asked again half a minute later, and PostgreSQL then a minute later.
         return live.every_acknowledged_segment_is_accounted_for();
     }
-    let after = live.write_acknowledged(2);
+    let after = live.write(2);
+    // Within 5 s of its answer the dead one is not asked again, and after three pushes that failed so PostgreSQL would pause for a
+    // minute; a reload wakes the archiver.
+    live.wait("it is asked again", || {
+        std::thread::sleep(Duration::from_secs(1));
+        live.reconfigure(&[]);
+        live.postgres.ready().is_empty()
+    });
     live.assert_archived(&[before, after.clone()].concat());
     let second = live.backrest.archived(2);
     assert!(after.iter().all(|name| second.contains(name)), "it is asked again: {second:?}");
