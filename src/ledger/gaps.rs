@@ -290,18 +290,11 @@ impl Gaps {
         Some(self.take_out(index, segment, size))
     }
 
-    /// Seals every open gap that ended before a backup began, in every repository. How many that were.
+    /// Seals every open gap that ended before a backup began, where there is one repository. How many that were.
     #[cfg(test)]
     pub(crate) fn seal(&mut self, backup: &BackupStart, losses: LossesBefore<'_>, at: i64, size: SegmentSize) -> usize {
-        let mut sealed = 0;
-        for gap in &mut self.gaps {
-            if gap.state == GapState::Open && gap.ended_before(backup, size) && losses.hold(gap, size) {
-                gap.close_as_sealed(Some(&backup.label), at);
-                sealed += 1;
-            }
-        }
-        self.tidy(size);
-        sealed
+        let only = Repositories { configured: &[1], backed_up: &[1] };
+        self.seal_in(1, only, backup, losses, (at, size))
     }
 
     fn take_id(&mut self) -> u64 {

@@ -51,13 +51,6 @@ impl Gap {
     pub fn is_owed(&self, configured: &[u32]) -> bool {
         self.state == GapState::Open && !self.is_lost(configured)
     }
-
-    pub(super) fn close_as_sealed(&mut self, label: Option<&str>, at: i64) {
-        self.state = GapState::Sealed;
-        self.closed_at = Some(at);
-        self.sealed_by = label.map(str::to_owned).or(self.sealed_by.take());
-    }
-
     /// Closes it where it is open in none of the repositories. What is lost no push brings, so a repository without backups of its
     /// own waits for nothing.
     fn settle(&mut self, repositories: Repositories<'_>, at: i64) -> bool {
@@ -68,7 +61,7 @@ impl Gap {
             return false;
         }
         if is_lost || configured.iter().any(|key| self.sealed_in.contains(key)) {
-            self.close_as_sealed(None, at);
+            (self.state, self.closed_at) = (GapState::Sealed, Some(at));
         } else {
             (self.state, self.closed_at) = (GapState::Healed, Some(at));
         }
