@@ -22,9 +22,11 @@ use std::path::PathBuf;
 
 /// The variable that carries the reason from the phase before initdb to the hook.
 pub const REASON_VARIABLE: &str = "PGBACKREST_BUCKET_INVALID_REASON";
-/// What the server's environment must not have when one of the values is junk.
-const ARCHIVE_VARIABLES: [&str; 7] = [
-    "WAL_ARCHIVE_BUCKET",
+/// The variable of the bucket.
+pub const BUCKET_VARIABLE: &str = "WAL_ARCHIVE_BUCKET";
+/// The variables that say how to get at the bucket. With the bucket's they are what the server's environment must not have
+/// when one of the values is junk.
+pub const ACCESS_VARIABLES: [&str; 6] = [
     "WAL_ARCHIVE_KEY",
     "WAL_ARCHIVE_SECRET",
     "WAL_ARCHIVE_REGION",
@@ -268,7 +270,7 @@ fn unset_or_refused_before(environment: &Environment) -> Archiving {
 fn environment_change(archiving: &Archiving, environment: &Environment) -> EnvironmentChange {
     match archiving {
         Archiving::Invalid { reason, .. } => EnvironmentChange {
-            unset: ARCHIVE_VARIABLES.to_vec(),
+            unset: [BUCKET_VARIABLE].into_iter().chain(ACCESS_VARIABLES).collect(),
             export: vec![(REASON_VARIABLE, reason.word().to_owned())],
         },
         // What an earlier boot left there is no reason any more.

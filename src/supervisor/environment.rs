@@ -7,18 +7,9 @@
 use super::recover;
 use crate::data_directory::is_this_machine;
 use crate::settings::Environment;
-use crate::setup::{Archiving, EnvironmentChange};
+use crate::setup::{ACCESS_VARIABLES as CREDENTIALS, Archiving, BUCKET_VARIABLE as BUCKET, EnvironmentChange};
 use std::path::Path;
 
-const BUCKET: &str = "WAL_ARCHIVE_BUCKET";
-const CREDENTIALS: [&str; 6] = [
-    "WAL_ARCHIVE_KEY",
-    "WAL_ARCHIVE_SECRET",
-    "WAL_ARCHIVE_REGION",
-    "WAL_ARCHIVE_ENDPOINT",
-    "WAL_ARCHIVE_KEY_FILE",
-    "WAL_ARCHIVE_SECRET_FILE",
-];
 /// What a service manager watches the server by; the watcher is not what it started.
 const MANAGERS: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
 
