@@ -250,7 +250,6 @@ $(CARGO_DEB):
 $(CARGO_GENERATE_RPM):
 	$(CARGO) install --quiet --locked --version $(CARGO_GENERATE_RPM_VERSION) --root $(TARGET)/tools cargo-generate-rpm
 
-$(	$(CARGO) install --quiet --locked --version $(
 $(MDBOOK):
 	$(CARGO) install --quiet --locked --version $(MDBOOK_VERSION) --root $(TARGET)/tools mdbook
 
@@ -258,7 +257,7 @@ $(CARGO_DENY):
 	$(CARGO) install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(TARGET)/tools cargo-deny
 
 bench: deps release
-	PGBACKREST_GUARD_RELEASE=$(abspath $(RELEASE)) $(CARGO) bench --bench speed --bench status --bench handover --bench walk
+	PGBACKREST_GUARD_RELEASE=$(abspath $(RELEASE)) $(CARGO) bench --bench speed --bench classes --bench status --bench handover --bench walk
 
 # A restore by hand beside ours, a plan out of a long archive, and what a drill costs its origin.
 bench-restore: deps release

@@ -18,6 +18,7 @@ mod probe;
 mod progress;
 mod report;
 mod split;
+mod turn;
 
 pub use context::{Context, Request, open_ledger};
 pub use far::serve;
@@ -47,6 +48,10 @@ pub fn push(context: &mut Context, file: &WalFile) -> Exit {
     }
     if let Some(exit) = shed(context, file) {
         return exit;
+    }
+    if turn::stores(context, file) {
+        keep::stored_before(context, file);
+        return Exit::Success;
     }
     let Attempt { answer, slow } = attempt::run(context);
     checkpoint::reached("pgbackrest-ended");

@@ -7,6 +7,7 @@
 //! compares it with `pg1-path` and exits 32 where they differ (src/command/archive/common.c, `walPath`).
 
 use super::options;
+use rustix::fs::{Access, access};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -102,13 +103,25 @@ impl Caller {
     pub(super) fn bare(&self) -> Command {
         use std::os::unix::process::CommandExt as _;
         #[expect(clippy::disallowed_methods, reason = "this is the one way")]
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(self.located());
         command.env_clear().envs(self.environment()).stdin(Stdio::null()).process_group(0);
-        // Usually it is the working directory already; without a change of it the cheaper posix_spawn(3) can be used.
+        // Usually it is the working directory already; a change of it keeps from posix_spawn(3) too.
         if std::env::current_dir().ok().as_deref() != Some(self.data_directory.as_path()) {
             command.current_dir(&self.data_directory);
         }
         command
+    }
+
+    /// The program's path, if `PATH` has it: std forks where a program without one is to be found by an environment that was
+    /// given, instead of using the cheaper posix_spawn(3) (library/std/src/sys/process/unix/unix.rs, `posix_spawn`).
+    fn located(&self) -> PathBuf {
+        if self.program.components().count() != 1 {
+            return self.program.clone();
+        }
+        let path = self.environment().find(|(name, _)| *name == "PATH").map(|(_, path)| path).unwrap_or_default();
+        let mut found = std::env::split_paths(path).map(|folder| folder.join(&self.program));
+        let fits = |path: &PathBuf| path.is_absolute() && path.is_file() && access(path, Access::EXEC_OK).is_ok();
+        found.find(fits).unwrap_or_else(|| self.program.clone())
     }
 }
 
@@ -126,6 +139,21 @@ fn is_for_pgbackrest(name: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_is_found_on_the_path_that_it_is_given() {
+        let located = |program: &str, path: &str| {
+            let environment = [(OsString::from("PATH"), OsString::from(path))].into_iter();
+            let folder = Path::new("/");
+            Caller::new(program.into(), "main".into(), folder, Verbosity::Warn, environment, Vec::new()).located()
+        };
+        assert_eq!(located("sh", "/nowhere:/etc:/bin"), Path::new("/bin/sh"));
+        // What can't be found, or not be executed, is left to the one who starts it.
+        for (program, path) in [("sh", ""), ("sh", "bin"), ("passwd", "/etc"), ("./sh", "/bin"), ("/bin/none", "/bin")]
+        {
+            assert_eq!(located(program, path), Path::new(program));
+        }
+    }
 
     #[test]
     fn neither_postgresqls_variables_nor_strangers_reach_pgbackrest() {

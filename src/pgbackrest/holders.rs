@@ -62,6 +62,13 @@ impl Client {
         self.spool.as_ref()?.worker().map(|(worker, _)| worker.group)
     }
 
+    /// Whether the async process that runs has not taken its turn with a file yet.
+    #[must_use]
+    pub fn is_to_store(&self, name: &str) -> bool {
+        let spool = self.spool.as_ref();
+        spool.and_then(|spool| Some(!spool.is_done_with(name, spool.worker()?.1))).unwrap_or_default()
+    }
+
     /// How many files the spool shows as stored.
     #[must_use]
     pub fn acknowledged(&self) -> usize {
