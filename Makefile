@@ -25,11 +25,12 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MACHINE = $(shell uname -m)-linux
 ARCHIVE = pgbackrest-guard-$(VERSION)-$(MACHINE)
 
-.PHONY: help demo test test-deps quick lint deny pages release dist package rpm book pictures package-test monitoring-test monitoring-deps ha-test ha-deps campaign image-test manifests-test matrix matrix-deps stores stores-deps bench bench-restore deps
+.PHONY: help demo test long test-deps quick lint deny pages release dist package rpm book pictures package-test monitoring-test monitoring-deps ha-test ha-deps campaign image-test manifests-test matrix matrix-deps stores stores-deps bench bench-restore deps
 
 help:
 	@echo 'make demo     show what happens when a repository fails (a minute after the build)'
 	@echo 'make test     run all tests'
+	@echo 'make long     run the tests that take minutes: full volumes, outages of a prefetching recovery, what a drill must find'
 	@echo 'make quick    run those that start no server and wait for no time limit (half a minute after the build)'
 	@echo 'make lint     check formatting and clippy'
 	@echo 'make deny     hold the dependencies against the policy in deny.toml (make deny DENY="bans licenses sources" without a network)'
@@ -61,6 +62,14 @@ test: deps test-deps
 		echo '$(CARGO) nextest run --workspace'; $(CARGO) nextest run --workspace; \
 	else \
 		echo '$(CARGO) test --workspace'; $(CARGO) test --workspace; \
+	fi
+
+# What `make test` leaves out because it takes a minute and more each: the tests that are marked so.
+long: deps test-deps
+	@if $(HAS_NEXTEST); then \
+		echo '$(CARGO) nextest run --workspace --run-ignored only'; $(CARGO) nextest run --workspace --run-ignored only; \
+	else \
+		echo '$(CARGO) test --workspace -- --ignored'; $(CARGO) test --workspace -- --ignored; \
 	fi
 
 # For the repository on another host. The tests start it on a port of their own, with keys and a configuration of their own.

@@ -31,6 +31,7 @@ CREATE OR REPLACE FUNCTION cmp(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS '
 UPDATE pg_collation SET collversion = '0' WHERE collname = 'en-x-icu';";
 
 #[test]
+#[ignore = "long: make long"]
 fn live_drill_is_never_green_where_something_was_not_looked_at() {
     let scene = scene();
     archived(&scene);
@@ -79,6 +80,7 @@ fn live_drill_is_never_green_where_something_was_not_looked_at() {
 }
 
 #[test]
+#[ignore = "long: make long"]
 fn live_drill_finds_a_broken_index_an_old_collation_and_missing_wal() {
     let scene = scene();
     scene.cluster.sql(BROKEN);
