@@ -182,7 +182,7 @@ fn an_unreadable_ledger_is_set_aside_and_the_marker_set() {
     let outcome = case.status(0).marker(true).lines_with("earlier losses are unknown", 1);
     outcome.again().status(0).stderr_is("");
     let folder = Case::new("a folder in its place").write(".pgbackrest_guard/ledger/x", "").exits(49).backlog(500);
-    folder.status(49).marker(false).stderr_has("is not given up");
+    folder.status(49).marker(false).stderr_has("is not dropped");
 }
 
 #[test]
