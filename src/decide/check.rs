@@ -228,7 +228,7 @@ mod tests {
             (settings("on", "pgbackrest-guard-push %p", ""), Outcome::Ok, ""),
             (settings("always", "A=1 /usr/bin/pgbackrest-guard-push %p", ""), Outcome::Ok, ""),
             (settings("off", "pgbackrest-guard-push %p", ""), Outcome::Failed, "archive_mode is off"),
-            (settings("on", "pgbackrest archive-push %p", ""), Outcome::Failed, "is not asked"),
+            (settings("on", "pgbackrest archive-push %p", ""), Outcome::Failed, "not pgbackrest-guard-push"),
             (settings("on", "", ""), Outcome::Failed, "is empty"),
             (settings("on", "pgbackrest-guard-push %p", "basic_archive"), Outcome::Failed, "takes the place"),
         ];

@@ -305,7 +305,7 @@ fn each_cause_has_a_remedy_that_is_true() {
             "config",
             "another machine",
         ),
-        ("PathMissingError", "unable to list '/r'".to_owned(), "local", "make the folder"),
+        ("PathMissingError", "unable to list '/r'".to_owned(), "local", "create the folder"),
         ("ServiceError", "unable to look up: NOTFOUND [2]".to_owned(), "unavailable", "nothing, if"),
     ];
     for (name, text, class, remedy) in table {

@@ -79,7 +79,7 @@ fn what_is_lost_twice_counts_once_and_neighbours_are_one_gap() {
         let gaps: Vec<_> = state.gaps.open().collect();
         state.push.dropped_count == 2 && gaps.len() == 1 && gaps[0].segments(state.segment_size()) == 2
     });
-    let stored = next.again().works().status(0).stderr_has("missing no longer");
+    let stored = next.again().works().status(0).stderr_has("no longer missing");
     stored.ledger("the first alone", |state| state.gaps.open().count() == 1).marker(true);
 }
 
