@@ -17,6 +17,8 @@ CARGO_GENERATE_RPM_VERSION = 0.21.1
 CARGO_GENERATE_RPM = $(TARGET)/tools/bin/cargo-generate-rpm
 MDBOOK_VERSION = 0.5.4
 MDBOOK = $(TARGET)/tools/bin/mdbook
+CARGO_SBOM_VERSION = 0.10.0
+CARGO_SBOM = $(TARGET)/tools/bin/cargo-sbom
 CARGO_DENY_VERSION = 0.20.2
 CARGO_DENY = $(TARGET)/tools/bin/cargo-deny
 # What of the policy is checked; the advisories are fetched from GitHub.
@@ -25,7 +27,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MACHINE = $(shell uname -m)-linux
 ARCHIVE = pgbackrest-guard-$(VERSION)-$(MACHINE)
 
-.PHONY: help demo test long test-deps quick lint deny pages release dist package rpm book pictures package-test monitoring-test monitoring-deps ha-test ha-deps campaign image-test manifests-test matrix matrix-deps stores stores-deps bench bench-restore deps
+.PHONY: help demo test long test-deps quick lint deny pages release dist package rpm sbom book pictures package-test monitoring-test monitoring-deps ha-test ha-deps campaign image-test manifests-test matrix matrix-deps stores stores-deps bench bench-restore deps
 
 help:
 	@echo 'make demo     show what happens when a repository fails (a minute after the build)'
@@ -38,6 +40,7 @@ help:
 	@echo 'make release  build the programs to install, into $(RELEASE)'
 	@echo 'make package  build the Debian package, into $(PACKAGES)'
 	@echo 'make rpm      build the package for RHEL and Fedora, into $(PACKAGES)'
+	@echo 'make sbom     list what the programs are built of (CycloneDX), into $(PACKAGES)'
 	@echo 'make book     make a book of docs/, into $(TARGET)/book'
 	@echo 'make pictures make the pictures of docs/images out of the demo (needs Chromium)'
 	@echo 'make package-test  install the package here, archive a Debian cluster through a revoked key and back, purge it (as root)'
@@ -150,21 +153,40 @@ rpm: dist $(CARGO_GENERATE_RPM)
 	gzip --best --no-name $(TARGET)/rpm/pages/*.[15]
 	PATH="$(dir $(abspath $(CARGO_GENERATE_RPM))):$$PATH" $(CARGO) generate-rpm --output $(PACKAGES)/
 
+# What Cargo.lock links in, as CycloneDX 1.6, held against that version's schema.
+SBOM = $(PACKAGES)/pgbackrest-guard-$(VERSION).cdx.json
+
+sbom: $(CARGO_SBOM) $(TARGET)/tools/sbom/tried
+	mkdir -p $(PACKAGES)
+	$(CARGO_SBOM) sbom --cargo-package pgbackrest-guard --output-format cyclone_dx_json_1_6 >$(SBOM)
+	$(TARGET)/tools/sbom/bin/python packaging/sbom/validate.py $(SBOM)
+
+$(TARGET)/tools/sbom/tried: packaging/sbom/requirements.txt
+	rm -rf $(TARGET)/tools/sbom && /usr/bin/python3 -m venv $(TARGET)/tools/sbom
+	$(TARGET)/tools/sbom/bin/pip install --quiet --requirement packaging/sbom/requirements.txt
+	touch $@
+
 book: $(MDBOOK)
 	$(MDBOOK) build --dest-dir $(abspath $(TARGET)/book)
 
-# Chromium without a screen, once for each colour scheme (Blink's numbers: 1 is light, 0 is dark).
+# The terminal by Rich, the page by Chromium without a screen: once for each colour scheme (Blink's numbers: 1 is light, 0 is dark).
 CHROMIUM = chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --no-first-run --disable-background-networking \
 	--disable-component-update --disable-sync --user-data-dir=$(abspath $(TARGET)/pictures/profile)
 
-pictures: deps
+pictures: deps $(TARGET)/tools/pictures/tried
 	rm -rf $(TARGET)/pictures && mkdir -p $(TARGET)/pictures docs/images
 	$(CARGO) build --quiet --bins --example demo
-	PGBACKREST_GUARD_PICTURES=$(abspath $(TARGET)/pictures) $(TARGET)/debug/examples/demo
+	PGBACKREST_GUARD_PICTURES=$(abspath $(TARGET)/pictures) $(TARGET)/debug/examples/demo >$(TARGET)/pictures/demo.txt
+	$(TARGET)/tools/pictures/bin/python tests/demo/picture.py docs/images <$(TARGET)/pictures/demo.txt
 	for scheme in light:1 dark:0; do \
 		$(CHROMIUM) --blink-settings=preferredColorScheme=$${scheme#*:} --window-size=900,720 \
 			--screenshot=$(abspath docs/images)/status-$${scheme%:*}.png file://$(abspath $(TARGET)/pictures/status.html) || exit 1; \
 	done
+
+$(TARGET)/tools/pictures/tried: tests/demo/requirements.txt
+	rm -rf $(TARGET)/tools/pictures && /usr/bin/python3 -m venv $(TARGET)/tools/pictures
+	$(TARGET)/tools/pictures/bin/pip install --quiet --requirement tests/demo/requirements.txt
+	touch $@
 
 # Installs and purges on this very machine, so it is no part of `make test`.
 package-test: package
@@ -261,6 +283,9 @@ $(CARGO_GENERATE_RPM):
 
 $(MDBOOK):
 	$(CARGO) install --quiet --locked --version $(MDBOOK_VERSION) --root $(TARGET)/tools mdbook
+
+$(CARGO_SBOM):
+	$(CARGO) install --quiet --locked --version $(CARGO_SBOM_VERSION) --root $(TARGET)/tools cargo-sbom
 
 $(CARGO_DENY):
 	$(CARGO) install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(TARGET)/tools cargo-deny

@@ -87,7 +87,7 @@ pub(super) fn segment(
     }
     let took = started.elapsed().as_secs_f64();
     if is_lost(request, segment) {
-        let detail = format!("{name} was given up and recorded as lost{}", why(request));
+        let detail = format!("{name} was dropped and recorded as lost{}", why(request));
         return vec![Finding::failed(STEP, detail, "see pgbackrest-guard status --gaps")];
     }
     let mut findings = vec![Finding::ok(STEP, format!("{name} was archived {took:.1} s after its switch"))];

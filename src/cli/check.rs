@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 
 /// Tests this installation from end to end, with one WAL segment
 ///
-/// Looks at the programs, the rights, pgBackRest, PostgreSQL's settings and the stanza; then has PostgreSQL end the segment
-/// that it writes, and follows that into each repository and back. Changes nothing else. Exits 0 if nothing failed, else 1.
+/// Checks the programs, permissions, pgBackRest, PostgreSQL's settings and the stanza; then switches to a new WAL
+/// segment and follows the old one to each repository and back. Changes nothing else. Exits 0 if nothing failed,
+/// otherwise 1.
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
     /// Wait at most this many seconds for the segment to be archived

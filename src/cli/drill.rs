@@ -14,11 +14,11 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Restores into a sandbox, looks the copy through, and records what was proved
+/// Restores into a sandbox, checks the copy, and records what was proved
 ///
-/// Goes for the newest moment, the oldest that `status` claims, and any that it claims, in turn. The server, its stanza, spool
-/// and locks are not touched. Exits 0 when all has passed, 1 when something is not as claimed, 3 when something could not be
-/// looked at.
+/// Tries the newest moment, the oldest that `status` claims, and any other that it claims, in turn. Does not touch the
+/// server, its stanza, spool or locks. Exits 0 if everything passed, 1 if something is not as claimed, 3 if something
+/// could not be checked.
 #[derive(Debug, Args)]
 pub(super) struct DrillArguments {
     /// Restore to this moment
@@ -30,7 +30,7 @@ pub(super) struct DrillArguments {
     /// Run these statements on the copy; each must return true
     #[arg(long, value_name = "FILE")]
     sql: Option<PathBuf>,
-    /// Leave the sandbox where it is, until the next drill
+    /// Keep the sandbox until the next drill
     #[arg(long)]
     keep: bool,
     #[arg(long)]

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 /// The flags that say what becomes of the report.
 #[derive(Debug, Args)]
 pub(super) struct FormArguments {
-    /// The form of the report
+    /// Output format
     #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
     output: Output,
     /// Write the report to FILE, whole or not at all, instead of printing it
@@ -23,13 +23,13 @@ pub(super) struct FormArguments {
     /// List every gap instead: files, times, cause, how it was closed (as text or json)
     #[arg(long)]
     gaps: bool,
-    /// Show the report again every 2 s, until a signal
+    /// Refresh the report every 2 s until interrupted
     #[arg(long)]
     watch: bool,
     /// Collect what a problem report needs instead: versions, settings, status and log lines, without keys or passwords
     #[arg(long, conflicts_with_all = ["gaps", "watch", "to", "output", "acknowledge"])]
     report: bool,
-    /// Note that an open gap is known and will not be closed: it stays listed and leaves the verdict
+    /// Acknowledge an open gap that will not be closed: it stays listed, but no longer counts in the verdict
     #[arg(long, value_name = "ID", requires = "reason", conflicts_with_all = ["gaps", "watch", "to", "output"])]
     acknowledge: Option<u64>,
     /// Why it will not be closed; one line

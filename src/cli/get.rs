@@ -22,9 +22,9 @@ const PROGRAM: &str = "pgbackrest-guard-get";
 ///
 /// For postgresql.conf: restore_command = 'pgbackrest-guard-get %f "%p"'
 ///
-/// Exits 0 when the file is restored, 1 when pgBackRest says that no repository has it. When a repository can't be reached: in
-/// a one-shot recovery 254 after the retries, which stops the server, and a later start goes on; on a standby, and while a
-/// promotion is under way, pgBackRest's code, soon, which lets the server go on.
+/// Exits 0 when the file is restored, 1 when pgBackRest says that no repository has it. If a repository can't be
+/// reached: in a one-shot recovery, 254 after the retries, which stops the server (start it again to continue); on a
+/// standby and during a promotion, soon, pgBackRest's code, which lets the server carry on.
 #[derive(Debug, Parser)]
 #[command(name = PROGRAM, version, disable_help_subcommand = true)]
 struct Arguments {

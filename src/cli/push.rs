@@ -24,7 +24,7 @@ const PROGRAM: &str = "pgbackrest-guard-push";
 ///
 /// For postgresql.conf: archive_command = 'pgbackrest-guard-push %p'
 ///
-/// Exits 0 when the file is in every repository, or given up and recorded; 1 to 125 when PostgreSQL is to try again.
+/// Exits 0 when the file is in every repository, or dropped and recorded; 1 to 125 when PostgreSQL should try again.
 #[derive(Debug, Parser)]
 #[command(name = PROGRAM, version, disable_help_subcommand = true)]
 struct Arguments {

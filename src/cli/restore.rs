@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 
 /// Restores the cluster to a moment, proves what was reached, and stops it
 ///
-/// Chooses backup, repository and timeline; refuses, before anything is touched, what can't be restored, and names the nearest
-/// moments that can. Without a target: to the end of the archive. The copy archives nothing until it has a repository path of
-/// its own. Ended by a signal or a kill, the same command goes on where it was. Exits 0 when it is done and proved, 1 when it
-/// has failed, 3 when it was refused.
+/// Chooses the backup, repository and timeline. If the target can't be restored, refuses before anything is touched,
+/// and names the nearest moments that can. Without a target, restores to the end of the archive. The copy archives
+/// nothing until it has a repository path of its own. If it was interrupted or killed, the same command resumes it.
+/// Exits 0 when done and proved, 1 on failure, 3 when refused.
 #[derive(Debug, Args)]
 pub(super) struct RestoreArguments {
     /// To the end of the archive, or no farther than the backup needs
@@ -37,7 +37,7 @@ pub(super) struct RestoreArguments {
     /// To this restore point
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new(), hide_short_help = true)]
     to_name: Option<String>,
-    /// Take a time without an offset as this machine's
+    /// Read a time without an offset as this machine's local time
     #[arg(long, requires = "to", hide_short_help = true)]
     local_time: bool,
     #[arg(long)]
@@ -48,10 +48,10 @@ pub(super) struct RestoreArguments {
     /// Restore into this data directory instead of the one that --pgdata or PGDATA names
     #[arg(long, value_name = "DIR")]
     target: Option<PathBuf>,
-    /// Replace the cluster that lies there, or a restore that is under way
+    /// Replace an existing cluster, or a restore that is under way
     #[arg(long)]
     replace: bool,
-    /// Put a tablespace into another folder; once for each
+    /// Put a tablespace into another folder; may be repeated
     #[arg(long, value_name = "NAME=DIR", value_parser = mapping, hide_short_help = true)]
     tablespace_map: Vec<(String, PathBuf)>,
     /// The folder of PostgreSQL's programs
@@ -63,7 +63,7 @@ pub(super) struct RestoreArguments {
     /// The repository is in this folder, or in its only `cluster-…`
     #[arg(long, value_name = "PATH", hide = true)]
     repository_below: Option<String>,
-    /// The form of what is said
+    /// Output format
     #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORM", hide_short_help = true)]
     output: Output,
     #[command(flatten)]

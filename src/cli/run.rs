@@ -12,9 +12,9 @@ use std::ffi::OsString;
 
 /// Sets up archiving, then runs CMD with the watcher beside it
 ///
-/// For a container's entrypoint. Hands signals on to CMD, takes care of orphans, and ends as CMD ends: with its exit
-/// code, or 128 and the number of the signal that ended it; 127 when there is no such program, 126 when it can't be
-/// started. A setup that fails is reported, and CMD is started without archiving. On a volume without a cluster, with
+/// For a container's entrypoint. Forwards signals to CMD, reaps orphans, and exits as CMD does: with its exit code, or
+/// 128 plus the number of the signal that ended it; 127 if there is no such program, 126 if it can't be started. If
+/// setup fails, that is reported, and CMD is started without archiving. On a volume without a cluster, with
 /// `WAL_RECOVER_FROM_BUCKET` and a target, a cluster is restored first; if that can't be done, CMD is not started.
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {

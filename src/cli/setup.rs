@@ -11,10 +11,10 @@ use crate::setup::{self, Archiving, Mode, Prepared, Request, SetupError};
 use clap::Args;
 use std::io::Write as _;
 
-/// Screens the WAL_ARCHIVE_* settings; writes pgBackRest's and PostgreSQL's configuration, or takes it away
+/// Checks the WAL_ARCHIVE_* settings, and writes or removes pgBackRest's and PostgreSQL's configuration
 ///
-/// Run it before every start of the server; where nothing is to do, it changes nothing. Junk in a setting switches
-/// archiving off, is said and recorded, and is no failure: the server can start.
+/// Run it before every start of the server; if nothing needs to change, it changes nothing. A junk value switches
+/// archiving off and is reported and recorded, but is not a failure: the server can start.
 #[derive(Debug, Args)]
 pub(super) struct SetupArguments {
     /// Show what would change, as a unified diff without secrets, and change nothing

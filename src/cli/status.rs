@@ -23,9 +23,9 @@ const USUAL_COLUMNS: usize = 80;
 
 /// What is archived, what is lost, and what can be restored
 ///
-/// Reads files and asks the server, if it runs, for at most 2 s; works without either the server or the repository, and
-/// writes nothing but what --to and --acknowledge ask for. Exits 0 whenever a report could be made; what can't be known is
-/// unknown (null in JSON).
+/// Reads files, and asks a running server for at most 2 s. Works without the server and without the repository. Writes
+/// nothing, except for --to and --acknowledge. Exits 0 whenever a report could be made; what can't be known is unknown
+/// (null in JSON).
 #[derive(Debug, Args)]
 pub(super) struct StatusArguments {
     #[command(flatten)]
@@ -44,7 +44,7 @@ pub(super) struct LookArguments {
     /// Ask the repository for its backups now, for at most a minute
     #[arg(long, conflicts_with_all = ["watch", "acknowledge"])]
     repo: bool,
-    /// Say whether this moment can be restored (2026-11-22 10:00:00+00), exit 0 if so, 1 if not, 2 if that is not known
+    /// Say whether this moment can be restored (2026-11-22 10:00:00+00); exit 0 for yes, 1 for no, 2 for unknown
     #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with_all = ["gaps", "watch", "to", "acknowledge", "report"])]
     at: Option<Timestamp>,
     /// Draw with ASCII only

@@ -14,13 +14,13 @@ use std::net::SocketAddr;
 
 /// Takes base backups, checks the catalog, heals and seals gaps
 ///
-/// Acts on a primary only; ends with SIGTERM, a running backup with it.
+/// Acts on a primary only. SIGTERM ends it, and a running backup with it.
 #[derive(Debug, Args)]
 pub(super) struct WatchArguments {
     /// Poll once, finish the backup that this starts, then exit
     #[arg(long)]
     once: bool,
-    /// Create a missing stanza though this cluster has archived before: the repository is new
+    /// Create a missing stanza even if this cluster has archived before, because the repository is new
     #[arg(long)]
     create_stanza: bool,
     /// Started by `run`: in a session of its own, and not without it

@@ -119,7 +119,7 @@ pub fn archiving(settings: &ServerSettings) -> Finding {
     let detail = if settings.command.is_empty() {
         "is empty: WAL piles up until it is set".to_owned()
     } else {
-        format!("is '{}': {PUSH} is not asked", settings.command)
+        format!("is '{}', not {PUSH}", settings.command)
     };
     Finding::failed(STEP, detail, set)
 }
@@ -133,7 +133,7 @@ pub fn restoring(settings: &ServerSettings) -> Finding {
     }
     let to_do = format!("ALTER SYSTEM SET restore_command = '{GET} %f \"%p\"', then SELECT pg_reload_conf()");
     let detail = if settings.restore_command.is_empty() {
-        "is empty: as a standby this server could only stream".to_owned()
+        "is empty: as a standby, this server could only stream".to_owned()
     } else {
         format!("is '{}': an outage may look like the end of the archive", settings.restore_command)
     };
@@ -157,7 +157,7 @@ pub fn watcher(seen: Watcher, unit: Option<&str>) -> Finding {
     const STEP: &str = "watcher";
     let detail = match seen {
         Watcher::Runs => return Finding::ok(STEP, "runs"),
-        Watcher::HasRun => "does not run, but has run here: no backups are taken, no gaps are closed",
+        Watcher::HasRun => "is not running, though it has run here: no backups are taken, no gaps are closed",
         Watcher::Never => "has never run here: no backups are taken, no gaps are closed",
     };
     let to_do = unit.map_or_else(
@@ -228,7 +228,7 @@ mod tests {
             (settings("on", "pgbackrest-guard-push %p", ""), Outcome::Ok, ""),
             (settings("always", "A=1 /usr/bin/pgbackrest-guard-push %p", ""), Outcome::Ok, ""),
             (settings("off", "pgbackrest-guard-push %p", ""), Outcome::Failed, "archive_mode is off"),
-            (settings("on", "pgbackrest archive-push %p", ""), Outcome::Failed, "is not asked"),
+            (settings("on", "pgbackrest archive-push %p", ""), Outcome::Failed, "not pgbackrest-guard-push"),
             (settings("on", "", ""), Outcome::Failed, "is empty"),
             (settings("on", "pgbackrest-guard-push %p", "basic_archive"), Outcome::Failed, "takes the place"),
         ];

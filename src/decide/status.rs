@@ -149,8 +149,8 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<String>) {
     if facts.switched_off {
         reasons.push((Verdict::Ok, "archiving is switched off: WAL_ARCHIVE_BUCKET is empty".to_owned()));
     } else if is_off(facts) && !facts.asked_for {
-        let text = "archiving is off, and nothing asks for it: set WAL_ARCHIVE_BUCKET and run pgbackrest-guard setup, or set it to \
-                    nothing if that is meant";
+        let text = "archiving is off, and nothing asks for it: set WAL_ARCHIVE_BUCKET and run pgbackrest-guard setup, \
+                    or set it to the empty string if that is intended";
         reasons.push((Verdict::Warning, text.to_owned()));
     } else {
         space(facts, &mut reasons);
@@ -174,7 +174,7 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<String>) {
     }
     match &facts.server {
         ServerFacts::Down => reasons.push((Verdict::Ok, "PostgreSQL is not running".to_owned())),
-        ServerFacts::Silent(why) => reasons.push((Verdict::Ok, format!("PostgreSQL runs, but {why}"))),
+        ServerFacts::Silent(why) => reasons.push((Verdict::Ok, format!("PostgreSQL is running, but {why}"))),
         ServerFacts::Refused(why) => reasons.push((Verdict::Warning, why.clone())),
         ServerFacts::Answers { .. } => {}
     }
@@ -225,12 +225,12 @@ fn is_off(facts: &Facts) -> bool {
 /// What another node has recorded says nothing of this one until it was looked up; and a standby archives nothing.
 fn unchecked(facts: &Facts, reasons: &mut Reasons) {
     if facts.standby {
-        let text = "the ledger came from another node: it is held against the archive's listing once this server is the \
-                    primary; ask the primary what is lost";
+        let text = "the ledger came from another node: it is compared with the archive's listing once this server is \
+                    the primary; ask the primary what is lost";
         reasons.push((Verdict::Ok, text.to_owned()));
     } else {
         let text =
-            "losses before the promotion are unknown: watch has not held the ledger against the archive's listing yet";
+            "losses before the promotion are unknown: watch has not compared the ledger with the archive's listing yet";
         reasons.push((Verdict::Unknown, text.to_owned()));
     }
 }
@@ -269,14 +269,14 @@ fn losses(facts: &Facts, reasons: &mut Reasons) {
 
 fn failures(ledger: &LedgerFacts, reasons: &mut Reasons) {
     if let LedgerFacts::Read { out: Some((keys, class)), .. } = ledger {
-        let text = format!("archiving into {} fails now (class {class}): the others get what it lacks", named(keys));
+        let text = format!("archiving to {} is failing (class {class}): the others get what it lacks", named(keys));
         reasons.push((Verdict::Warning, text));
         return;
     }
     if let LedgerFacts::Read { consecutive_failures: count @ 1.., last_class, .. } = ledger {
         let class = last_class.map_or("unknown", Class::as_str);
         let pushes = counted(*count, "failed push", "failed pushes");
-        let text = format!("archiving fails now: {pushes} since the last success (class {class})");
+        let text = format!("archiving is failing: {pushes} since the last success (class {class})");
         reasons.push((Verdict::Warning, text));
     }
 }
@@ -306,8 +306,8 @@ fn repositories(facts: &Facts, reasons: &mut Reasons) {
     }
     if !facts.behind.is_empty() && !facts.standby {
         let text = format!(
-            "there is no backup since a gap in {}: nothing behind the gap can be restored from there; watch takes one once \
-             it can be read",
+            "there is no backup since a gap in {}: nothing after the gap can be restored from there; watch takes one \
+             once it can be read",
             named(&facts.behind)
         );
         reasons.push((Verdict::Warning, text));
@@ -332,7 +332,7 @@ fn counted(count: u64, one: &str, more: &str) -> String {
 }
 
 fn marker() -> String {
-    "WAL was lost that no ledger names: .pgbackrest_gap_pending is there".to_owned()
+    "WAL was lost, but no ledger says which: .pgbackrest_gap_pending exists".to_owned()
 }
 
 fn space(facts: &Facts, reasons: &mut Reasons) {

@@ -186,7 +186,7 @@ impl Walked {
         self.up_to = part.name(part.last, size).or(self.up_to);
     }
 
-    /// Takes up what a folder lists of runs that were missing: what is there now is missing no longer.
+    /// Takes up what a folder lists of runs that were missing: what is there now is no longer missing.
     pub fn find(&mut self, timeline: u32, listed: &BTreeSet<u64>, size: SegmentSize) {
         let runs = std::mem::take(&mut self.missing);
         for run in runs {

@@ -171,7 +171,7 @@ impl Context {
         let measured = self.measure(pg_wal);
         if let Err(error) = &measured {
             tracing::warn!(
-                "can't measure the WAL in {}: {error}; the backlog is unknown, nothing is given up for it",
+                "can't measure the WAL in {}: {error}; the backlog is unknown, and nothing is dropped because of it",
                 pg_wal.display()
             );
         }
@@ -275,7 +275,7 @@ fn unload(state: State, unload: impl FnOnce(&State) -> Result<(State, Vec<String
 
 fn say_without_ledger(error: &LedgerError) {
     tracing::error!(
-        "{}; nothing can be recorded, so nothing is given up unless the disk runs full: fix this first",
+        "{}; nothing can be recorded, so nothing is dropped unless the disk runs full: fix this first",
         log::chain(error)
     );
 }

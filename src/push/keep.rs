@@ -205,7 +205,7 @@ fn mark(context: &Context, loss: &Loss) {
     let marker = context.request.data_directory.gap_marker();
     let when = jiff::Timestamp::from_second(loss.at).unwrap_or_default();
     let text = format!(
-        "{when}: {} was given up ({}, {}); pgbackrest-guard status lists what is missing\n",
+        "{when}: {} was dropped ({}, {}); pgbackrest-guard status lists what is missing\n",
         loss.segment,
         loss.class,
         loss.cause.as_str()

@@ -33,7 +33,7 @@ pub(super) fn last_failure(context: &Context, file: &WalFile, failure: &Failure)
 /// The repository takes files again.
 pub(super) fn works_again(file: &WalFile, failures: u64, healed: bool) {
     let after = if failures > 0 { format!(" after {failures} failed pushes") } else { String::new() };
-    let gap = if healed { "; it had been given up, and is missing no longer" } else { "" };
+    let gap = if healed { "; it had been dropped, and is no longer missing" } else { "" };
     Fields::about(file).info(&format!("{file} is stored: archiving works again{after}{gap}"));
 }
 
@@ -45,13 +45,13 @@ pub(super) fn skipped(file: &WalFile, cause: Cause, kept: bool, facts: &Facts) {
     let cause = cause.as_str();
     match (kept, file.losable().is_some()) {
         (true, true) => fields.error(&format!(
-            "dropping {file}: pgBackRest gave it up, class {class}, cause {cause}; {space}; recorded as lost"
+            "dropping {file}: pgBackRest dropped it, class {class}, cause {cause}; {space}; recorded as lost"
         )),
         (true, false) => fields.warn(&format!(
-            "deferring {file}: pgBackRest gave it up, cause {cause}; a copy is kept to be pushed later"
+            "deferring {file}: pgBackRest dropped it, cause {cause}; a copy is kept to be pushed later"
         )),
         (false, _) => fields.error(&format!(
-            "pgBackRest gave {file} up, cause {cause}, and that could not be recorded; PostgreSQL will try again"
+            "pgBackRest dropped {file}, cause {cause}, and that could not be recorded; PostgreSQL will try again"
         )),
     }
 }
@@ -122,7 +122,7 @@ fn line(file: &WalFile, (why, remedy): (&str, &str), fate: &Fate, space: &str) -
             "{file} is not stored yet: pgBackRest is slow, but gets on ({why}); {space}; PostgreSQL will ask again; to do: nothing, or more archive-push processes (process-max)"
         ),
         Fate::Held(_) => format!(
-            "{file} is not given up, though it should be ({why}, cause {cause}; {space}): another process reads it and can't be ended; PostgreSQL keeps it and will try again; to do: end pgBackRest's archive-push by hand"
+            "{file} is not dropped, though it should be ({why}, cause {cause}; {space}): another process reads it and can't be ended; PostgreSQL keeps it and will try again; to do: end pgBackRest's archive-push by hand"
         ),
         Fate::Lost(_, gap) => {
             format!("dropping {file}: {why}, cause {cause}; {space}; recorded as lost in gap {gap}; to do: {remedy}")
@@ -141,7 +141,7 @@ fn line(file: &WalFile, (why, remedy): (&str, &str), fate: &Fate, space: &str) -
             "dropping {file}: {why}, cause {cause}; {space}; it could NOT be recorded, and space is under the reserve: take a full backup"
         ),
         Fate::Kept(_) => format!(
-            "{file} is not given up, though it should be ({why}, cause {cause}; {space}): that could not be recorded; PostgreSQL keeps it and will try again; to do: fix what the line before names, and {remedy}"
+            "{file} is not dropped, though it should be ({why}, cause {cause}; {space}): that could not be recorded; PostgreSQL keeps it and will try again; to do: fix what the line before names, and {remedy}"
         ),
     })
 }

@@ -30,7 +30,7 @@ fn heading(gaps: &[GapReport]) -> String {
     let (healed, sealed) = (count(&|gap| gap.state == "healed"), count(&|gap| gap.state == "sealed"));
     let known = if known > 0 { format!(" ({known} acknowledged)") } else { String::new() };
     match gaps.len() {
-        0 => "No gaps: nothing that was given up is on record\n".to_owned(),
+        0 => "No gaps: no dropped segment is on record\n".to_owned(),
         _ => format!("{open} open{known}, {healed} healed, {sealed} sealed\n"),
     }
 }

@@ -106,11 +106,11 @@ fn archiving(metrics: &mut Metrics, report: &Report) {
     metrics.time("last_archived_timestamp_seconds", "When a WAL file was last archived.", last);
     let help = "How long the newest archived WAL file had waited, from its completion on.";
     metrics.gauge("last_archived_wait_seconds", help, report.extra.archived_after);
-    metrics.gauge("backlog_bytes", "WAL that waits for archiving.", archiving.backlog_bytes);
-    metrics.gauge("backlog_segments", "Files that wait for archiving.", archiving.backlog_segments);
-    metrics.gauge("threshold_bytes", "Backlog at which WAL is given up.", archiving.threshold_bytes);
+    metrics.gauge("backlog_bytes", "WAL waiting to be archived.", archiving.backlog_bytes);
+    metrics.gauge("backlog_segments", "Files waiting to be archived.", archiving.backlog_segments);
+    metrics.gauge("threshold_bytes", "Backlog at which WAL is dropped.", archiving.threshold_bytes);
     metrics.gauge("free_bytes", "Free space on the volume of pg_wal.", archiving.free_bytes);
-    metrics.gauge("reserve_bytes", "Free space under which WAL is given up.", archiving.reserve_bytes);
+    metrics.gauge("reserve_bytes", "Free space under which WAL is dropped.", archiving.reserve_bytes);
 }
 
 fn push(metrics: &mut Metrics, report: &Report) {
@@ -119,7 +119,7 @@ fn push(metrics: &mut Metrics, report: &Report) {
     metrics.gauge("push_consecutive_failures", "Failures since the last success.", push.consecutive_failures);
     let last = push.last_failure.as_ref().and_then(|failure| failure.at);
     metrics.time("push_last_failure_timestamp_seconds", "When a push last failed.", last);
-    metrics.counter("dropped_total", "Segments given up.", push.dropped_count);
+    metrics.counter("dropped_total", "Segments dropped and recorded as lost.", push.dropped_count);
     metrics.counter("overflowed_total", "Segments saved in the overflow folder.", push.overflowed_count);
 }
 

@@ -97,7 +97,7 @@ fn read_only(stage: &mut Stage) {
     stage.check("it is below the threshold", threshold.is_some() && backlog < threshold);
     stage.check("the class of the failure is denied", status.pointer_is("/push/last_failure/class", "denied"));
     let dropped = status.number("/push/dropped_count");
-    stage.check("nothing more is given up", dropped.is_some() && dropped == dropped_before);
+    stage.check("nothing more is dropped", dropped.is_some() && dropped == dropped_before);
 }
 
 fn rights_given_back(stage: &mut Stage) {

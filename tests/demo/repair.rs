@@ -21,7 +21,7 @@ pub(crate) fn heal_and_seal(stage: &mut Stage, lost: &[String]) {
     stage.s3.revoke_key(KEY);
     let gone = stage.write("three segments of WAL and three rows", 3);
     stage.insert(3);
-    stage.check("they are given up, on record", stage.nothing_waits(SOON));
+    stage.check("they are dropped, on record", stage.nothing_waits(SOON));
     stage.s3.restore_key(KEY);
     // Two checkpoints: the first still needs the segment in which the one before it lies.
     for _ in 0..2 {

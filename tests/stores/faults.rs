@@ -62,7 +62,7 @@ pub(crate) fn faults(kind: Kind) -> Vec<Fault> {
     let (class, advice) = match kind {
         Kind::S3 => ("gone", "recreate the bucket"),
         Kind::Sftp => ("stanza-missing", "stanza-create"),
-        Kind::Azure | Kind::Google => ("unknown", "make the bucket or container again"),
+        Kind::Azure | Kind::Google => ("unknown", "recreate the bucket or container"),
     };
     faults.push(fault("bucket or folder deleted", What::Deleted, class, advice));
     // Google says `notFound`; fake-gcs-server says `Not Found`, which is no code.
@@ -128,7 +128,7 @@ impl Fault {
         let mut wants = |is_so: bool, what: String| differences.extend((!is_so).then_some(what));
         wants(seen.class == self.class, format!("class {} instead of {}: {}", seen.class, self.class, seen.message));
         wants(seen.advice.contains(self.advice), format!("advice {:?} without {:?}", seen.advice, self.advice));
-        let decision = if self.class == "gone" { "given up" } else { "kept" };
+        let decision = if self.class == "gone" { "dropped" } else { "kept" };
         wants(seen.decision.starts_with(decision), format!("{} instead of {decision}", seen.decision));
         wants(seen.catalog == "inconclusive", format!("the catalog is {}", seen.catalog));
         differences

@@ -122,7 +122,7 @@ impl Scene {
         Seen {
             class: word(&failure["class"]),
             code: word(&failure["s3_code"]),
-            decision: if gaps.is_empty() { "kept, tried again" } else { "given up, on record" }.to_owned(),
+            decision: if gaps.is_empty() { "kept, tried again" } else { "dropped, on record" }.to_owned(),
             advice: advice
                 .and_then(|line| line.split_once("; to do: "))
                 .map_or(String::new(), |(_, what)| what.to_owned()),

@@ -15,7 +15,7 @@ const EXIT_STATUS: &[(&str, &[(&str, &str)])] = &[
     (
         "pgbackrest-guard-push",
         &[
-            ("0", "The file is in every repository; or it was given up, and that is on record."),
+            ("0", "The file is in every repository; or it was dropped, and that is on record."),
             ("2", "The command line is wrong, or the name is no WAL file's."),
             ("63", "pgBackRest was ended, by a signal or because the server was shutting down."),
             ("82", "pgBackRest took too long."),
@@ -130,7 +130,7 @@ fn files(name: &str, variables: &[&Declaration], all: &[String]) -> Roff {
     roff.control("TP", []).text([bold("/etc/pgbackrest-guard.toml")]);
     roff.text([roman("The settings, see pgbackrest-guard.toml(5).")]);
     roff.control("TP", []).text([bold("PGDATA/.pgbackrest_guard/")]);
-    roff.text([roman("The ledger of what was given up, and files that are kept to be pushed later.")]);
+    roff.text([roman("The ledger of what was dropped, and files that are kept to be pushed later.")]);
     roff.control("SH", ["SEE ALSO"]);
     let others = all.iter().filter(|other| *other != name).map(|other| format!("{other}(1)"));
     let others: Vec<String> = others.chain(["pgbackrest-guard.toml(5)", "pgbackrest(1)"].map(str::to_owned)).collect();

@@ -36,26 +36,27 @@ pub enum Advice {
 impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Quota => "make room in the store: raise its quota, or let pgbackrest expire keep less",
-            Self::Rate => "nothing, if it passes; else raise the store's limit of requests, or lower process-max",
+            Self::Quota => "make room in the store: raise its quota, or lower the retention and run pgbackrest expire",
+            Self::Rate => "nothing, if it passes; otherwise raise the store's request limit, or lower process-max",
             Self::Place => "correct bucket, region and endpoint in pgBackRest's configuration",
             Self::Bucket => {
-                "make the bucket or container again, or correct its name; with its code in WAL_INSTANT_DROP_CODES nothing \
-                 waits for that"
+                "recreate the bucket or container, or correct its name; with its code in WAL_INSTANT_DROP_CODES, \
+                 segments are dropped at once"
             }
-            Self::Stranger => "look who answers under the store's name: a proxy or a captive portal",
+            Self::Stranger => "find out who answers under the store's name: a proxy or a captive portal",
             Self::Empty => {
-                "look who answers with nothing under the store's name, and whether archive.info in the store is empty"
+                "find out who answers with nothing under the store's name, and whether archive.info in the store is \
+                 empty"
             }
-            Self::Grant => "make a new key for the service account; check this machine's clock",
-            Self::Login => "check the host key, and that the other machine takes the login's key",
+            Self::Grant => "create a new key for the service account; check this machine's clock",
+            Self::Login => "check the host key, and that the other machine accepts the login's key",
             Self::Version => "install a pgBackRest that knows this version of PostgreSQL",
             Self::RepositoryHost => {
-                "look at the repository host, its space, permissions and log: it is that machine which failed"
+                "look at the repository host, its space, permissions and log: that is the machine that failed"
             }
-            Self::Host => "look at pg1-host and repo1-host: this command belongs to another machine",
+            Self::Host => "check pg1-host and repo1-host: this command belongs on another machine",
             Self::Feature => "read pgBackRest's message: it can't do what it is set to do",
-            Self::Folder => "make the folder that the message names, or mount what belongs there",
+            Self::Folder => "create the folder that the message names, or mount what belongs there",
         })
     }
 }

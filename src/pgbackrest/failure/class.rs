@@ -76,11 +76,11 @@ impl Class {
     pub fn remedy(self) -> &'static str {
         match self {
             Self::Gone => "recreate the bucket or configure a valid access key",
-            Self::Denied => "give the key its rights; check its secret and this machine's clock",
+            Self::Denied => "grant the key its permissions; check its secret and this machine's clock",
             Self::StanzaMissing => "pgbackrest stanza-create, if this repository is the right one",
-            Self::Unavailable => "nothing, if the store comes back; else look at the store and the network",
-            Self::Mismatch => "look which cluster the repository belongs to, and delete nothing",
-            Self::Local => "look at this machine: space, permissions, pgbackrest start after a stop",
+            Self::Unavailable => "nothing, if the store comes back; otherwise check the store and the network",
+            Self::Mismatch => "find out which cluster the repository belongs to, and delete nothing",
+            Self::Local => "check this machine: space, permissions, and pgbackrest start after a stop",
             Self::Config => "correct pgBackRest's configuration",
             Self::Unknown | Self::Newer(_) => "read pgBackRest's message",
         }

@@ -15,7 +15,7 @@ settings! {
         default: Fallback::Value("/etc/pgbackrest-guard.toml"),
         example: "/srv/guard.toml",
         help: "Settings file",
-        more: "The default is read if it exists. A file that is named and missing costs a warning.",
+        more: "The default is read if it exists. If a named file is missing, there is a warning.",
         in_file: false,
     }
 
@@ -24,8 +24,8 @@ settings! {
         default: Fallback::Words("the working directory, if it holds PG_VERSION"),
         example: "/var/lib/postgresql/15/main",
         help: "Data directory",
-        more: "PostgreSQL runs `archive_command` and `restore_command` in it, so push and get need no setting. If the WAL file \
-               lies in another data directory than `PGDATA` names, that one is used, with a warning.",
+        more: "PostgreSQL runs `archive_command` and `restore_command` in it, so push and get need no setting. If the \
+               WAL file is in another data directory than `PGDATA` names, that one is used, with a warning.",
     }
 
     PGBACKREST_STANZA: String = STANZA, {

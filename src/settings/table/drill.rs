@@ -13,7 +13,7 @@ settings! {
         default: Fallback::Words("pgbackrest-guard-drill beside the data directory"),
         example: "/srv/drill",
         help: "The folder in which a drill restores",
-        more: "It must have room for the whole cluster. It is empty, or a drill's.",
+        more: "It must have room for the whole cluster, and be empty or hold an earlier drill.",
         users: &[Drill, Watch],
     }
 

@@ -28,7 +28,7 @@ settings! {
         flag: Some("repo"),
         default: Fallback::Words("all of them"),
         example: "2",
-        help: "Ask this repository alone, and take its word",
+        help: "Ask only this repository, and believe its answer",
         more: "By its number, as in `repo2-path`. For a restore while another repository can't be reached.",
         users: &[Get, Restore, Drill],
     }

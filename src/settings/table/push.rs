@@ -24,9 +24,9 @@ settings! {
         flag: Some("drop-after"),
         default: Fallback::Value("60"),
         example: "600",
-        help: "Seconds that pushes must have failed before the threshold counts",
+        help: "Seconds that pushes must have been failing before the threshold counts",
         more: "No push may have succeeded since the first failure. `0`: it counts at once. A threshold of `0`, \
-               `WAL_FREE_RESERVE_MB` and the instant drop do not wait. Counted by a clock that nobody sets.",
+               `WAL_FREE_RESERVE_MB` and the instant drop do not wait. Counted by the monotonic clock.",
     }
 
     WAL_DROP_MEASURE: DropMeasure = choice("WHAT", &["backlog", "pg_wal"]), {
@@ -34,7 +34,7 @@ settings! {
         default: Fallback::Value("backlog"),
         example: "pg_wal",
         help: "What counts as waiting WAL",
-        more: "`backlog` is the WAL that waits for archiving, `pg_wal` everything in that folder.",
+        more: "`backlog` is the WAL waiting to be archived, `pg_wal` everything in that folder.",
         users: &[Push, Watch, Status],
     }
 
@@ -59,8 +59,8 @@ settings! {
         default: Fallback::Value("all"),
         example: "any",
         help: "The repositories that must have a WAL file before it counts as archived",
-        more: "`all`, `any` (one is enough), or a list of numbers such as `1,2`. What these have is archived to PostgreSQL; what \
-               others lack is recorded as owed to them, and paid by the watcher.",
+        more: "`all`, `any` (one is enough), or a list of numbers such as `1,2`. What these have counts as archived; \
+               what others lack is recorded as owed to them, and the watcher pushes it later.",
     }
 
     WAL_INSTANT_DROP_CODES: InstantDropCodes = CODES, {
@@ -84,8 +84,8 @@ settings! {
         default: Fallback::Value("1"),
         example: "0",
         help: "Start pgBackRest even for a segment that its spool shows as done",
-        more: "The flag and `0` mean this. With `1`, a segment that is stored or fetched already is taken without starting \
-               pgBackRest.",
+        more: "The flag and `0` mean this. With `1`, a segment that is already stored or fetched is taken without \
+               starting pgBackRest.",
         users: &[Push, Get],
     }
 

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 settings! {
     name: "recover",
     heading: "pgbackrest-guard run on an empty volume: what is restored before CMD is started",
-    note: "Any of them on a volume without a cluster means that one is restored, or that `run` ends with an error; on a volume \
-           with a cluster they mean nothing.",
+    note: "If any of them is set and the volume has no cluster, one is restored or `run` ends with an error; on a \
+           volume with a cluster they have no effect.",
     users: &[Run];
 
     WAL_RECOVER_FROM_BUCKET: OsString = RAW, {

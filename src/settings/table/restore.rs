@@ -11,13 +11,13 @@ settings! {
         default: Fallback::Value("15min"),
         example: "30s",
         help: "checkpoint_timeout of the server that replays",
-        more: "Longer is faster; a replay that is interrupted then goes back farther.",
+        more: "Longer is faster, but an interrupted replay has to go back further.",
     }
 
     PITR_RECOVERY_MAX_WAL_SIZE: String = POSTGRES_UNIT, {
         default: Fallback::Value("1GB"),
         example: "512MB",
         help: "max_wal_size of the server that replays",
-        more: "As much WAL lies on the volume while it replays.",
+        more: "That much WAL is on the volume during the replay.",
     }
 }

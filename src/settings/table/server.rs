@@ -39,6 +39,6 @@ settings! {
         default: Fallback::Words("postgres, else template1 for the moment of a query"),
         example: "app",
         help: "The database",
-        more: "One that does not exist is passed over.",
+        more: "One that does not exist is skipped.",
     }
 }

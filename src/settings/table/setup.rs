@@ -98,7 +98,8 @@ settings! {
         default: Fallback::Words("an eighth of the CPUs, 2 to 8"),
         example: "4",
         help: "How many processes pgBackRest's archive-push uses",
-        more: "CPUs are those that the control group grants. The name is that of older scripts, and no option of pgBackRest.",
+        more: "These are the CPUs that the control group grants. The name comes from older scripts; pgBackRest has no \
+               such option.",
     }
 
     PGBACKREST_ARCHIVE_GET_PROCESS_MAX: u64 = number::<1, MOST_PROCESSES>("processes"), {

@@ -46,8 +46,8 @@ settings! {
         default: Fallback::Words("all that are configured"),
         example: "1,2",
         help: "The repositories into which backups are made, by their numbers",
-        more: "One after the other. One that fails keeps no backup from the others, and gets its own with the next that is due; \
-               one that is found empty gets a full backup at once.",
+        more: "One after the other. If one fails, the others still get theirs, and it gets its own with the next \
+               backup that is due; one that is found empty gets a full backup at once.",
     }
 
     WAL_BACKUP_RETRY_BACKOFF_SECONDS: Seconds = SECONDS, {

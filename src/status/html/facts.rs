@@ -123,10 +123,10 @@ pub(super) fn archiving(report: &Report) -> Markup {
     let mut rows = vec![
         ("switched on", yes(archiving.enabled)),
         ("last archived", last),
-        ("files that wait", or_unknown(files)),
+        ("waiting files", or_unknown(files)),
         ("free space", limit(archiving.free_bytes, archiving.reserve_bytes, "reserve")),
         ("failed pushes", counts(push.failed_count, push.consecutive_failures)),
-        ("given up", or_unknown(push.dropped_count.map(segments))),
+        ("dropped", or_unknown(push.dropped_count.map(segments))),
         ("in overflow", or_unknown(push.overflowed_count.map(segments))),
     ];
     if let Some(why) = &archiving.invalid_bucket {

@@ -59,7 +59,7 @@ fn window(window: &Window) -> Row {
 pub(super) fn gaps(report: &Report) -> Markup {
     let content = match report.gaps.as_deref() {
         None => note("Unknown: the record of losses can't be read."),
-        Some([]) => note("None: nothing that was given up is on record."),
+        Some([]) => note("None: no dropped segment is on record."),
         Some(gaps) => {
             let mut gaps: Vec<&GapReport> = gaps.iter().collect();
             gaps.sort_by_key(|gap| (gap.state != "open", gap.acknowledged.is_some(), std::cmp::Reverse(gap.id)));

@@ -100,8 +100,7 @@ fn archiving(out: &mut String, style: &Style, report: &Report) {
     row(out, style, "switched on", &or_unknown(archiving.enabled.map(yes)));
     row(out, style, "last archived", &or_unknown(newest));
     let files = archiving.backlog_segments.map_or(String::new(), |count| format!(" in {}", files(count)));
-    let backlog =
-        format!("{}{files}, given up at {}", bytes(archiving.backlog_bytes), bytes(archiving.threshold_bytes));
+    let backlog = format!("{}{files}, dropped at {}", bytes(archiving.backlog_bytes), bytes(archiving.threshold_bytes));
     row(out, style, "backlog", &backlog);
     row(
         out,
@@ -113,7 +112,7 @@ fn archiving(out: &mut String, style: &Style, report: &Report) {
         row(out, style, "rate of WAL", &rate(estimate));
     }
     if let (Some(archived), Some(failed)) = (archiving.archived_count, archiving.failed_count) {
-        row(out, style, "PostgreSQL", &format!("{archived} archived, {failed} failed, since its counters began"));
+        row(out, style, "PostgreSQL", &format!("{archived} archived, {failed} failed, since its counters were reset"));
     }
     let pushes =
         format!("{} failed, {} consecutive", or_unknown(push.failed_count), or_unknown(push.consecutive_failures));
@@ -123,7 +122,7 @@ fn archiving(out: &mut String, style: &Style, report: &Report) {
         or_unknown(push.dropped_count),
         or_unknown(push.overflowed_count)
     );
-    row(out, style, "given up", &lost);
+    row(out, style, "dropped", &lost);
     last_failure(out, style, report);
 }
 
@@ -270,7 +269,7 @@ fn segments(count: u64) -> String {
 }
 
 fn files(count: u64) -> String {
-    if count == 1 { "1 file that waits".to_owned() } else { format!("{count} files that wait") }
+    if count == 1 { "1 waiting file".to_owned() } else { format!("{count} waiting files") }
 }
 
 /// A duration as a person reads it: two days, three hours, five minutes.

@@ -4,6 +4,7 @@
 //! `docs_blocks.rs` also reads the scenes out of the pages for `live/docs.rs`, which plays them.
 
 mod circles;
+mod columns;
 pub(crate) mod docs_blocks;
 mod package;
 mod sizing;

@@ -120,5 +120,5 @@ fn a_segment_that_does_not_arrive_is_no_success() {
     live.s3.inject(Fault::status(403, "InvalidAccessKeyId").on(uploads()));
     let (code, said) = check(&live, &[]);
     assert_eq!(code, Some(1), "{said}");
-    assert!(line(&said, "segment").contains("was given up and recorded as lost"), "{said}");
+    assert!(line(&said, "segment").contains("was dropped and recorded as lost"), "{said}");
 }

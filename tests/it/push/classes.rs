@@ -274,7 +274,7 @@ fn each_cause_has_a_remedy_that_is_true() {
         ("ProtocolError", http(400, "InvalidBucketName"), "denied", "correct bucket"),
         ("ProtocolError", portal.to_owned(), "unavailable", "captive portal"),
         ("FormatError", "invalid XML in 31 byte(s):\n<html>".to_owned(), "unavailable", "captive portal"),
-        ("ProtocolError", google(403, "rateLimitExceeded"), "unavailable", "limit of requests"),
+        ("ProtocolError", google(403, "rateLimitExceeded"), "unavailable", "request limit"),
         (
             "ProtocolError",
             "unable to get authentication token: [invalid_grant] Invalid JWT".to_owned(),
@@ -297,7 +297,7 @@ fn each_cause_has_a_remedy_that_is_true() {
             "FileOpenError",
             "raised from remote-0 tls protocol on 'h': no space".to_owned(),
             "unavailable",
-            "that machine",
+            "that is the machine",
         ),
         (
             "HostInvalidError",
@@ -305,7 +305,7 @@ fn each_cause_has_a_remedy_that_is_true() {
             "config",
             "another machine",
         ),
-        ("PathMissingError", "unable to list '/r'".to_owned(), "local", "make the folder"),
+        ("PathMissingError", "unable to list '/r'".to_owned(), "local", "create the folder"),
         ("ServiceError", "unable to look up: NOTFOUND [2]".to_owned(), "unavailable", "nothing, if"),
     ];
     for (name, text, class, remedy) in table {

@@ -100,12 +100,12 @@ fn a_state_directory_that_does_not_answer_holds_nothing_up() {
     let Some(volume) = Volume::mount() else { return };
     let made = case.env("WAL_GUARD_STATE_DIR", &volume.path).env("WAL_DROP_THRESHOLD_MB", "600").status(49).again();
     volume.freeze();
-    let kept = made.env("WAL_DROP_THRESHOLD_MB", "1").status(49).stderr_has("is not given up").marker(false);
+    let kept = made.env("WAL_DROP_THRESHOLD_MB", "1").status(49).stderr_has("is not dropped").marker(false);
     kept.check(kept.took < BEYOND, "the archiver to be back");
     let short = kept.again().env("WAL_FREE_RESERVE_MB", "8796093022208").status(0).stderr_has("NOT be recorded");
     short.check(short.took < BEYOND, "the archiver to be back");
     let history = "00000002.history";
-    let kept = short.again().env("WAL_FREE_RESERVE_MB", "0").pushes(history).status(49).stderr_has("is not given up");
+    let kept = short.again().env("WAL_FREE_RESERVE_MB", "0").pushes(history).status(49).stderr_has("is not dropped");
     kept.check(kept.took < BEYOND, "the archiver to be back");
     let stored = kept.again().works().status(0).stderr_lacks("not stored");
     volume.thaw();

@@ -114,7 +114,7 @@ fn a_history_file_that_nothing_can_keep_is_refused_only_while_the_disk_is_not_sh
     let case = giving_up_a_history(case.status(49).again());
     let case = case.write(&format!("pg_wal/{HISTORY}"), vec![b'x'; 20 << 10]);
     disk.fill();
-    let refused = case.status(49).stderr_has("is not given up").marker(false).deferred(&[]);
+    let refused = case.status(49).stderr_has("is not dropped").marker(false).deferred(&[]);
     let outcome = refused.again().env("WAL_FREE_RESERVE_MB", "4").status(0).stderr_has("could NOT be kept");
     outcome.ledger("nothing", |state| state.kept_files.is_empty() && state.push.failed_count == 3);
 }
@@ -129,7 +129,7 @@ fn a_read_only_state_directory_holds_the_archiver_up_only_while_the_disk_is_not_
     let made = made.again().says(REFUSED).exits(49).argument(format!("pg_wal/{HISTORY}"));
     let remounted = Command::new("mount").args(["-o", "remount,ro"]).arg(&disk.0).status().unwrap();
     assert!(remounted.success());
-    let refused = made.status(49).stderr_has("is not given up").marker(false);
+    let refused = made.status(49).stderr_has("is not dropped").marker(false);
     refused.again().env("WAL_FREE_RESERVE_MB", "8796093022208").status(0).stderr_has("could NOT be kept");
 }
 
@@ -138,7 +138,7 @@ fn without_a_ledger_nothing_is_given_up_above_the_reserve() {
     let Some((case, disk)) = on_a_small_disk("fresh") else { return };
     disk.fill();
     let case = case.env("WAL_DROP_THRESHOLD_MB", "1");
-    let kept = case.status(49).marker(false).stderr_has("nothing can be recorded").stderr_has("is not given up");
+    let kept = case.status(49).marker(false).stderr_has("nothing can be recorded").stderr_has("is not dropped");
     let ledger = disk.0.join(".pgbackrest_guard/ledger");
     kept.check(!ledger.exists() && !disk.0.join(".pgbackrest_guard/ledger.new").exists(), "no half ledger");
 

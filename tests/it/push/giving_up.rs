@@ -156,7 +156,7 @@ fn a_history_or_backup_file_is_deferred_byte_for_byte() {
         outcome.ledger("no loss", |state| state.push.dropped_count == 0 && state.push.failed_count == 1);
         failing(name, 1).pushes(name).status(49).kept("unavailable");
         let gone_file = failing(name, 500).argument(format!("pg_wal/{name}"));
-        gone_file.status(49).stderr_has("not given up").marker(false).deferred(&[]);
+        gone_file.status(49).stderr_has("not dropped").marker(false).deferred(&[]);
     }
 }
 
@@ -246,8 +246,8 @@ fn without_a_ledger(case: Case) -> Case {
 #[test]
 fn what_can_not_be_recorded_is_not_given_up() {
     let case = without_a_ledger(failing("at the threshold", 500));
-    case.status(49).marker(false).stderr_has("nothing can be recorded").stderr_has("is not given up");
-    without_a_ledger(gone("gone")).status(104).marker(false).stderr_has("is not given up");
+    case.status(49).marker(false).stderr_has("nothing can be recorded").stderr_has("is not dropped");
+    without_a_ledger(gone("gone")).status(104).marker(false).stderr_has("is not dropped");
     without_a_ledger(failing("below it", 2)).status(49).marker(false);
     without_a_ledger(Case::new("a success")).status(0).stderr_has("nothing can be recorded");
     let dropped = format!("WARN: dropped WAL file '{SEGMENT}' because archive queue exceeded 1MB\n");
@@ -255,9 +255,9 @@ fn what_can_not_be_recorded_is_not_given_up() {
     let code = outcome.status.code();
     outcome.check(code.is_some_and(|code| (1..=125).contains(&code)), "1 to 125");
     let history = without_a_ledger(failing("a .history", 500).pushes("00000002.history"));
-    history.status(49).stderr_has("is not given up");
+    history.status(49).stderr_has("is not dropped");
     let file = failing("a state directory that is a file", 500).write(".pgbackrest_guard", "x");
-    file.status(49).marker(false).stderr_has("is not given up");
+    file.status(49).marker(false).stderr_has("is not dropped");
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn a_ledger_that_another_program_holds_is_waited_for_and_not_done_without() {
     let first = failing("held for a moment", 1).status(49).again().works().says(REFUSED).exits(49).backlog(500);
     hold(first, 2).status(0).lost("unavailable", "drop-threshold");
     let first = failing("held for long", 1).status(49).again().works().says(REFUSED).exits(49).backlog(500);
-    hold(first, 30).status(49).marker(false).stderr_has("has been locked").stderr_has("is not given up");
+    hold(first, 30).status(49).marker(false).stderr_has("has been locked").stderr_has("is not dropped");
 }
 
 #[test]

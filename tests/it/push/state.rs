@@ -79,7 +79,7 @@ fn what_is_lost_twice_counts_once_and_neighbours_are_one_gap() {
         let gaps: Vec<_> = state.gaps.open().collect();
         state.push.dropped_count == 2 && gaps.len() == 1 && gaps[0].segments(state.segment_size()) == 2
     });
-    let stored = next.again().works().status(0).stderr_has("missing no longer");
+    let stored = next.again().works().status(0).stderr_has("no longer missing");
     stored.ledger("the first alone", |state| state.gaps.open().count() == 1).marker(true);
 }
 
@@ -182,7 +182,7 @@ fn an_unreadable_ledger_is_set_aside_and_the_marker_set() {
     let outcome = case.status(0).marker(true).lines_with("earlier losses are unknown", 1);
     outcome.again().status(0).stderr_is("");
     let folder = Case::new("a folder in its place").write(".pgbackrest_guard/ledger/x", "").exits(49).backlog(500);
-    folder.status(49).marker(false).stderr_has("is not given up");
+    folder.status(49).marker(false).stderr_has("is not dropped");
 }
 
 #[test]

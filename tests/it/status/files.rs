@@ -51,7 +51,7 @@ fn a_ledger_that_was_copied_along_is_shown_and_proves_nothing_until_it_was_looke
     let outcome = copied("copied to a primary");
     let said = report(&outcome, &[]);
     outcome.check(said["gaps"].as_array().is_some_and(|gaps| gaps.len() == 1), "the gap is shown");
-    outcome.check(said["reasons"].to_string().contains("has not held the ledger against"), &said.to_string());
+    outcome.check(said["reasons"].to_string().contains("has not compared the ledger with"), &said.to_string());
     let standby = copied("copied to a standby");
     // DB_IN_ARCHIVE_RECOVERY
     let control = fs::OpenOptions::new().write(true).open(standby.case.data().join("global/pg_control")).unwrap();

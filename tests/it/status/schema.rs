@@ -217,13 +217,16 @@ fn the_page_of_fields_says_what_the_schema_says() {
 const HEAD: &str = "\
 # The JSON report, field by field
 
-`pgbackrest-guard status --output=json` prints one object and nothing else. `packaging/monitoring/status.schema.json` (JSON Schema 2020-12) says the same for
-programs, and the tests hold the program to it.
+`pgbackrest-guard status --output=json` prints one object and nothing else.
+`packaging/monitoring/status.schema.json` (JSON Schema 2020-12) says the same for programs, and the
+tests check the program against it.
 
 - `null` is unknown, and unknown is never shown as healthy.
 - Times are RFC 3339 in UTC, sizes are bytes.
-- As long as `schema` is 1, fields are only added, and none changes its name, type or meaning. Ignore those that you do not know.
-- The words of `class` and `cause` may become more; take one that you do not know for `unknown`. `reasons`, `detail` and `message` are for people, and their words may change.
+- As long as `schema` is 1, fields are only added; none changes its name, type or meaning. Ignore
+  fields that you do not know.
+- New words for `class` and `cause` may be added; treat one that you do not know as `unknown`.
+  `reasons`, `detail` and `message` are for people, and their wording may change.
 
 | field | type | meaning |
 |---|---|---|

@@ -88,7 +88,7 @@ fn losses() -> Vec<(&'static str, Report)> {
             "great gap, failing",
             but(
                 Verdict::Critical,
-                &["101526 WAL segments are missing in 1 open gap", "archiving fails now: 3 failed pushes"],
+                &["101526 WAL segments are missing in 1 open gap", "archiving is failing: 3 failed pushes"],
                 |report| {
                     let last = "0000000100000190000000A0".to_owned();
                     report.gaps = Some(vec![GapReport { last, segments: 101_526, ..gap(7, "2026-11-24T02:00:00Z") }]);
@@ -161,7 +161,7 @@ fn troubles() -> Vec<(&'static str, Report)> {
     vec![
         (
             "failing now",
-            but(Verdict::Warning, &["archiving fails now: 4 failed pushes"], |report| {
+            but(Verdict::Warning, &["archiving is failing: 4 failed pushes"], |report| {
                 report.push.failed_count = Some(19);
                 report.push.consecutive_failures = Some(4);
                 report.push.last_failure = Some(Failure {

@@ -14,7 +14,7 @@ const FAR: &str = "7F/2000028";
 fn live_an_acknowledged_gap_gets_no_backup_of_its_own_and_the_next_one_seals_it() {
     let scene = scene();
     scene.info(2, None).backup("", FULL, FAR).all_is_well().lose("000000010000000000000001", now() - 10);
-    fs::write(scene.marker(), "000000010000000000000001 was given up\n").unwrap();
+    fs::write(scene.marker(), "000000010000000000000001 was dropped\n").unwrap();
     scene.lab.give(&scene.marker());
     let acknowledged = Command::new(env!("CARGO_BIN_EXE_pgbackrest-guard"))
         .args(["status", "--config=/dev/null", "--acknowledge=1", "--reason=nobody needs it", "--pgdata"])
