@@ -9,7 +9,7 @@ if [ "$(id -u)" = 0 ]; then
 fi
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
     echo "before initdb: [$(ls -A "$PGDATA")]"
-    initdb --pgdata="$PGDATA" --username="$POSTGRES_USER" --auth=trust --encoding=UTF8 --wal-segsize=1 --no-sync --no-instructions
+    initdb --pgdata="$PGDATA" --username="$POSTGRES_USER" --auth=trust --encoding=UTF8 --wal-segsize=1 --no-sync
     printf '%s\n' "unix_socket_directories = '$LAB'" "listen_addresses = ''" 'fsync = off' 'shared_buffers = 8MB' >>"$PGDATA/postgresql.conf"
     pg_ctl -D "$PGDATA" -o "-c listen_addresses=''" -w start
     # Time for a watcher to come too early.

@@ -88,7 +88,7 @@ impl ClusterBuilder {
     pub fn create(self) -> Cluster {
         let mut initdb = self.lab.command(postgres_program("initdb"));
         initdb.arg("--pgdata").arg(self.pgdata()).arg(format!("--wal-segsize={}", self.segment_mib));
-        run(initdb.args(["--no-sync", "--no-instructions", "--username=postgres", "--auth=trust", "--encoding=UTF8"]));
+        run(initdb.args(["--no-sync", "--username=postgres", "--auth=trust", "--encoding=UTF8"]));
         let mut text = self.basics();
         text.push_str(&self.settings_text());
         append(&self.pgdata().join("postgresql.conf"), &text);
