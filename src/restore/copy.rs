@@ -5,6 +5,7 @@ use super::{Request, RestoreError, Work};
 use crate::checkpoint;
 use crate::decide::restore::{Plan, Target, moment};
 use crate::durable;
+use crate::log::Level;
 use crate::pgbackrest::client::Restoring;
 use crate::pgbackrest::progress::moved;
 use crate::pgbackrest::{Client, Failure, Interruption, Watch};
@@ -28,30 +29,32 @@ const BETWEEN: Duration = Duration::from_millis(500);
 /// Copies the backup. What is there of it stays.
 pub(super) fn copy(work: &mut Work<'_>) -> Result<(), RestoreError> {
     let target = work.place.target.path();
-    let place = Place::find(work.request)?;
-    if place.content == Content::Other && work.state.ours {
-        clear(target)?;
-    }
-    durable::create_private_folder(target).map_err(|error| RestoreError::file("make", target, error))?;
     let way = &work.state.way;
     let (kind, text) = words(&work.state.wanted.target);
     let restore_command = restore_command(work)?;
-    let restoring = Restoring {
+    let mut restoring = Restoring {
         backup: &way.backup,
         repository: way.repository,
         to: target,
         kind,
         target: text,
         timeline: (work.state.wanted.target != Target::Immediate).then_some(way.timeline),
-        delta: matches!(place.content, Content::Cluster | Content::HalfACopy),
+        delta: false,
         tablespaces: &work.state.wanted.tablespaces,
         restore_command: &restore_command,
         own: work.folder.path(),
     };
     let until = Instant::now() + LEFTOVER;
     loop {
+        let place = Place::find(work.request)?;
+        if place.content == Content::Other && work.state.ours {
+            clear(target)?;
+        }
+        durable::create_private_folder(target).map_err(|error| RestoreError::file("make", target, error))?;
+        restoring.delta = matches!(place.content, Content::Cluster | Content::HalfACopy);
         match restored(work, &restoring) {
-            // The lock is this restore's own: a pgBackRest that outlived a kill of ours still copies the same.
+            // The lock is this restore's own: a pgBackRest that outlived a kill of ours still copies the same. What it has copied
+            // meanwhile is looked at again.
             Err(failure) if failure.code() == Some(LOCKED) && Instant::now() < until => {
                 if work.signals.wait(BETWEEN) {
                     return Err(RestoreError::Signal);
@@ -100,6 +103,9 @@ pub(super) fn restore_command(work: &Work<'_>) -> Result<String, RestoreError> {
     if let Some(config) = &common.pgbackrest_config {
         words.push(format!("--pgbackrest-config={}", plain(&config.value)?));
     }
+    // Its words on the archive's end are a part of the proof (cut_off.rs).
+    let is_debug = common.log_level.value == Level::Debug;
+    words.push(format!("--log-level={}", if is_debug { "debug" } else { "info" }));
     Ok(format!("{} %f \"%p\"", words.join(" ")))
 }
 

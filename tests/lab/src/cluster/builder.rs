@@ -100,6 +100,10 @@ impl ClusterBuilder {
         let mut copy = self.lab.command(postgres_program("pg_basebackup"));
         copy.arg("--pgdata").arg(self.pgdata()).arg(format!("--dbname={}", primary.conninfo()));
         run(copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--wal-method=stream"]));
+        // What it wrote has every option of its own libpq, and an older server's walreceiver may not know them all
+        // (`sslnegotiation`, from libpq 17 on).
+        let conninfo = format!("primary_conninfo = '{}'\n", primary.conninfo());
+        append(&self.pgdata().join("postgresql.auto.conf"), &conninfo);
         self.adopt()
     }
 
