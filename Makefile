@@ -46,7 +46,7 @@ help:
 	@echo 'make package-test  install the package here, archive a Debian cluster through a revoked key and back, purge it (as root)'
 	@echo 'make monitoring-test  scrape watchers with the real Prometheus, and try the alert rules and the dashboard with promtool'
 	@echo 'make ha-test  three nodes under Patroni, failovers while the repository fails (about ten minutes)'
-	@echo 'make campaign  many faults at once, chosen by seeds, on a cluster that commits (two minutes a seed; CAMPAIGN=1-20)'
+	@echo 'make campaign  many faults at once, chosen by seeds, on a cluster that commits (two minutes a seed; CAMPAIGN=1-20); "moments 200": --at against restores'
 	@echo 'make image-test  build the container image and live with it, by docker or podman (as whoever may use that)'
 	@echo 'make manifests-test  hold the compose file and the StatefulSet against their schemas'
 	@echo 'make matrix   run the live tests on PostgreSQL 13 to 18 and pgBackRest 2.45, 2.55 and 2.60 (hours; MATRIX="18x2.60" chooses)'
@@ -223,7 +223,7 @@ $(TARGET)/tools/etcd/usr/bin/etcd:
 	cd $(TARGET)/tools/etcd && apt-get download etcd-server && dpkg-deb --extract etcd-server_*.deb .
 	touch $@
 
-# Words in CAMPAIGN choose: make campaign CAMPAIGN=7, CAMPAIGN='7 without 3,5' to leave faults out, CAMPAIGN=ledger; CAMPAIGN_SECONDS=3600 in
+# Words in CAMPAIGN choose: make campaign CAMPAIGN=7, CAMPAIGN='7 without 3,5' to leave faults out, CAMPAIGN=ledger, CAMPAIGN='moments 200'; CAMPAIGN_SECONDS=3600 in
 # the environment ends it before the next seed.
 campaign: deps
 	$(CARGO) test --quiet --test campaign -- $(CAMPAIGN)

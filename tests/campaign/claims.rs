@@ -12,20 +12,22 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const RECOVERY: Duration = Duration::from_mins(1);
 
 /// An answer of `status --at`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Claim {
-    /// The moment, in seconds since 1970.
+    /// The moment, in milliseconds since 1970.
     pub(crate) at: i64,
     /// Whether it can be restored; `None`: that is not known.
     pub(crate) restorable: Option<bool>,
-    backup: String,
-    repository: u64,
-    timeline: u64,
+    pub(crate) backup: String,
+    pub(crate) repository: u64,
+    pub(crate) timeline: u64,
+    /// Why not.
+    pub(crate) reason: String,
 }
 
-/// Asks `status` about a moment.
+/// Asks `status` about a moment, in milliseconds since 1970.
 pub(crate) fn claim(world: &World, at: i64) -> Option<Claim> {
-    let moment = Timestamp::from_second(at).ok()?.to_string();
+    let moment = Timestamp::from_millisecond(at).ok()?.to_string();
     let said: serde_json::Value = serde_json::from_slice(&world.status(&["--at", &moment]).stdout).ok()?;
     Some(Claim {
         at,
@@ -33,6 +35,7 @@ pub(crate) fn claim(world: &World, at: i64) -> Option<Claim> {
         backup: said["backup"].as_str().unwrap_or_default().to_owned(),
         repository: said["repository"].as_u64().unwrap_or(1),
         timeline: said["timeline"].as_u64().unwrap_or(1),
+        reason: said["reason"].as_str().unwrap_or_default().to_owned(),
     })
 }
 
@@ -55,7 +58,7 @@ pub(crate) fn hold(world: &World, claim: &Claim, rows: &[Row], name: &str) -> Sh
     }
     let (repository, set) = (format!("--repo={key}"), format!("--set={}", claim.backup));
     let line = format!("--target-timeline={}", claim.timeline);
-    match restore(world, name, Some(claim.at), &[&repository, &set, &line]) {
+    match restore(world, name, Some(claim.at), key, &[&repository, &set, &line]) {
         Err(why) => Shown::False(why),
         Ok(restored) => contradiction(&restored, rows, Some(claim.at)).map_or(Shown::Holds, Shown::False),
     }
@@ -65,7 +68,7 @@ pub(crate) fn hold(world: &World, claim: &Claim, rows: &[Row], name: &str) -> Sh
 pub(crate) fn can_be(world: &World, at: i64, rows: &[Row], name: &str) -> bool {
     world.repositories().any(|key| {
         let repository = format!("--repo={key}");
-        let restored = restore(world, &format!("{name}-{key}"), Some(at), &[&repository]);
+        let restored = restore(world, &format!("{name}-{key}"), Some(at), key, &[&repository]);
         restored.is_ok_and(|restored| contradiction(&restored, rows, Some(at)).is_none())
     })
 }
@@ -73,25 +76,27 @@ pub(crate) fn can_be(world: &World, at: i64, rows: &[Row], name: &str) -> bool {
 /// Whether the end of a repository's archive has every commit that was answered.
 pub(crate) fn newest(world: &World, key: u8, rows: &[Row]) -> Option<String> {
     let repository = format!("--repo={key}");
-    match restore(world, &format!("newest-{key}"), None, &[&repository]) {
+    match restore(world, &format!("newest-{key}"), None, key, &[&repository]) {
         Err(why) => Some(why),
         Ok(restored) => contradiction(&restored, rows, None),
     }
 }
 
-/// The rows of a restore to a moment, or to the end.
-fn restore(world: &World, name: &str, at: Option<i64>, more: &[&str]) -> Result<BTreeSet<i64>, String> {
+/// The rows of a restore to a moment, or to the end, with the WAL of one repository alone.
+fn restore(world: &World, name: &str, at: Option<i64>, key: u8, more: &[&str]) -> Result<BTreeSet<i64>, String> {
     let copy = Cluster::builder(&world.lab).name(name);
     let config = world.config_for(&copy, &format!("store-{name}"));
-    let target = at.and_then(|at| Timestamp::from_second(at).ok());
-    let target = target.map(|at| format!("--target={}", at.strftime("%Y-%m-%d %H:%M:%S+00")));
+    let target = at.and_then(|at| Timestamp::from_millisecond(at).ok());
+    let target = target.map(|at| format!("--target={}", at.strftime("%Y-%m-%d %H:%M:%S%.3f+00")));
+    let command = format!("--recovery-option=restore_command={}", world.restore_command(&config, key));
     let mut options: Vec<&str> = more.to_vec();
+    options.push(&command);
     if let Some(target) = &target {
         options.extend(["--type=time", "--target-action=promote", target]);
     }
-    let folder = world.lab.path().join(name);
     let answer = recovered(&config, copy, &options);
-    let _ = fs::remove_dir_all(folder);
+    let _ = fs::remove_dir_all(world.lab.path().join(name));
+    let _ = fs::remove_dir_all(world.lab.path().join(format!("store-{name}")));
     answer
 }
 
@@ -100,8 +105,8 @@ fn recovered(
     copy: pgbackrest_guard_lab::ClusterBuilder,
     options: &[&str],
 ) -> Result<BTreeSet<i64>, String> {
-    let tried = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| config.restore(copy.no_archiving(), options)));
-    let copy = tried.map_err(|_| "pgbackrest restore fails".to_owned())?;
+    let copy = config.try_restore(copy.no_archiving(), options);
+    let copy = copy.map_err(|said| format!("pgbackrest restore fails: {}", said.lines().next().unwrap_or_default()))?;
     copy.start_recovery();
     if !copy.wait_promoted(RECOVERY) {
         let log = copy.log();
@@ -118,7 +123,7 @@ fn recovered(
 
 /// What contradicts that these are the rows of a moment; `None` for the end of the archive.
 fn contradiction(restored: &BTreeSet<i64>, rows: &[Row], at: Option<i64>) -> Option<String> {
-    let moment = at.map(|at| UNIX_EPOCH + Duration::from_secs(u64::try_from(at).unwrap_or(0)));
+    let moment = at.map(|at| UNIX_EPOCH + Duration::from_millis(u64::try_from(at).unwrap_or(0)));
     let by = |time: SystemTime| moment.is_none_or(|moment| time <= moment);
     let missing = rows.iter().filter(|row| row.answered.is_some_and(by) && !restored.contains(&row.number));
     let missing: Vec<i64> = missing.map(|row| row.number).collect();
@@ -137,7 +142,9 @@ fn what_was_answered_before_a_moment_is_missed_and_what_was_begun_after_it_is_to
     let row =
         |number, begun, answered: Option<u64>| Row { number, begun: second(begun), answered: answered.map(second) };
     let rows = [row(1, 1, Some(2)), row(2, 3, None), row(3, 4, Some(6)), row(4, 7, Some(8))];
-    let says = |restored: &[i64], at| contradiction(&restored.iter().copied().collect(), &rows, at);
+    let says = |restored: &[i64], at: Option<i64>| {
+        contradiction(&restored.iter().copied().collect(), &rows, at.map(|at| at * 1_000))
+    };
     assert_eq!([says(&[1], Some(5)), says(&[1, 2], Some(5)), says(&[1, 2, 3], Some(5))], [None, None, None]);
     assert!(says(&[], Some(5)).is_some_and(|why| why.starts_with("1 rows are missing (Some(1)")));
     assert!(says(&[1, 4], Some(5)).is_some_and(|why| why.ends_with("1 are too new")));

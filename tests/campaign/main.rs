@@ -7,7 +7,8 @@
 //! proof; and what `--at` said is held against real restores (`claims.rs`).
 //!
 //! Words choose: `12-40` are seeds, `12 without 3,5` leaves faults out, `short 1-9` those of `make test`, `ledger` kills a process that writes the ledger a thousand
-//! times (`torn_ledger.rs`), `parsers` feeds changed samples to what reads others' words (`parsers.rs`). `CAMPAIGN_SECONDS` ends it before the next seed. A seed that fails is run again with fewer
+//! times (`torn_ledger.rs`), `parsers` feeds changed samples to what reads others' words (`parsers.rs`), `moments 200` asks about that many moments of one
+//! history and restores each (`moments.rs`). `CAMPAIGN_SECONDS` ends it before the next seed. A seed that fails is run again with fewer
 //! faults, up to `CAMPAIGN_SHRINK` times. What `make test` runs of it is in `short.rs`.
 
 #![expect(clippy::indexing_slicing, reason = "JSON that is not as expected is null")]
@@ -16,6 +17,7 @@
 mod checks;
 mod claims;
 mod faults;
+mod moments;
 mod parsers;
 mod random;
 mod run;
@@ -47,6 +49,9 @@ fn main() -> ExitCode {
         let executions = parsers::read_changed(count.trim().parse().unwrap_or(EXECUTIONS), 1);
         eprintln!("{executions} executions, and none has ended the program");
         return ExitCode::SUCCESS;
+    }
+    if let Some(count) = words.strip_prefix("moments") {
+        return moments::try_all(count);
     }
     match words.as_str() {
         "ledger" => torn_ledger::thousand(),

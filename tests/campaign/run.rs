@@ -5,7 +5,7 @@ use super::claims::{self, Claim, Shown};
 use super::faults::{self, Faults};
 use super::random::Random;
 use super::schedule::{Schedule, Size};
-use super::workload::{Seen, Workload};
+use super::workload::{PADDING, Seen, Workload};
 use super::world::World;
 use pgbackrest_guard::ledger::gaps::GapState;
 use std::collections::BTreeSet;
@@ -51,7 +51,7 @@ struct Moments {
 pub(crate) fn run(schedule: &Schedule, size: Size) -> Outcome {
     let started = Instant::now();
     let mut world = World::new(schedule.profile);
-    let workload = Workload::start(world.cluster.conninfo(), world.cluster.pg_wal());
+    let workload = Workload::start(world.primary(), PADDING);
     let (mut faults, mut watched) = (Faults::default(), Watched::default());
     let mut violations = BTreeSet::new();
     let mut random = Random::new(schedule.seed ^ 0xA7);
@@ -107,7 +107,7 @@ fn go_wrong(
             ask_at += Duration::from_secs(4);
             let passed = u64::try_from(now() - first).unwrap_or(0);
             let at = first + i64::try_from(random.below(passed + 1)).unwrap_or(0);
-            claims.extend(claims::claim(world, at));
+            claims.extend(claims::claim(world, at * 1_000));
         }
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -129,7 +129,7 @@ fn moments(
     let (first, last) = (first.unwrap_or(0), last.unwrap_or(0));
     for _ in 0..12 {
         let at = first + random.below(last.saturating_sub(first) + 1);
-        claims.extend(claims::claim(world, i64::try_from(at).unwrap_or(0)));
+        claims.extend(claims::claim(world, i64::try_from(at).unwrap_or(0) * 1_000));
     }
     let said = |what: bool| claims.iter().filter(|claim| claim.restorable == Some(what)).count();
     let mut moments = Moments { asked: claims.len(), yes: said(true), no: said(false), ..Moments::default() };

@@ -127,6 +127,8 @@ pub(crate) struct Profile {
     pub(crate) diffs: bool,
     /// `WAL_BACKUP_GAP_TYPE=diff`.
     pub(crate) gap_by_diff: bool,
+    /// Repository 1 in a folder too, for what needs no store.
+    pub(crate) folders: bool,
 }
 
 /// How large a campaign is.
@@ -200,6 +202,7 @@ impl Profile {
             queue_max: random.chance(30),
             diffs: random.chance(40),
             gap_by_diff: random.chance(40),
+            folders: false,
         };
         match size {
             Size::Whole => drawn,

@@ -8,6 +8,7 @@
 mod checks;
 mod claims;
 mod faults;
+mod moments;
 mod parsers;
 mod random;
 mod run;

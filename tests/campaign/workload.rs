@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, SystemTime};
 
-/// Bytes of WAL beside each commit.
-const PADDING: usize = 60_000;
+/// Bytes of WAL beside each commit of a seed.
+pub(crate) const PADDING: usize = 60_000;
 /// Between two commits.
 const PAUSE: Duration = Duration::from_millis(60);
 /// Between two looks for finished segments.
@@ -40,33 +40,49 @@ pub(crate) struct Seen {
     pub(crate) segments: BTreeMap<String, Option<u32>>,
 }
 
+/// The node that takes the commits.
+#[derive(Debug, Clone)]
+pub(crate) struct Primary {
+    /// How it is connected to.
+    pub(crate) conninfo: String,
+    /// Its WAL.
+    pub(crate) pg_wal: PathBuf,
+}
+
 /// Commits and looks until it is dropped.
 pub(crate) struct Workload {
     seen: Arc<Mutex<Seen>>,
+    primary: Arc<Mutex<Primary>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Workload {
     /// Makes the table, and begins.
-    pub(crate) fn start(conninfo: String, pg_wal: PathBuf) -> Self {
-        let mut client = Client::connect(&conninfo, NoTls).expect("a server that answers");
+    pub(crate) fn start(primary: Primary, padding: usize) -> Self {
+        let mut client = Client::connect(&primary.conninfo, NoTls).expect("a server that answers");
         client.batch_execute("CREATE TABLE rows (number bigint)").expect("a table");
         drop(client);
         let (seen, stop) = (Arc::<Mutex<Seen>>::default(), Arc::<AtomicBool>::default());
-        let (for_rows, stop_rows) = (Arc::clone(&seen), Arc::clone(&stop));
-        let (for_segments, stop_segments) = (Arc::clone(&seen), Arc::clone(&stop));
+        let primary = Arc::new(Mutex::new(primary));
+        let (for_rows, rows_of, stop_rows) = (Arc::clone(&seen), Arc::clone(&primary), Arc::clone(&stop));
+        let (for_segments, segments_of, stop_segments) = (Arc::clone(&seen), Arc::clone(&primary), Arc::clone(&stop));
         let threads = vec![
-            spawn(move || commit(&conninfo, &for_rows, &stop_rows)),
+            spawn(move || commit(&rows_of, padding, &for_rows, &stop_rows)),
             spawn(move || {
                 while !stop_segments.load(Ordering::Relaxed) {
-                    look(&pg_wal, &for_segments);
+                    look(&locked(&segments_of).pg_wal.clone(), &for_segments);
                     sleep(LOOK);
                 }
-                look(&pg_wal, &for_segments);
+                look(&locked(&segments_of).pg_wal.clone(), &for_segments);
             }),
         ];
-        Self { seen, stop, threads }
+        Self { seen, primary, stop, threads }
+    }
+
+    /// Goes on on another node.
+    pub(crate) fn follow(&self, primary: Primary) {
+        *locked(&self.primary) = primary;
     }
 
     /// What was seen so far.
@@ -97,17 +113,18 @@ impl Drop for Workload {
     }
 }
 
-fn locked(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn commit(conninfo: &str, seen: &Mutex<Seen>, stop: &AtomicBool) {
+fn commit(primary: &Mutex<Primary>, padding: usize, seen: &Mutex<Seen>, stop: &AtomicBool) {
     let mut client: Option<Client> = None;
     let mut number = 0;
-    let statement = format!("SELECT pg_logical_emit_message(false, 'campaign', repeat('x', {PADDING}))");
+    let statement = format!("SELECT pg_logical_emit_message(false, 'campaign', repeat('x', {padding}))");
     while !stop.load(Ordering::Relaxed) {
         sleep(PAUSE);
         let Some(connected) = client.as_mut() else {
+            let conninfo = locked(primary).conninfo.clone();
             client = Client::connect(&format!("{conninfo} connect_timeout=2"), NoTls).ok();
             continue;
         };

@@ -1,6 +1,7 @@
 //! The laboratory of one campaign: a cluster that archives by push, its repositories, its watchers.
 
 use super::schedule::Profile;
+use super::workload::Primary;
 use pgbackrest_guard::ledger::Ledger;
 use pgbackrest_guard::ledger::state::State;
 use pgbackrest_guard_lab::{Cluster, Lab, PgBackRest, PgBackRestBuilder, S3Server, Signal};
@@ -25,7 +26,14 @@ pub(crate) struct World {
     pub(crate) lab: Lab,
     pub(crate) profile: Profile,
     pub(crate) watchers: Vec<Child>,
+    programs: Programs,
+}
+
+/// The programs under test, where the laboratory's user can run them.
+struct Programs {
     guard: PathBuf,
+    push: PathBuf,
+    get: PathBuf,
 }
 
 impl World {
@@ -42,20 +50,19 @@ impl World {
             backrest = backrest.option("global", "archive-push-queue-max", "6MB");
         }
         let backrest = backrest.write();
-        let push = lab.copy_program(env!("CARGO_BIN_EXE_pgbackrest-guard-push"));
-        let guard = lab.copy_program(env!("CARGO_BIN_EXE_pgbackrest-guard"));
-        let mut command = format!(
-            "WAL_FREE_RESERVE_MB=0 WAL_DROP_THRESHOLD_MB={} WAL_DROP_AFTER_SECONDS={} PGBACKREST_CONFIG={}",
-            profile.threshold,
-            profile.after,
-            backrest.config_file().display()
-        );
+        let programs = Programs {
+            push: lab.copy_program(env!("CARGO_BIN_EXE_pgbackrest-guard-push")),
+            get: lab.copy_program(env!("CARGO_BIN_EXE_pgbackrest-guard-get")),
+            guard: lab.copy_program(env!("CARGO_BIN_EXE_pgbackrest-guard")),
+        };
         if profile.overflow {
-            let _ = write!(command, " WAL_OVERFLOW_DIR={}", lab.folder("overflow").display());
+            lab.folder("overflow");
         }
-        let command = format!("{command} exec {} %p", push.display());
+        let command = archive_command(&lab, profile, &programs.push, &backrest);
+        // What a rewind needs, and what a standby that was away must still find.
+        let postgres = postgres.setting("wal_log_hints", "on").setting("max_wal_senders", "4");
         let cluster = postgres.archive_command(&command).start();
-        let mut world = Self { cluster, backrest, s3, lab, profile, watchers: Vec::new(), guard };
+        let mut world = Self { cluster, backrest, s3, lab, profile, watchers: Vec::new(), programs };
         world.start_watcher();
         world.wait("the first backup", Duration::from_mins(2), |world| {
             world.repositories().all(|key| world.labels(key).iter().any(|label| label.ends_with('F')))
@@ -70,17 +77,49 @@ impl World {
 
     /// Where the second repository lies.
     pub(crate) fn second(&self) -> PathBuf {
-        self.lab.path().join("second")
+        self.folder(2)
     }
 
     /// A configuration for another cluster and the same repositories.
     pub(crate) fn config_for(&self, cluster: &pgbackrest_guard_lab::ClusterBuilder, name: &str) -> PgBackRest {
         let backrest = PgBackRest::builder(&self.lab).name(name).postgres(cluster);
-        repositories(backrest, &self.lab, &self.s3, self.profile).write()
+        let backrest = backrest.archive_async(self.profile.asynchronous);
+        let mut backrest = repositories(backrest, &self.lab, &self.s3, self.profile);
+        if self.profile.queue_max {
+            backrest = backrest.option("global", "archive-push-queue-max", "6MB");
+        }
+        backrest.write()
+    }
+
+    /// The `archive_command` of a node.
+    pub(crate) fn archive_command(&self, backrest: &PgBackRest) -> String {
+        archive_command(&self.lab, self.profile, &self.programs.push, backrest)
+    }
+
+    /// A `restore_command` that asks one repository alone, as `status --at` prints it.
+    pub(crate) fn restore_command(&self, backrest: &PgBackRest, repository: u8) -> String {
+        let (config, get) = (backrest.config_file(), &self.programs.get);
+        format!("PGBACKREST_CONFIG={} {} --repo={repository} %f \"%p\"", config.display(), get.display())
+    }
+
+    /// Where the commits go.
+    pub(crate) fn primary(&self) -> Primary {
+        Primary { conninfo: self.cluster.conninfo(), pg_wal: self.cluster.pg_wal() }
+    }
+
+    /// The folder of a repository that lies in one.
+    pub(crate) fn folder(&self, repository: u8) -> PathBuf {
+        self.lab.path().join(if repository == 1 { "first" } else { "second" })
     }
 
     /// Starts one more watcher.
     pub(crate) fn start_watcher(&mut self) {
+        let watcher = self.watcher().spawn().expect("a watcher");
+        self.watchers.push(watcher);
+    }
+
+    /// `watch`, as this cluster is set up.
+    pub(crate) fn watcher(&self) -> Command {
         let log = OpenOptions::new().create(true).append(true).open(self.watch_log()).expect("the watcher's log");
         let mut watch = self.guard();
         watch.args(["watch", "--pgdata"]).arg(self.cluster.pgdata());
@@ -94,12 +133,12 @@ impl World {
             ("WAL_BACKUP_GAP_TYPE", if self.profile.gap_by_diff { "diff" } else { "full" }),
         ];
         watch.envs(seconds).stderr(log.try_clone().expect("a log")).stdout(log);
-        self.watchers.push(watch.spawn().expect("a watcher"));
+        watch
     }
 
     /// The program, in the cluster's environment.
     pub(crate) fn guard(&self) -> Command {
-        let mut command = self.lab.command(&self.guard);
+        let mut command = self.lab.command(&self.programs.guard);
         command.env("PGBACKREST_CONFIG", self.backrest.config_file()).env("PGUSER", "postgres");
         command.env("WAL_FREE_RESERVE_MB", "0").env("WAL_DROP_THRESHOLD_MB", "500");
         if self.profile.overflow {
@@ -173,7 +212,8 @@ impl World {
         let _ = watcher.wait();
     }
 
-    fn wait(&self, what: &str, limit: Duration, condition: impl Fn(&Self) -> bool) {
+    /// Waits for something that must come.
+    pub(crate) fn wait(&self, what: &str, limit: Duration, condition: impl Fn(&Self) -> bool) {
         let until = Instant::now() + limit;
         while !condition(self) {
             let said = fs::read_to_string(self.watch_log()).unwrap_or_default();
@@ -194,9 +234,27 @@ impl Drop for World {
     }
 }
 
+fn archive_command(lab: &Lab, profile: Profile, push: &Path, backrest: &PgBackRest) -> String {
+    let mut command = format!(
+        "WAL_FREE_RESERVE_MB=0 WAL_DROP_THRESHOLD_MB={} WAL_DROP_AFTER_SECONDS={} PGBACKREST_CONFIG={}",
+        profile.threshold,
+        profile.after,
+        backrest.config_file().display()
+    );
+    if profile.overflow {
+        let _ = write!(command, " WAL_OVERFLOW_DIR={}", lab.path().join("overflow").display());
+    }
+    format!("{command} exec {} %p", push.display())
+}
+
 fn repositories(backrest: PgBackRestBuilder, lab: &Lab, s3: &S3Server, profile: Profile) -> PgBackRestBuilder {
+    let backrest = if profile.folders {
+        backrest.repo_posix(&lab.path().join("first"))
+    } else {
+        backrest.repo_s3(s3, BUCKET, KEY, SECRET, "/repo")
+    };
     // Nothing is compressed: what is stored can be held against what was written.
-    let backrest = backrest.repo_s3(s3, BUCKET, KEY, SECRET, "/repo").option("global", "compress-type", "none");
+    let backrest = backrest.option("global", "compress-type", "none");
     let backrest = backrest.option("global", "repo1-bundle", "y").option("global", "io-timeout", "1");
     if profile.second {
         backrest.repo_posix(&lab.path().join("second")).option("global", "repo2-bundle", "y")

@@ -12,12 +12,23 @@ impl PgBackRest {
     /// archives use a configuration of its own name.
     #[track_caller]
     pub fn restore(&self, copy: ClusterBuilder, options: &[&str]) -> Cluster {
+        self.try_restore(copy, options).unwrap_or_else(|said| panic!("pgbackrest restore failed:\n{said}"))
+    }
+
+    /// As [`PgBackRest::restore`].
+    ///
+    /// # Errors
+    /// What pgBackRest wrote, when it failed.
+    pub fn try_restore(&self, copy: ClusterBuilder, options: &[&str]) -> Result<Cluster, String> {
         let pgdata = copy.empty_folder();
         let path = format!("--pg1-path={}", pgdata.display());
         let mut arguments = vec![path.as_str()];
         arguments.extend(options);
         arguments.push("restore");
-        self.ok(&arguments);
-        copy.adopt()
+        let output = self.run(&arguments);
+        if !output.status.success() {
+            return Err(output.stderr);
+        }
+        Ok(copy.adopt())
     }
 }
