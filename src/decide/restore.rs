@@ -281,12 +281,15 @@ pub struct Outcome {
     pub position: Lsn,
     /// The newest commit that was replayed, in microseconds since 1970.
     pub last_commit: Option<i64>,
+    /// Where the newest segment begins that PostgreSQL asked for and no repository had. It asks for a segment when it has
+    /// replayed everything before it.
+    pub absent: Option<Lsn>,
 }
 
-/// What contradicts that a replay has ended where it should: on the timeline, and at the target. `least`: the position that a
-/// replay to the end of the archive must have passed.
+/// What contradicts that a replay has ended where it should: on the timeline, and at the target. `last`: where the last segment
+/// begins that a replay to the end of the archive must have gone through.
 #[must_use]
-pub fn contradiction(target: &Target, timeline: u32, least: u64, outcome: &Outcome) -> Option<String> {
+pub fn contradiction(target: &Target, timeline: u32, last: Lsn, outcome: &Outcome) -> Option<String> {
     if outcome.timeline != timeline {
         return Some(format!("the replay has ended on timeline {}, and not on {timeline}", outcome.timeline));
     }
@@ -295,10 +298,21 @@ pub fn contradiction(target: &Target, timeline: u32, least: u64, outcome: &Outco
     match target {
         Target::Time(at) => late(at).map(|last| format!("the replay has gone to {}, past {target}", moment(last))),
         Target::Lsn(lsn) if position < *lsn => Some(format!("the replay has ended at {position}, before {lsn}")),
-        Target::Latest if position.0 <= least => {
-            Some(format!("the replay has ended at {position}, before the archive's last segment at {}", Lsn(least)))
-        }
-        Target::Lsn(_) | Target::Latest | Target::Xid(_) | Target::Name(_) | Target::Immediate => None,
+        Target::Latest => short(last, outcome.absent).map(|why| format!("the replay has ended at {position}: {why}")),
+        Target::Lsn(_) | Target::Xid(_) | Target::Name(_) | Target::Immediate => None,
+    }
+}
+
+/// Why a replay has not gone through all WAL that was listed, up to the segment that begins at `last`; `None` where it has.
+/// `absent`: the newest segment that it asked for and nobody had.
+#[must_use]
+pub fn short(last: Lsn, absent: Option<Lsn>) -> Option<String> {
+    match absent {
+        Some(absent) if absent > last => None,
+        Some(absent) => Some(format!("the segment at {absent} is missing in the archive, which had listed it")),
+        None => Some(format!(
+            "a segment at or before {last} holds no valid WAL, though the archive has it: it is damaged (pgbackrest verify)"
+        )),
     }
 }
 

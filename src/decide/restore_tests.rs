@@ -188,12 +188,24 @@ fn a_large_archive_is_planned_at_once() {
 
 #[test]
 fn what_was_reached_is_held_against_what_was_asked_for() {
-    let outcome = Outcome { timeline: 2, position: Lsn(500), last_commit: Some(5_000_000) };
-    let wrong = |target: &Target, timeline, least| contradiction(target, timeline, least, &outcome).is_some();
+    let absent = Some(Lsn(600));
+    let outcome = Outcome { timeline: 2, position: Lsn(500), last_commit: Some(5_000_000), absent };
+    let wrong = |target: &Target, timeline, last| contradiction(target, timeline, Lsn(last), &outcome).is_some();
     assert!(!wrong(&time(5), 2, 0) && wrong(&time(4), 2, 0) && wrong(&time(5), 1, 0));
     assert!(!wrong(&Target::Lsn(Lsn(500)), 2, 0) && wrong(&Target::Lsn(Lsn(501)), 2, 0));
-    assert!(!wrong(&Target::Latest, 2, 499) && wrong(&Target::Latest, 2, 500));
+    assert!(
+        !wrong(&Target::Latest, 2, 599) && wrong(&Target::Latest, 2, 600),
+        "by what was asked for, not by the position"
+    );
     assert!(!wrong(&Target::Immediate, 2, 9_000) && wrong(&Target::Immediate, 3, 0));
     let nothing = Outcome { last_commit: None, ..outcome.clone() };
-    assert_eq!(contradiction(&time(4), 2, 0, &nothing), None, "no commit was replayed at all");
+    assert_eq!(contradiction(&time(4), 2, Lsn(0), &nothing), None, "no commit was replayed at all");
+}
+
+#[test]
+fn a_replay_that_ends_before_what_was_listed_is_told_why() {
+    let why = |absent: Option<u64>| short(Lsn(0x300_0000), absent.map(Lsn)).unwrap_or_default();
+    assert_eq!(why(Some(0x400_0000)), "");
+    assert_eq!(why(Some(0x300_0000)), "the segment at 0/3000000 is missing in the archive, which had listed it");
+    assert!(why(None).starts_with("a segment at or before 0/3000000 holds no valid WAL"));
 }

@@ -82,7 +82,8 @@ pub(super) fn unclear(ran: &Ran, events: &[Value]) -> Found {
         Ran::Told => (Verdict::Unverified, SIGNAL.to_owned()),
         Ran::NotStarted(error) => (Verdict::Unverified, format!("the restore can't be started: {error}")),
         Ran::Ended(_) | Ran::OutOfTime => {
-            let verdict = if ["target", "replay"].contains(&kind) { Verdict::Failed } else { Verdict::Unverified };
+            let verdict =
+                if ["target", "replay", "damaged"].contains(&kind) { Verdict::Failed } else { Verdict::Unverified };
             (verdict, last_line(why))
         }
     }
@@ -108,6 +109,8 @@ mod tests {
         for (kind, expected) in [
             ("target", Verdict::Failed),
             ("replay", Verdict::Failed),
+            ("damaged", Verdict::Failed),
+            ("interrupted", Verdict::Unverified),
             ("place", Verdict::Unverified),
             ("", Verdict::Unverified),
         ] {

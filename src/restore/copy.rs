@@ -5,6 +5,7 @@ use super::{Request, RestoreError, Work};
 use crate::checkpoint;
 use crate::decide::restore::{Plan, Target, moment};
 use crate::durable;
+use crate::log::Level;
 use crate::pgbackrest::client::Restoring;
 use crate::pgbackrest::progress::moved;
 use crate::pgbackrest::{Client, Failure, Interruption, Watch};
@@ -100,6 +101,9 @@ pub(super) fn restore_command(work: &Work<'_>) -> Result<String, RestoreError> {
     if let Some(config) = &common.pgbackrest_config {
         words.push(format!("--pgbackrest-config={}", plain(&config.value)?));
     }
+    // Its words on the archive's end are a part of the proof (cut_off.rs).
+    let is_debug = common.log_level.value == Level::Debug;
+    words.push(format!("--log-level={}", if is_debug { "debug" } else { "info" }));
     Ok(format!("{} %f \"%p\"", words.join(" ")))
 }
 

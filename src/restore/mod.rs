@@ -9,6 +9,7 @@ mod archive;
 mod arm;
 mod below;
 mod copy;
+mod cut_off;
 mod hand_over;
 mod leftover;
 mod place;
@@ -92,6 +93,9 @@ pub(crate) enum RestoreError {
     /// The replay failed, and would again.
     #[error("{0}")]
     Replay(String),
+    /// The archive has a segment, and it is damaged.
+    #[error("{0}")]
+    Damaged(String),
     /// The replay was interrupted, by whatever may be mended.
     #[error("{0}")]
     Interrupted(String),
@@ -153,9 +157,13 @@ pub fn restore(request: &Request, signals: &Signals) -> Exit {
             let told = matches!(&error, RestoreError::Signal)
                 || matches!(&error, RestoreError::PgBackRest(failure) if failure.is_ours_to_end());
             let why = if told { "interrupted by a signal".to_owned() } else { log::chain(&error) };
-            let goes_on = matches!(&error, RestoreError::Replay(_));
-            said.end("failed", if goes_on { "replay" } else { "interrupted" }, &why);
-            let advice = if goes_on { "" } else { "; the same command goes on where it was" };
+            let kind = match &error {
+                RestoreError::Replay(_) => "replay",
+                RestoreError::Damaged(_) => "damaged",
+                _ => "interrupted",
+            };
+            said.end("failed", kind, &why);
+            let advice = if kind == "interrupted" { "; the same command goes on where it was" } else { "" };
             tracing::error!("{why}{advice}");
             Exit::Failed
         }

@@ -1,5 +1,6 @@
 //! The proof: what was reached is what was asked for.
 
+use super::cut_off;
 use super::replay::Proof;
 use super::{RestoreError, Work};
 use crate::decide::restore::{Outcome, contradiction};
@@ -7,10 +8,9 @@ use crate::decide::restore::{Outcome, contradiction};
 /// Compares the two, and says what a person must look at.
 pub(super) fn compare(work: &Work<'_>, proof: &Proof) -> Result<(), RestoreError> {
     let (way, reached) = (&work.state.way, &work.state.reached);
-    let outcome = Outcome { timeline: proof.timeline, position: proof.position, last_commit: reached.last_commit };
-    // In the last segment there is at least one record.
-    let least = way.end.saturating_sub(way.segment_bytes);
-    if let Some(what) = contradiction(&work.state.wanted.target, way.timeline, least, &outcome) {
+    let (timeline, position, last_commit) = (proof.timeline, proof.position, reached.last_commit);
+    let outcome = Outcome { timeline, position, last_commit, absent: cut_off::absent(work) };
+    if let Some(what) = contradiction(&work.state.wanted.target, way.timeline, way.last(), &outcome) {
         return Err(RestoreError::Replay(what));
     }
     if let Some(indexes) = proof.to_rebuild.as_ref().filter(|indexes| !indexes.is_empty()) {

@@ -7,9 +7,8 @@
 use super::leftover::{Stays, end_leftover};
 use super::server::{self, Server};
 use super::state::{Reached, Stage};
-use super::{RestoreError, Work, place, promotion};
+use super::{RestoreError, Work, cut_off, place, promotion};
 use crate::checkpoint::{self, patience};
-use crate::decide::restore::Target;
 use crate::postgres::{Postgres, Recovery, ServerError};
 use crate::settings::{Connection, role};
 use crate::wal::{Lsn, parse_history};
@@ -163,16 +162,8 @@ fn ended(work: &Work<'_>, log: &str) -> RestoreError {
     let words =
         fatal.and_then(|line| line.split_once("] ")).map_or("it says nothing of why", |(_, words)| words.trim());
     let target = &work.state.wanted.target;
-    let log = work.folder.path().join("server.log");
     if words.contains("before configured recovery target was reached") {
-        let hint = if matches!(target, Target::Time(_)) {
-            "there is no commit after it in the archive"
-        } else {
-            "it is not in the archive behind the backup"
-        };
-        return RestoreError::Replay(format!(
-            "{target} was not reached: {hint}; nothing was promoted; choose an earlier target"
-        ));
+        return cut_off::before(work);
     }
     if words.contains("before consistent recovery point") {
         return RestoreError::Replay(format!(
@@ -181,11 +172,9 @@ fn ended(work: &Work<'_>, log: &str) -> RestoreError {
         ));
     }
     if words.contains("could not restore file") {
-        return RestoreError::Interrupted(format!(
-            "the archive could no longer be queried, and nothing was promoted: {words}; fix the repository; more in {}",
-            log.display()
-        ));
+        return cut_off::by_a_file(work, words);
     }
+    let log = server::log_path(work.folder.path());
     RestoreError::Interrupted(format!("the server of the replay has ended: {words}; more in {}", log.display()))
 }
 
@@ -233,7 +222,7 @@ fn stranger(work: &Work<'_>, why: &str) -> RestoreError {
         "the server of the replay runs, and accepts none of the roles {}: {why}; name a role that the origin had by \
          PGUSER; more in {}",
         roles(work).join(", "),
-        work.folder.path().join("server.log").display()
+        server::log_path(work.folder.path()).display()
     ))
 }
 

@@ -166,7 +166,7 @@ impl Server {
     /// Starts it. `raised`: settings that the replay has found to be too low.
     pub(super) fn start(work: &Work<'_>, raised: &BTreeMap<String, String>) -> Result<Self, RestoreError> {
         let folder = work.folder.path();
-        let log = folder.join("server.log");
+        let log = log_path(folder);
         let file = OpenOptions::new().create(true).append(true).open(&log);
         let file = file.map_err(|error| RestoreError::file("open", &log, error))?;
         let from = file.metadata().map_or(0, |file| file.len());
@@ -201,15 +201,7 @@ impl Server {
 
     /// What it has written since it was started, or the end of that.
     pub(super) fn log(&self) -> String {
-        let read = || {
-            let mut file = File::open(&self.log)?;
-            let length = file.metadata()?.len();
-            file.seek(SeekFrom::Start(self.from.max(length.saturating_sub(LOG_BYTES))))?;
-            let mut bytes = Vec::new();
-            file.take(LOG_BYTES).read_to_end(&mut bytes)?;
-            Ok::<_, std::io::Error>(String::from_utf8_lossy(&bytes).into_owned())
-        };
-        read().unwrap_or_default()
+        log_from(&self.log, self.from)
     }
 
     /// Stops it and waits: sessions end, a checkpoint is written.
@@ -233,6 +225,24 @@ impl Drop for Server {
             self.stop();
         }
     }
+}
+
+/// The log in a working folder.
+pub(super) fn log_path(folder: &Path) -> PathBuf {
+    folder.join("server.log")
+}
+
+/// What stands in a log behind a position, or the end of that.
+pub(super) fn log_from(log: &Path, from: u64) -> String {
+    let read = || {
+        let mut file = File::open(log)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(from.max(length.saturating_sub(LOG_BYTES))))?;
+        let mut bytes = Vec::new();
+        file.take(LOG_BYTES).read_to_end(&mut bytes)?;
+        Ok::<_, io::Error>(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    read().unwrap_or_default()
 }
 
 fn signal(pid: u32, signal: Signal) {

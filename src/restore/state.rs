@@ -8,7 +8,7 @@ use super::RestoreError;
 use crate::decide::restore::{Plan, Target};
 use crate::durable;
 use crate::epoch;
-use crate::wal::SegmentName;
+use crate::wal::{Lsn, SegmentName};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -100,6 +100,12 @@ impl State {
 }
 
 impl Way {
+    /// Where the last segment begins that is replayed, as it was listed.
+    pub(super) fn last(&self) -> Lsn {
+        let before = self.end.saturating_sub(1);
+        Lsn(before - before.checked_rem(self.segment_bytes).unwrap_or(0))
+    }
+
     /// What of a plan is kept.
     pub(super) fn of(plan: &Plan, segment_bytes: u64, size: u64, version: String) -> Self {
         Self {

@@ -106,6 +106,12 @@ impl Failure {
         &self.text
     }
 
+    /// Whether what was read is damaged in the store: pgBackRest got it, and can't decompress or decrypt it.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        names::is_damage(&self.text.to_string())
+    }
+
     /// What a person can do about it, for the end of a line.
     #[must_use]
     pub fn remedy(&self) -> String {

@@ -36,6 +36,23 @@ pub(super) fn attempts(code: i32, text: &str) -> Vec<Attempt> {
     attempts
 }
 
+/// What the filters of src/common/compress and src/common/crypto say of bytes that are not what was stored (2.45 to 2.60).
+const DAMAGED: [&str; 7] = [
+    "] zlib threw error: ",
+    "] lz4 error: ",
+    "] zst error: ",
+    "] bz2 error: ",
+    "] unexpected eof in compressed data",
+    "] cipher header ",
+    "] unable to flush",
+];
+
+/// Whether a text says that a file was read, and is damaged.
+pub(super) fn is_damage(text: &str) -> bool {
+    let of = |name: &str| text.contains(&format!("[{name}"));
+    (of("FormatError") || of("CryptoError")) && DAMAGED.iter().any(|words| text.contains(words))
+}
+
 /// The class of an attempt that shows no answer of a store, by its text, then its code.
 pub(super) fn class(attempt: &Attempt) -> (Class, Option<Advice>) {
     let text = attempt.text.as_str();

@@ -267,3 +267,27 @@ proptest! {
         let _ = Redactor::default().redact(text.as_bytes());
     }
 }
+
+#[test]
+fn what_was_read_and_is_damaged_is_no_outage() {
+    let damaged = |name: &str, text: &str| {
+        let printed = format!(
+            "ERROR: [042]: unable to get 000000010000000000000006:\n       repo1: 15-1/0000000100000000/000000010000000000000006-33d3.x \
+             [{name}] {text}\n"
+        );
+        Failure::new(of_output(42, &printed, &InstantDropCodes::default()), End::Exited(42), &Redactor::default())
+            .is_damage()
+    };
+    for text in [
+        "zlib threw error: [-3] data error",
+        "unexpected eof in compressed data",
+        "lz4 error: [-18] ERROR_contentChecksum_invalid",
+        "zst error: [-20] Data corruption detected",
+    ] {
+        assert!(damaged("FormatError", text), "{text}");
+    }
+    assert!(damaged("CryptoError", "cipher header invalid"));
+    assert!(!damaged("FormatError", "invalid xml"));
+    assert!(!damaged("ProtocolError", "HTTP request failed with 503 (Slow Down)"));
+    assert!(!damaged("FileReadError", "unable to read"));
+}

@@ -1,9 +1,9 @@
 //! What a drill finds broken: an index, a collation, WAL that is missing; and what it can't look at, which is never green.
 
 use super::drill::{archived, command, drill, stage, text};
-use super::watch::{Scene, WAIT, scene};
+use super::watch::{Scene, WAIT, scene, scene_with};
 use crate::push::full_disk::Disk;
-use pgbackrest_guard_lab::{Lab, Signal, postgres_programs};
+use pgbackrest_guard_lab::{Fault, FaultKind, Lab, Operation, Operations, Signal, postgres_programs};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -120,4 +120,98 @@ fn missing(scene: &Scene) -> String {
     let key = scene.s3.objects("wal").into_iter().find(stored).expect("it is stored");
     scene.s3.remove_object("wal", &key);
     moment
+}
+
+/// A cluster with WAL behind what is claimed, whose last segment is full of commits; that segment, and the one before it.
+fn behind(scene: &Scene) -> [String; 2] {
+    archived(scene);
+    let cluster = &scene.cluster;
+    [201, 301].map(|row| {
+        for row in row..row + 20 {
+            cluster.sql(&format!("INSERT INTO t VALUES ({row})"));
+        }
+        let segment = cluster.switch_wal();
+        cluster.wait_archived(&segment, WAIT);
+        segment
+    })
+}
+
+fn stored(scene: &Scene, segment: &str) -> String {
+    let is_it = |key: &String| key.contains(&format!("/{segment}-"));
+    scene.s3.objects("wal").into_iter().find(is_it).expect("it is stored")
+}
+
+/// Has the next drill go for the newest moment, whatever the last one went for.
+fn in_turn_again(scene: &Scene) {
+    let _ = fs::remove_file(scene.cluster.pgdata().join(".pgbackrest_guard/drill.json"));
+}
+
+/// That a drill has failed, in the replay, and why.
+#[track_caller]
+fn failed_by(record: &Value, words: &[&str]) {
+    assert_eq!(
+        (&record["verdict"], &stage(record, "restore")["verdict"]),
+        (&"failed".into(), &"failed".into()),
+        "{record}"
+    );
+    let detail = stage(record, "restore")["detail"].as_str().unwrap();
+    assert!(words.iter().all(|word| detail.contains(word)), "{words:?}: {record}");
+}
+
+#[test]
+fn live_drill_finds_wal_that_is_damaged_or_vanishes_after_it_was_listed() {
+    let scene = scene_with(|backrest| backrest.option("global", "compress-type", "gz"), |postgres| postgres);
+    let [before, last] = behind(&scene);
+    let key = stored(&scene, &last);
+    let whole = scene.s3.object_bytes("wal", &key);
+    // Bytes in the middle of what is compressed.
+    let mut damaged = whole.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle..middle + 8].fill(0x5a);
+    scene.s3.put_object("wal", &key, &damaged);
+    failed_by(&drill(&scene, &[], 1), &[&last, "is damaged in repository 1"]);
+    in_turn_again(&scene);
+    // Half of it.
+    scene.s3.put_object("wal", &key, &whole[..whole.len() / 2]);
+    failed_by(&drill(&scene, &[], 1), &[&last, "is damaged in repository 1"]);
+    scene.s3.put_object("wal", &key, &whole);
+    in_turn_again(&scene);
+    // An outage of the same segment shows nothing.
+    scene.s3.inject(Fault::status(503, "SlowDown").on(Operations::of(Operation::Get, &last)));
+    unverified(&drill(&scene, &[], 3), "restore", "could no longer be queried");
+    scene.s3.clear_faults();
+    in_turn_again(&scene);
+    // One that vanishes while the backup is copied, after the archive was listed.
+    let gone = stored(&scene, &before);
+    scene.s3.inject(Fault::new(FaultKind::Hang).on(Operations::of(Operation::Get, "/bundle/")));
+    let copying = || {
+        scene
+            .s3
+            .requests()
+            .iter()
+            .any(|request| request.key.contains("/bundle/") && request.operation == Operation::Get)
+    };
+    scene.s3.forget_requests();
+    let mut command = command(&scene, "drill", &["--json"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    scene.cluster.wait_until("the backup is copied", WAIT, copying);
+    scene.s3.remove_object("wal", &gone);
+    scene.s3.clear_faults();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    failed_by(&serde_json::from_slice(&output.stdout).unwrap(), &["is missing in the archive, which had listed it"]);
+}
+
+/// Without compression nothing but PostgreSQL's own checksums shows it, and PostgreSQL takes it for the end of WAL.
+#[test]
+fn live_drill_finds_wal_that_only_postgresql_can_tell_to_be_damaged() {
+    let scene = scene_with(|backrest| backrest.option("global", "compress-type", "none"), |postgres| postgres);
+    let [_, last] = behind(&scene);
+    let key = stored(&scene, &last);
+    let mut damaged = scene.s3.object_bytes("wal", &key);
+    // Past the segment's first records, before its last ones.
+    let used = damaged.iter().rposition(|byte| *byte != 0).unwrap();
+    damaged[used / 2..used / 2 + 8].fill(0x5a);
+    scene.s3.put_object("wal", &key, &damaged);
+    failed_by(&drill(&scene, &[], 1), &["the replay has ended at", "holds no valid WAL"]);
 }
