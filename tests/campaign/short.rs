@@ -10,6 +10,9 @@ mod claims;
 mod faults;
 mod parsers;
 mod random;
+#[path = "../fuzz/src/readers/mod.rs"]
+#[expect(unreachable_pub, reason = "`tests/fuzz` gives them out")]
+mod readers;
 mod run;
 mod schedule;
 mod torn_ledger;
