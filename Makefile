@@ -27,7 +27,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MACHINE = $(shell uname -m)-linux
 ARCHIVE = pgbackrest-guard-$(VERSION)-$(MACHINE)
 
-.PHONY: help demo test long test-deps quick lint deny pages release dist package rpm sbom book pictures package-test monitoring-test monitoring-deps ha-test ha-deps campaign image-test manifests-test matrix matrix-deps stores stores-deps bench bench-restore deps
+.PHONY: help demo test long test-deps quick lint deny pages release dist package rpm sbom book pictures package-test monitoring-test monitoring-deps ha-test ha-deps campaign fuzz image-test manifests-test matrix matrix-deps stores stores-deps bench bench-restore deps
 
 help:
 	@echo 'make demo     show what happens when a repository fails (a minute after the build)'
@@ -47,6 +47,7 @@ help:
 	@echo 'make monitoring-test  scrape watchers with the real Prometheus, and try the alert rules and the dashboard with promtool'
 	@echo 'make ha-test  three nodes under Patroni, failovers while the repository fails (about ten minutes)'
 	@echo 'make campaign  many faults at once, chosen by seeds, on a cluster that commits (two minutes a seed; CAMPAIGN=1-20); "moments 200": --at against restores'
+	@echo 'make fuzz     every reader of others'"'"' words under libFuzzer (a minute each; FUZZ="ini ledger" chooses, FUZZ_SECONDS and FUZZ_RUNS end each)'
 	@echo 'make image-test  build the container image and live with it, by docker or podman (as whoever may use that)'
 	@echo 'make manifests-test  hold the compose file and the StatefulSet against their schemas'
 	@echo 'make matrix   run the live tests on PostgreSQL 13 to 18 and pgBackRest 2.45, 2.55 and 2.60 (hours; MATRIX="18x2.60" chooses)'
@@ -100,6 +101,7 @@ quick: deps
 
 lint:
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --check --manifest-path tests/fuzz/Cargo.toml
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --test package -- -D warnings
 	$(CARGO) clippy --test ha -- -D warnings
@@ -153,13 +155,14 @@ rpm: dist $(CARGO_GENERATE_RPM)
 	gzip --best --no-name $(TARGET)/rpm/pages/*.[15]
 	PATH="$(dir $(abspath $(CARGO_GENERATE_RPM))):$$PATH" $(CARGO) generate-rpm --output $(PACKAGES)/
 
-# What Cargo.lock links in, as CycloneDX 1.6, held against that version's schema.
+# The crates that are linked in on this machine's platform, as CycloneDX 1.6: cargo-sbom leaves out some that only build.
 SBOM = $(PACKAGES)/pgbackrest-guard-$(VERSION).cdx.json
 
 sbom: $(CARGO_SBOM) $(TARGET)/tools/sbom/tried
 	mkdir -p $(PACKAGES)
-	$(CARGO_SBOM) sbom --cargo-package pgbackrest-guard --output-format cyclone_dx_json_1_6 >$(SBOM)
-	$(TARGET)/tools/sbom/bin/python packaging/sbom/validate.py $(SBOM)
+	$(CARGO) tree --locked --package pgbackrest-guard --edges normal --prefix none --no-dedupe >$(TARGET)/tools/sbom/tree.txt
+	$(CARGO_SBOM) sbom --cargo-package pgbackrest-guard --output-format cyclone_dx_json_1_6 >$(TARGET)/tools/sbom/list.json
+	$(TARGET)/tools/sbom/bin/python packaging/sbom/complete.py $(TARGET)/tools/sbom/tree.txt <$(TARGET)/tools/sbom/list.json >$(SBOM)
 
 $(TARGET)/tools/sbom/tried: packaging/sbom/requirements.txt
 	rm -rf $(TARGET)/tools/sbom && /usr/bin/python3 -m venv $(TARGET)/tools/sbom
@@ -227,6 +230,19 @@ $(TARGET)/tools/etcd/usr/bin/etcd:
 # the environment ends it before the next seed.
 campaign: deps
 	$(CARGO) test --quiet --test campaign -- $(CAMPAIGN)
+
+# Words in FUZZ choose readers (tests/fuzz/src/readers/mod.rs): make fuzz FUZZ=ini; FUZZ_SECONDS=600 or FUZZ_RUNS=1000000 in the environment
+# end each. The flags are what cargo-fuzz gives the compiler without a sanitizer, and the stable one takes them. With --target, because build
+# scripts must not be instrumented.
+FUZZ = bucket commits failure history info ini ledger listing page redaction settings settings-file state target
+FUZZ_FLAGS = -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+
+fuzz:
+	RUSTFLAGS='$(FUZZ_FLAGS)' $(CARGO) build --quiet --release --locked --manifest-path tests/fuzz/Cargo.toml --target $(HOST) \
+		--target-dir $(TARGET)/fuzz
+	tests/fuzz/run.sh $(TARGET)/fuzz/$(HOST)/release $(TARGET)/fuzz $(FUZZ)
 
 # Words in IMAGE choose scenes: make image-test IMAGE=restore. tests/image/main.rs says which variables it reads, and how it runs
 # without a registry.

@@ -135,7 +135,9 @@ impl Origin {
         let store = store.archive_async(true).option("global", "archive-get-queue-max", "128MiB").write();
         let began = Instant::now();
         let command = format!("--recovery-option=restore_command={}", store.restore_command());
-        let copy = store.restore(copy.no_archiving(), &[&command]);
+        // The laboratory's clusters run without fsync and with little memory; what is compared is what a person would run.
+        let copy = copy.no_archiving().setting("fsync", "on").setting("shared_buffers", "128MB");
+        let copy = store.restore(copy, &[&command]);
         let copied = began.elapsed();
         copy.start_recovery();
         let complete = || copy.log().contains("archive recovery complete");

@@ -9,7 +9,7 @@ mod drill;
 mod forms;
 pub mod get;
 pub mod guard;
-mod moment;
+pub mod moment;
 mod next;
 mod owner;
 pub mod push;

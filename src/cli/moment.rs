@@ -5,7 +5,10 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 /// Reads a moment. `local`: one without an offset is this machine's.
-pub(super) fn parse_moment(text: &str, local: bool) -> Result<Timestamp, String> {
+///
+/// # Errors
+/// When it can't be read as one, in words for the one who wrote it.
+pub fn parse_moment(text: &str, local: bool) -> Result<Timestamp, String> {
     let text = text.trim();
     let zoned =
         text.strip_suffix("UTC").or_else(|| text.strip_suffix("GMT")).map(|rest| format!("{}Z", rest.trim_end()));

@@ -33,6 +33,21 @@ pub enum Target {
     Immediate,
 }
 
+impl Target {
+    /// `--type` and `--target` of `pgbackrest restore`.
+    #[must_use]
+    pub fn words(&self) -> (&'static str, Option<String>) {
+        match self {
+            Self::Time(at) => ("time", Some(moment(*at).replace('T', " ").replace('Z', "+00"))),
+            Self::Lsn(lsn) => ("lsn", Some(lsn.to_string())),
+            Self::Xid(xid) => ("xid", Some(xid.to_string())),
+            Self::Name(name) => ("name", Some(name.clone())),
+            Self::Latest => ("default", None),
+            Self::Immediate => ("immediate", None),
+        }
+    }
+}
+
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {

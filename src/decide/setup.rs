@@ -117,7 +117,8 @@ fn is_endpoint(text: &str) -> bool {
         None => rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port))),
     };
     let is_v6 = rest.starts_with('[') && host.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':');
-    let is_name = !rest.starts_with('[') && !host.contains(['/', '@', ':', '[', ']', '?', '#']);
+    let odd = |c: char| c.is_whitespace() || "/@:[]?#".contains(c);
+    let is_name = !rest.starts_with('[') && !host.contains(odd);
     let is_port =
         |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p > 0);
     !host.is_empty() && (is_v6 || is_name) && port.is_none_or(is_port)

@@ -261,7 +261,11 @@ impl Walked {
 #[must_use]
 pub fn listed(text: &str, timeline: u32, size: SegmentSize) -> BTreeSet<u64> {
     let number = |line: &str| match crate::wal::listed(line) {
-        Some(WalFile::Segment(segment)) if segment.timeline().0 == timeline => Some(segment.number(size)),
+        Some(WalFile::Segment(segment)) if segment.timeline().0 == timeline => {
+            let number = segment.number(size);
+            // Of another segment size the name would be another segment's number.
+            (SegmentName::from_number(segment.timeline(), number, size) == Some(segment)).then_some(number)
+        }
         _ => None,
     };
     text.lines().filter_map(number).collect()

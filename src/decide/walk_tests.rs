@@ -79,6 +79,15 @@ fn other_names_are_passed_over() {
     assert_eq!(listed(&text, 1, SIZE), BTreeSet::from([3]));
 }
 
+/// `pg_resetwal --wal-segsize` leaves names behind that no segment of the new size has; read as numbers they would be others'.
+#[test]
+fn a_name_that_no_segment_of_this_size_has_stands_for_no_other() {
+    let sha = "7798b7d2af0a677f3636f4a578c6800df3ddd284";
+    let text = format!("0000000100000000000001FF-{sha}\n0000000100000000000000FE-{sha}\n");
+    let sixteen = SegmentSize::DEFAULT;
+    assert_eq!(listed(&text, 1, sixteen), BTreeSet::from([0xFE]), "not 000000010000000100000000FF");
+}
+
 #[test]
 fn runs_are_bounded_and_claim_more_and_never_less() {
     let mut walked = Walked::begin(segment(1, 0));

@@ -113,7 +113,7 @@ impl Caller {
     }
 
     /// The program's path, if `PATH` has it: std forks where a program without one is to be found by an environment that was
-    /// given, instead of using the cheaper posix_spawn(3) (library/std/src/sys/process/unix/unix.rs, `posix_spawn`).
+    /// given, instead of using the cheaper `posix_spawn(3)` (`library/std/src/sys/process/unix/unix.rs`, `posix_spawn`).
     fn located(&self) -> PathBuf {
         if self.program.components().count() != 1 {
             return self.program.clone();

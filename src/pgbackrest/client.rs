@@ -344,6 +344,9 @@ impl Client {
 
     /// A call that did not end by itself with 0.
     pub(super) fn failure(&self, ended: &Ended, text: &str, limit: &str) -> Failure {
+        if let Ending::Exited(code) = ended.ending {
+            return Failure::printed(code, text, &self.instant, &self.redactor);
+        }
         let (diagnosis, end) = self.diagnosis(ended, text, limit);
         Failure::new(diagnosis, end, &self.redactor)
     }

@@ -52,16 +52,29 @@ impl Config {
         stanza: &str,
         environment: impl Iterator<Item = (&'e OsStr, &'e OsStr)>,
     ) -> Result<Self, ConfigError> {
-        let environment: BTreeMap<String, String> = environment
-            .filter_map(|(name, value)| {
-                Some((options::of_variable(name.to_str()?)?, value.to_string_lossy().into_owned()))
-            })
-            .collect();
-        let mut config = Self { sections: BTreeMap::new(), environment, stanza: stanza.to_owned() };
+        let mut config = Self::of_texts(stanza, environment, &[]);
         for text in config.files()? {
             config.read(&text);
         }
         Ok(config)
+    }
+
+    /// The same with these texts for the files.
+    #[must_use]
+    pub fn of_texts<'e>(
+        stanza: &str,
+        environment: impl Iterator<Item = (&'e OsStr, &'e OsStr)>,
+        texts: &[&str],
+    ) -> Self {
+        let option = |(name, value): (&OsStr, &OsStr)| {
+            Some((options::of_variable(name.to_str()?)?, value.to_string_lossy().into_owned()))
+        };
+        let environment = environment.filter_map(option).collect();
+        let mut config = Self { sections: BTreeMap::new(), environment, stanza: stanza.to_owned() };
+        for text in texts {
+            config.read(text);
+        }
+        config
     }
 
     /// The value that pgBackRest uses for `option` in `command`, if it is set anywhere.

@@ -10,11 +10,11 @@ pub struct Installation {
     pub version: String,
     /// Whether it is recovering: a standby, or not there yet.
     pub in_recovery: bool,
-    /// Its settings; empty where the role may not see them.
+    /// Its settings.
     pub settings: ServerSettings,
 }
 
-/// A role without `pg_read_all_settings` gets no row for a command: to it a setting is unknown.
+/// Every role may see these (seen on PostgreSQL 15: an empty one is empty); `archive_library` has no row before 15.
 const INSTALLATION: &str = "select current_setting('server_version'), pg_is_in_recovery(), \
      (select coalesce(max(setting), '') from pg_settings where name = 'archive_mode'), \
      (select coalesce(max(setting), '') from pg_settings where name = 'archive_command'), \

@@ -135,13 +135,13 @@ fn line(file: &WalFile, (why, remedy): (&str, &str), fate: &Fate, space: &str) -
             "deferring {file}: {why}, cause {cause}; {space}; a copy is kept to be pushed later; to do: {remedy}"
         ),
         Fate::Unrecorded(_) if file.losable().is_none() => format!(
-            "deferring {file}: {why}, cause {cause}; {space}; it could NOT be kept, and space is under the reserve: PostgreSQL goes on; to do: copy it from pg_wal, fix what the line before names, and {remedy}"
+            "deferring {file}: {why}, cause {cause}; {space}; it could NOT be kept, and space is under the reserve: PostgreSQL goes on; to do: copy it from pg_wal, fix what the line above reports, and {remedy}"
         ),
         Fate::Unrecorded(_) => format!(
             "dropping {file}: {why}, cause {cause}; {space}; it could NOT be recorded, and space is under the reserve: take a full backup"
         ),
         Fate::Kept(_) => format!(
-            "{file} is not dropped, though it should be ({why}, cause {cause}; {space}): that could not be recorded; PostgreSQL keeps it and will try again; to do: fix what the line before names, and {remedy}"
+            "{file} is not dropped, though it should be ({why}, cause {cause}; {space}): that could not be recorded; PostgreSQL keeps it and will try again; to do: fix what the line above reports, and {remedy}"
         ),
     })
 }

@@ -3,7 +3,7 @@
 use super::place::{Content, Place};
 use super::{Request, RestoreError, Work};
 use crate::checkpoint;
-use crate::decide::restore::{Plan, Target, moment};
+use crate::decide::restore::{Plan, Target};
 use crate::durable;
 use crate::log::Level;
 use crate::pgbackrest::client::Restoring;
@@ -30,7 +30,7 @@ const BETWEEN: Duration = Duration::from_millis(500);
 pub(super) fn copy(work: &mut Work<'_>) -> Result<(), RestoreError> {
     let target = work.place.target.path();
     let way = &work.state.way;
-    let (kind, text) = words(&work.state.wanted.target);
+    let (kind, text) = work.state.wanted.target.words();
     let restore_command = restore_command(work)?;
     let mut restoring = Restoring {
         backup: &way.backup,
@@ -79,18 +79,6 @@ fn restored(work: &Work<'_>, restoring: &Restoring<'_>) -> Result<(), Failure> {
         (since.elapsed() > PATIENCE).then_some(Interruption::Stall)
     });
     work.client.restore(restoring, watch.and_signals(work.signals))
-}
-
-/// pgBackRest's `--type` and `--target`.
-fn words(target: &Target) -> (&'static str, Option<String>) {
-    match target {
-        Target::Time(at) => ("time", Some(moment(*at).replace('T', " ").replace('Z', "+00"))),
-        Target::Lsn(lsn) => ("lsn", Some(lsn.to_string())),
-        Target::Xid(xid) => ("xid", Some(xid.to_string())),
-        Target::Name(name) => ("name", Some(name.clone())),
-        Target::Latest => ("default", None),
-        Target::Immediate => ("immediate", None),
-    }
 }
 
 /// `pgbackrest-guard-get`, with what it can't find in the environment that the server of the replay has.

@@ -20,6 +20,9 @@ mod faults;
 mod moments;
 mod parsers;
 mod random;
+#[path = "../fuzz/src/readers/mod.rs"]
+#[expect(unreachable_pub, reason = "`tests/fuzz` gives them out")]
+mod readers;
 mod run;
 mod schedule;
 mod shrink;

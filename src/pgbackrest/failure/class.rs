@@ -37,12 +37,20 @@ impl From<Class> for &'static str {
 impl<'de> Deserialize<'de> for Class {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let word = String::deserialize(deserializer)?;
-        let known = Self::KNOWN.into_iter().find(|class| class.as_str() == word);
-        Ok(known.unwrap_or_else(|| Self::Newer(word::kept(&word))))
+        Ok(Self::known(&word).unwrap_or_else(|| Self::newer(word::kept(&word))))
     }
 }
 
 impl Class {
+    fn known(word: &str) -> Option<Self> {
+        Self::KNOWN.into_iter().find(|class| class.as_str() == word)
+    }
+
+    /// A class by a word that was kept: of too many words none is kept but `unknown`, which is one of ours.
+    fn newer(kept: &'static str) -> Self {
+        Self::known(kept).unwrap_or(Self::Newer(kept))
+    }
+
     /// Every class of this version, the one first that most needs a person.
     pub const KNOWN: [Self; 8] = [
         Self::Mismatch,
@@ -104,5 +112,16 @@ impl Class {
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_could_not_be_kept_is_the_class_unknown() {
+        assert_eq!(Class::newer("unknown"), Class::Unknown);
+        assert_eq!(Class::newer("paused"), Class::Newer("paused"));
     }
 }

@@ -19,6 +19,7 @@ pub use class::Class;
 
 use super::run::Ending;
 use super::watch::Interruption;
+use codes::InstantDropCodes;
 use diagnosis::Diagnosis;
 use redact::{Redacted, Redactor};
 use std::collections::BTreeMap;
@@ -61,6 +62,12 @@ impl Failure {
     pub(super) fn new(diagnosis: Diagnosis, end: End, redactor: &Redactor) -> Self {
         let text = redactor.redact(names::without_alarm(&diagnosis.text).as_bytes());
         Self { repositories: diagnosis.repositories, end, text }
+    }
+
+    /// Why a pgBackRest failed that ended by itself, by what it printed.
+    #[must_use]
+    pub fn printed(code: i32, text: &str, instant: &InstantDropCodes, redactor: &Redactor) -> Self {
+        Self::new(diagnosis::of_output(code, text, instant), End::Exited(code), redactor)
     }
 
     /// A failure of our own on this machine, in our own words.

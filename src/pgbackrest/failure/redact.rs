@@ -129,19 +129,20 @@ impl Redactor {
         for secret in &self.secrets {
             text = text.replace(secret.as_str(), MASK);
         }
+        let mut text = Masked::new(text);
         for tag in TAGS {
-            text = mask_between(text, &format!("<{tag}>"), |rest| rest.find("</").unwrap_or(rest.len()));
+            text.mask(&format!("<{tag}>"), |rest| rest.find("</").unwrap_or(rest.len()));
         }
         for header in HEADERS {
-            text = mask_between(text, header, |rest| rest.find('\n').unwrap_or(rest.len()));
+            text.mask(header, |rest| rest.find('\n').unwrap_or(rest.len()));
         }
         for parameter in PARAMETERS {
-            text = mask_between(text, parameter, value_length);
+            text.mask(parameter, value_length);
         }
         for id in KEY_IDS {
-            text = mask_between(text, id, key_id_length);
+            text.mask(id, key_id_length);
         }
-        Redacted(text)
+        Redacted(text.text)
     }
 }
 
@@ -165,28 +166,40 @@ fn key_id_length(rest: &str) -> usize {
     if length >= 12 { length } else { 0 }
 }
 
-/// Replaces what follows each `mark`, for as long as `length` says; compares `mark` without case.
-fn mask_between(text: String, mark: &str, length: impl Fn(&str) -> usize) -> String {
-    let lower = text.to_ascii_lowercase();
-    let mark = mark.to_ascii_lowercase();
-    if !lower.contains(&mark) {
-        return text;
+/// A text, and the same in lower case, made again only where something was cut: most texts hold none of the marks.
+struct Masked {
+    text: String,
+    lower: String,
+}
+
+impl Masked {
+    fn new(text: String) -> Self {
+        Self { lower: text.to_ascii_lowercase(), text }
     }
-    let mut masked = String::with_capacity(text.len());
-    let mut done = 0;
-    while let Some(at) = lower.get(done..).and_then(|rest| rest.find(&mark)) {
-        let value = done + at + mark.len();
-        masked.push_str(text.get(done..value).unwrap_or_default());
-        let rest = text.get(value..).unwrap_or_default();
-        let cut = length(rest);
-        let is_secret = !rest.get(..cut).unwrap_or_default().trim().is_empty();
-        let leading = if rest.starts_with(' ') && is_secret { " " } else { "" };
-        masked.push_str(if is_secret { leading } else { rest.get(..cut).unwrap_or_default() });
-        masked.push_str(if is_secret { MASK } else { "" });
-        done = value + cut;
+
+    /// Replaces what follows each `mark`, for as long as `length` says; compares `mark` without case.
+    fn mask(&mut self, mark: &str, length: impl Fn(&str) -> usize) {
+        let mark = mark.to_ascii_lowercase();
+        let (text, lower) = (&self.text, &self.lower);
+        if !lower.contains(&mark) {
+            return;
+        }
+        let mut masked = String::with_capacity(text.len());
+        let mut done = 0;
+        while let Some(at) = lower.get(done..).and_then(|rest| rest.find(&mark)) {
+            let value = done + at + mark.len();
+            masked.push_str(text.get(done..value).unwrap_or_default());
+            let rest = text.get(value..).unwrap_or_default();
+            let cut = length(rest);
+            let is_secret = !rest.get(..cut).unwrap_or_default().trim().is_empty();
+            let leading = if rest.starts_with(' ') && is_secret { " " } else { "" };
+            masked.push_str(if is_secret { leading } else { rest.get(..cut).unwrap_or_default() });
+            masked.push_str(if is_secret { MASK } else { "" });
+            done = value + cut;
+        }
+        masked.push_str(text.get(done..).unwrap_or_default());
+        *self = Self::new(masked);
     }
-    masked.push_str(text.get(done..).unwrap_or_default());
-    masked
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ mod setup;
 mod small_volume;
 mod status;
 mod stop;
+mod subjects;
 mod watch;
 mod watch_beside;
 mod watch_content;

@@ -10,7 +10,7 @@ use pgbackrest_guard::ledger::state::State;
 use pgbackrest_guard::ledger::{DEFERRED, Ledger};
 use pgbackrest_guard::pgbackrest::Class;
 use pgbackrest_guard::wal::WalFile;
-use pgbackrest_guard_lab::{Cluster, ClusterBuilder, Lab, PgBackRest, PgBackRestBuilder, S3Server};
+use pgbackrest_guard_lab::{Cluster, ClusterBuilder, Lab, Output, PgBackRest, PgBackRestBuilder, S3Server};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
@@ -177,6 +177,15 @@ impl Live {
         let (guard, config, stanza) = (self.guard.display(), backrest.config_file(), backrest.stanza());
         let config = config.display();
         format!("{} exec {guard} --pgbackrest-config={config} --stanza={stanza} %p", variables.join(" "))
+    }
+
+    /// Runs the `archive_command` by hand for a file below the data directory, with more variables.
+    pub(crate) fn push(&self, path: &str, more: &[(&str, &str)]) -> Output {
+        let command = self.archive_command(&self.backrest, more).replace("%p", path);
+        let output =
+            self.lab.command("sh").arg("-c").arg(command).current_dir(self.postgres.pgdata()).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Output { status: output.status, stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
     /// Gives the archiver its command, with more variables.

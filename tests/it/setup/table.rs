@@ -112,6 +112,7 @@ const OTHERS: &[(&str, &str, Option<&str>)] = &[
     ("WAL_ARCHIVE_ENDPOINT", "127.0.0.1:", B),
     ("WAL_ARCHIVE_ENDPOINT", "127.0.0.1:1:2", B),
     ("WAL_ARCHIVE_ENDPOINT", "https://", B),
+    ("WAL_ARCHIVE_ENDPOINT", "s3.example .com", B),
     ("WAL_ARCHIVE_ENDPOINT", "127.0.0.1/bucket", B),
     ("WAL_ARCHIVE_ENDPOINT", "https://127.0.0.1:1", OK),
     ("WAL_ARCHIVE_ENDPOINT", "https://127.0.0.1:1/", OK),

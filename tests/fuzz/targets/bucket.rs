@@ -1,0 +1,5 @@
+//! Names and addresses that `setup` screens.
+
+#![no_main]
+
+pgbackrest_guard_fuzz::target!("bucket");

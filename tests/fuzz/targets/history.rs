@@ -1,0 +1,5 @@
+//! Timeline histories.
+
+#![no_main]
+
+pgbackrest_guard_fuzz::target!("history");

@@ -1,0 +1,5 @@
+//! Texts with secrets.
+
+#![no_main]
+
+pgbackrest_guard_fuzz::target!("redaction");

@@ -1,0 +1,5 @@
+//! Settings by variables.
+
+#![no_main]
+
+pgbackrest_guard_fuzz::target!("settings");

@@ -1,0 +1,5 @@
+//! The settings file.
+
+#![no_main]
+
+pgbackrest_guard_fuzz::target!("settings-file");

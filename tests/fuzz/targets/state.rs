@@ -1,0 +1,5 @@
+//! The ledger's state.
+
+#![no_main]
+
+pgbackrest_guard_fuzz::target!("state");

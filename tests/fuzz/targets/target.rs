@@ -1,0 +1,5 @@
+//! Targets of a restore.
+
+#![no_main]
+
+pgbackrest_guard_fuzz::target!("target");
