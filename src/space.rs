@@ -7,7 +7,6 @@
 use crate::settings::Mebibytes;
 use crate::wal::SegmentSize;
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, openat, statat};
-use std::ffi::CString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -15,8 +14,6 @@ use std::path::Path;
 const MIB: u64 = 1 << 20;
 /// So many segments may wait at least: with segments of 1 GiB the first failure would be one too many.
 const LEAST_SEGMENTS: u64 = 4;
-/// With fewer a thread costs more than it saves.
-const NAMES_A_THREAD: usize = 10_000;
 
 /// The WAL that waits for archiving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,38 +30,21 @@ pub struct Backlog {
 /// When a folder can't be read.
 pub fn backlog(pg_wal: &Path) -> io::Result<Backlog> {
     let wal = open_folder(pg_wal)?;
-    let mut names = Vec::new();
+    let (mut files, mut bytes) = (0, 0);
     // Relative to open folders: with 100,000 names the path look-ups would cost more than all the rest.
     let status = openat(&wal, "archive_status", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     if let Ok(status) = status {
         for entry in Dir::new(status)? {
             let entry = entry?;
             let Some(name) = entry.file_name().to_bytes().strip_suffix(b".ready") else { continue };
-            names.extend(CString::new(name));
+            files += 1;
+            bytes += size(&wal, name);
         }
     }
-    if names.is_empty() {
+    if files == 0 {
         return Ok(Backlog { files: None, bytes: everything(pg_wal)? });
     }
-    Ok(Backlog { files: Some(names.len() as u64), bytes: sizes(&wal, &names) })
-}
-
-/// What files hold together. Very many are asked for on every processor: each costs a call to the kernel.
-fn sizes(folder: &OwnedFd, names: &[CString]) -> u64 {
-    let sum = |part: &[CString]| part.iter().map(|name| size(folder, name.as_bytes())).sum::<u64>();
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let (own, others) = names.split_at(names.len().div_ceil(processors).max(NAMES_A_THREAD).min(names.len()));
-    std::thread::scope(|scope| {
-        let parts = others.chunks(own.len().max(1));
-        // Where no thread can be had it is done here.
-        let threads: Vec<_> = parts
-            .map(|part| std::thread::Builder::new().spawn_scoped(scope, move || sum(part)).map_err(|_| part))
-            .collect();
-        let here = sum(own);
-        threads
-            .into_iter()
-            .fold(here, |bytes, thread| bytes + thread.map_or_else(sum, |thread| thread.join().unwrap_or_default()))
-    })
+    Ok(Backlog { files: Some(files), bytes })
 }
 
 /// The bytes of all files in `pg_wal` and its folders.
@@ -191,15 +171,6 @@ mod tests {
         fs::remove_dir(folder.path().join("archive_status")).unwrap();
         assert_eq!(backlog(folder.path()).unwrap(), Backlog { files: None, bytes: 2 * MIB });
         assert!(backlog(&folder.path().join("nowhere")).is_err());
-    }
-
-    #[test]
-    fn many_are_measured_as_few_are() {
-        let count = 2 * NAMES_A_THREAD + 7;
-        let names: Vec<String> = (0..count).map(|number| format!("{number:024X}")).collect();
-        let ready: Vec<&str> = names.iter().map(String::as_str).collect();
-        let folder = pg_wal(&[(ready[0], 5), (ready[NAMES_A_THREAD], 7), (ready[count - 1], 11)], &ready);
-        assert_eq!(backlog(folder.path()).unwrap(), Backlog { files: Some(count as u64), bytes: 23 });
     }
 
     #[test]
