@@ -61,19 +61,21 @@ demo: deps
 	$(CARGO) build --quiet --bins --example demo
 	@$(TARGET)/debug/examples/demo
 
+# What takes minutes is named so, in tests/it/live/, and has a target of its own.
+LONG = ::long_
+
 test: deps test-deps
 	@if $(HAS_NEXTEST); then \
-		echo '$(CARGO) nextest run --workspace'; $(CARGO) nextest run --workspace; \
+		echo '$(CARGO) nextest run --workspace -- --skip $(LONG)'; $(CARGO) nextest run --workspace -- --skip $(LONG); \
 	else \
-		echo '$(CARGO) test --workspace'; $(CARGO) test --workspace; \
+		echo '$(CARGO) test --workspace -- --skip $(LONG)'; $(CARGO) test --workspace -- --skip $(LONG); \
 	fi
 
-# What `make test` leaves out because it takes a minute and more each: the tests that are marked so.
 long: deps test-deps
 	@if $(HAS_NEXTEST); then \
-		echo '$(CARGO) nextest run --workspace --run-ignored only'; $(CARGO) nextest run --workspace --run-ignored only; \
+		echo '$(CARGO) nextest run --workspace --test it -- $(LONG)'; $(CARGO) nextest run --workspace --test it -- $(LONG); \
 	else \
-		echo '$(CARGO) test --workspace -- --ignored'; $(CARGO) test --workspace -- --ignored; \
+		echo '$(CARGO) test --workspace --test it -- $(LONG)'; $(CARGO) test --workspace --test it -- $(LONG); \
 	fi
 
 # For the repository on another host. The tests start it on a port of their own, with keys and a configuration of their own.

@@ -64,8 +64,7 @@ fn origin(scene: &Scene) -> (Vec<String>, String, usize) {
 }
 
 #[test]
-#[ignore = "long: make long"]
-fn live_drill_proves_the_newest_the_oldest_and_any_moment_in_turn() {
+fn long_drill_proves_the_newest_the_oldest_and_any_moment_in_turn() {
     let scene = scene_with(|backrest| backrest.archive_async(true), |postgres| postgres);
     archived(&scene);
     let before = origin(&scene);

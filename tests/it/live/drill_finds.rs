@@ -31,8 +31,7 @@ CREATE OR REPLACE FUNCTION cmp(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS '
 UPDATE pg_collation SET collversion = '0' WHERE collname = 'en-x-icu';";
 
 #[test]
-#[ignore = "long: make long"]
-fn live_drill_is_never_green_where_something_was_not_looked_at() {
+fn long_drill_is_never_green_where_something_was_not_looked_at() {
     let scene = scene();
     archived(&scene);
     // A program that should be there and is not.
@@ -80,8 +79,7 @@ fn live_drill_is_never_green_where_something_was_not_looked_at() {
 }
 
 #[test]
-#[ignore = "long: make long"]
-fn live_drill_finds_a_broken_index_an_old_collation_and_missing_wal() {
+fn long_drill_finds_a_broken_index_an_old_collation_and_missing_wal() {
     let scene = scene();
     scene.cluster.sql(BROKEN);
     archived(&scene);
@@ -161,8 +159,7 @@ fn failed_by(record: &Value, words: &[&str]) {
 }
 
 #[test]
-#[ignore = "long: make long"]
-fn live_drill_finds_wal_that_is_damaged_or_vanishes_after_it_was_listed() {
+fn long_drill_finds_wal_that_is_damaged_or_vanishes_after_it_was_listed() {
     let scene = scene_with(|backrest| backrest.option("global", "compress-type", "gz"), |postgres| postgres);
     let [before, last] = behind(&scene);
     let key = stored(&scene, &last);

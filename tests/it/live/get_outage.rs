@@ -48,8 +48,7 @@ fn a_server_that_refuses_connections_ends_no_recovery() {
 }
 
 #[test]
-#[ignore = "long: make long"]
-fn a_server_that_refuses_connections_ends_no_prefetching_recovery() {
+fn long_a_server_that_refuses_connections_ends_no_prefetching_recovery() {
     lose_the_repository_in_mid_recovery(true, Origin::refused_at);
 }
 
@@ -59,7 +58,6 @@ fn a_key_without_rights_ends_no_recovery() {
 }
 
 #[test]
-#[ignore = "long: make long"]
-fn a_key_without_rights_ends_no_prefetching_recovery() {
+fn long_a_key_without_rights_ends_no_prefetching_recovery() {
     lose_the_repository_in_mid_recovery(true, Origin::denied_at);
 }

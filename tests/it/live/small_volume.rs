@@ -59,8 +59,7 @@ fn fills(mode: Mode, fault: Fault) {
 }
 
 #[test]
-#[ignore = "long: make long"]
-fn a_hanging_store_sync() {
+fn long_a_hanging_store_sync() {
     fills(Mode::Sync, Fault::new(FaultKind::Hang));
 }
 
@@ -70,13 +69,11 @@ fn a_hanging_store_async() {
 }
 
 #[test]
-#[ignore = "long: make long"]
-fn a_refusing_store_sync() {
+fn long_a_refusing_store_sync() {
     fills(Mode::Sync, Fault::new(FaultKind::Refuse));
 }
 
 #[test]
-#[ignore = "long: make long"]
-fn a_refusing_store_async() {
+fn long_a_refusing_store_async() {
     fills(Mode::Async, Fault::new(FaultKind::Refuse));
 }
