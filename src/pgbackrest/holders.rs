@@ -56,6 +56,20 @@ impl Client {
         end(&[worker.pid], worker.pid == worker.group)
     }
 
+    /// Ends the pgBackRest that a killed restore has left, if one still copies: `own` is the folder that only that restore's
+    /// calls have their lock in. Before 2.56 `restore` takes no lock, and the next one would copy beside it. False where it could
+    /// not be ended.
+    #[must_use]
+    pub fn end_left_restore(&self, own: &Path) -> bool {
+        let lock = format!("--lock-path={}", own.join("lock").display());
+        let mut left = progress::processes();
+        left.retain(|pid| arguments(*pid).split('\0').any(|word| word == lock));
+        if let Some(pid) = left.first() {
+            tracing::info!("pgBackRest's process {pid} of an earlier run still copies, and is ended");
+        }
+        end(&left, false)
+    }
+
     /// The process group of the async process that runs, if one does.
     #[must_use]
     pub fn worker_group(&self) -> Option<u32> {
@@ -80,10 +94,14 @@ fn in_group(pid: u32, group: u32) -> bool {
     progress::group(pid) == Some(group)
 }
 
+/// A process's arguments, each with a NUL behind it.
+fn arguments(pid: u32) -> String {
+    String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()).into_owned()
+}
+
 /// Whether a process is a pgBackRest that pushes WAL, by its arguments.
 fn pushes(pid: u32) -> bool {
-    let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let arguments = String::from_utf8_lossy(&arguments);
+    let arguments = arguments(pid);
     let mut words = arguments.split('\0');
     words.clone().any(|word| word.starts_with("archive-push")) && words.any(|word| word.ends_with("pgbackrest"))
 }

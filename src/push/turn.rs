@@ -6,6 +6,7 @@
 //! pgBackRest, which reports an error and starts a process where there is none.
 
 use super::context::Context;
+use crate::checkpoint::patience;
 use crate::wal::WalFile;
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ pub(super) fn stores(context: &Context, file: &WalFile) -> bool {
         return false;
     }
     let name = file.to_string();
-    let until = Instant::now() + LONGEST;
+    let until = Instant::now() + patience(LONGEST);
     while context.client.is_to_store(&name) && Instant::now() < until && !context.signals.wait(INTERVAL) {
         if context.is_stored_by_the_spool(file) {
             return true;

@@ -44,6 +44,12 @@ pub(super) fn copy(work: &mut Work<'_>) -> Result<(), RestoreError> {
         restore_command: &restore_command,
         own: work.folder.path(),
     };
+    if !work.client.end_left_restore(work.folder.path()) {
+        return Err(RestoreError::Interrupted(format!(
+            "a pgBackRest of an earlier run still copies into {}, and can't be ended: end it",
+            target.display()
+        )));
+    }
     let until = Instant::now() + LEFTOVER;
     loop {
         let place = Place::find(work.request)?;
@@ -53,8 +59,8 @@ pub(super) fn copy(work: &mut Work<'_>) -> Result<(), RestoreError> {
         durable::create_private_folder(target).map_err(|error| RestoreError::file("make", target, error))?;
         restoring.delta = matches!(place.content, Content::Cluster | Content::HalfACopy);
         match restored(work, &restoring) {
-            // The lock is this restore's own: a pgBackRest that outlived a kill of ours still copies the same. What it has copied
-            // meanwhile is looked at again.
+            // The lock is this restore's own, from 2.56 on: a pgBackRest that was started in this moment still copies the same. What
+            // it has copied meanwhile is looked at again.
             Err(failure) if failure.code() == Some(LOCKED) && Instant::now() < until => {
                 if work.signals.wait(BETWEEN) {
                     return Err(RestoreError::Signal);

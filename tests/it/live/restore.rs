@@ -113,6 +113,16 @@ pub(crate) fn clock(cluster: &Cluster) -> String {
     cluster.sql("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || '+00'")
 }
 
+/// A full backup, and a moment between two commits behind it.
+pub(crate) fn between_two_commits() -> (Scene, String) {
+    let scene = backed_up();
+    commit(&scene.cluster, 1);
+    let time = clock(&scene.cluster);
+    commit(&scene.cluster, 2);
+    archived(&scene);
+    (scene, time)
+}
+
 /// A full backup of a cluster with a table.
 pub(crate) fn backed_up() -> Scene {
     prepared(scene())
@@ -170,12 +180,7 @@ fn live_restore_to_every_kind_of_target() {
 
 #[test]
 fn live_restore_killed_at_every_checkpoint_goes_on() {
-    let scene = backed_up();
-    let cluster = &scene.cluster;
-    commit(cluster, 1);
-    let time = clock(cluster);
-    commit(cluster, 2);
-    archived(&scene);
+    let (scene, time) = between_two_commits();
     for checkpoint in OF_RESTORE.iter().copied() {
         let killed = Copy::of(&scene, checkpoint).with("WAL_GUARD_TEST_KILL_AT", checkpoint);
         let output = killed.restore(&["--to", &time]);

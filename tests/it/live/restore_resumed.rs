@@ -1,10 +1,11 @@
 //! `restore` that was killed: what it left behind, at any moment, and a server that can't be asked.
 
-use super::restore::{Copy, archived, backed_up, clock, commit, text};
+use super::restore::{Copy, between_two_commits, text};
 use super::watch::WAIT;
-use pgbackrest_guard_lab::{Lab, Signal};
+use pgbackrest_guard_lab::{Fault, FaultKind, Lab, Operation, Operations, Signal};
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 /// The number of the server that runs on a copy.
@@ -14,12 +15,8 @@ fn server(data: &Path) -> Option<i32> {
 
 #[test]
 fn live_restore_names_a_server_that_it_cannot_end_and_one_that_it_cannot_ask() {
-    let scene = backed_up();
+    let (scene, time) = between_two_commits();
     let cluster = &scene.cluster;
-    commit(cluster, 1);
-    let time = clock(cluster);
-    commit(cluster, 2);
-    archived(&scene);
     // A restore is killed, and the server that it leaves hangs.
     let killed = Copy::of(&scene, "hung").with("WAL_GUARD_TEST_KILL_AT", "restore-reached");
     assert_eq!(killed.restore(&["--to", &time]).status.code(), None);
@@ -61,12 +58,7 @@ fn live_restore_names_a_server_that_it_cannot_end_and_one_that_it_cannot_ask() {
 
 #[test]
 fn live_restore_killed_at_any_moment_goes_on() {
-    let scene = backed_up();
-    let cluster = &scene.cluster;
-    commit(cluster, 1);
-    let time = clock(cluster);
-    commit(cluster, 2);
-    archived(&scene);
+    let (scene, time) = between_two_commits();
     let copy = Copy::of(&scene, "copy");
     let began = std::time::Instant::now();
     Copy::of(&scene, "whole").restored(&["--to", &time]);
@@ -86,5 +78,23 @@ fn live_restore_killed_at_any_moment_goes_on() {
         }
     }
     copy.restored(&["--to", &time]);
+    assert_eq!(copy.rows(), "1");
+}
+
+/// Its pgBackRest has not written a byte yet when the restore is killed, and copies when the next one has found it.
+#[test]
+fn live_restore_looks_again_at_what_a_leftover_has_copied() {
+    let (scene, time) = between_two_commits();
+    scene.s3.inject(Fault::new(FaultKind::Hang).on(Operations::of(Operation::Get, "/backup.manifest")));
+    let killed = Copy::of(&scene, "copy").with("WAL_GUARD_TEST_KILL_AT", "restore-copying");
+    assert_eq!(killed.restore(&["--to", &time]).status.code(), None);
+    let copy = Copy::of(&scene, "copy");
+    let mut next = copy.command(&["--to", &time]);
+    let next = next.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // So long the lock is the leftover's.
+    std::thread::sleep(Duration::from_secs(1));
+    scene.s3.clear_faults();
+    let output = next.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     assert_eq!(copy.rows(), "1");
 }

@@ -165,6 +165,30 @@ fn a_worker_that_gets_on_makes_82_slow_and_not_failed() {
 }
 
 #[test]
+fn a_worker_at_work_is_waited_for_before_another_pgbackrest_is_started() {
+    let waiting = |name: &str| {
+        let case = Case::new(name).conf("archive-async=y").unset("WAL_GUARD_FAST_PATH");
+        case.env("WAL_GUARD_TEST_PATIENCE_SECONDS", "60").says(UNAVAILABLE).exits(101)
+    };
+    let out = |case: &Case| case.root().join("spool/archive/main/out");
+    let stores = waiting("its turn comes");
+    let ok = out(&stores).join(format!("{SEGMENT}.ok"));
+    let child = worker(&stores, &format!("sleep 1; touch {}; sleep 1", ok.display()));
+    stores.status(0).stored().called("archive-push", 0);
+    assert!(ended(child));
+    let fails = waiting("it fails");
+    let error = out(&fails).join(format!("{SEGMENT}.error"));
+    let mut child = worker(&fails, &format!("sleep 1; echo 101 >{}; exec sleep 300", error.display()));
+    fails.status(101).kept("unavailable").called("archive-push", 1);
+    child.kill().unwrap();
+    drop(child.wait());
+    let ends = waiting("it ends without this file").works();
+    let child = worker(&ends, "sleep 1");
+    ends.status(0).stored().called("archive-push", 1);
+    assert!(ended(child));
+}
+
+#[test]
 fn nothing_is_given_up_while_the_worker_may_read_it() {
     let failing = |name: &str| Case::new(name).conf("archive-async=y").says(UNAVAILABLE).exits(101).backlog(600);
     let stubborn = failing("ignores TERM");
