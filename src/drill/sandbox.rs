@@ -6,6 +6,7 @@
 use super::process::{self, Call, SIGNAL};
 use crate::data_directory::DataDirectory;
 use crate::durable;
+use crate::pgbackrest::end_left;
 use crate::postgres::Postgres;
 use crate::restore::{self, working_folder};
 use crate::settings::Connection;
@@ -41,6 +42,9 @@ pub(super) enum NoSandbox {
     /// A server runs there.
     #[error(transparent)]
     Left(restore::Stays),
+    /// A restore works there.
+    #[error("a restore that an earlier drill has left works in {}, and can't be ended: end it", .0.display())]
+    Restore(PathBuf),
     /// It can't be made.
     #[error("{} can't be made: {source}; name another by WAL_DRILL_DIR", folder.display())]
     Io {
@@ -66,6 +70,11 @@ impl Sandbox {
             return Err(NoSandbox::Busy(folder.to_owned()));
         }
         let sandbox = Self { folder: folder.to_owned(), _lock: lock };
+        // Its restore and that one's pgBackRest outlive a drill that is killed.
+        let words = ["--target=", "--pg1-path="].map(|flag| format!("{flag}{}", sandbox.data().display()));
+        if !end_left(&words) {
+            return Err(NoSandbox::Restore(folder.to_owned()));
+        }
         sandbox.end_leftover().map_err(NoSandbox::Left)?;
         sandbox.clear().map_err(failed)?;
         for part in [sandbox.server(), restore::socket(&sandbox.server())] {

@@ -61,13 +61,7 @@ impl Client {
     /// not be ended.
     #[must_use]
     pub fn end_left_restore(&self, own: &Path) -> bool {
-        let lock = format!("--lock-path={}", own.join("lock").display());
-        let mut left = progress::processes();
-        left.retain(|pid| arguments(*pid).split('\0').any(|word| word == lock));
-        if let Some(pid) = left.first() {
-            tracing::info!("pgBackRest's process {pid} of an earlier run still copies, and is ended");
-        }
-        end(&left, false)
+        end_left(&[format!("--lock-path={}", own.join("lock").display())])
     }
 
     /// The process group of the async process that runs, if one does.
@@ -88,6 +82,23 @@ impl Client {
     pub fn acknowledged(&self) -> usize {
         self.spool.as_ref().map_or(0, super::spool::Spool::acknowledged)
     }
+}
+
+/// Ends what an earlier run has left: the processes that have one of these arguments, which no other program has. Those of other
+/// mount namespaces are left alone: the same path is another folder there. False where one could not be ended.
+#[must_use]
+pub fn end_left(words: &[String]) -> bool {
+    let space = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+    let own = space("self");
+    let is_left = |pid: &u32| {
+        arguments(*pid).split('\0').any(|word| words.iter().any(|other| other == word))
+            && space(&pid.to_string()) == own
+    };
+    let left: Vec<u32> = progress::processes().into_iter().filter(is_left).collect();
+    for pid in &left {
+        tracing::info!("process {pid} of an earlier run is still there, and is ended");
+    }
+    end(&left, false)
 }
 
 fn in_group(pid: u32, group: u32) -> bool {

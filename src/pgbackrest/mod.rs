@@ -31,6 +31,7 @@ pub mod watch;
 pub use client::{Client, Fetch, Fetched, NoListing, PushMode, Spoken};
 pub use drain::{Drain, Drained};
 pub use failure::{Class, End, Failure};
+pub use holders::end_left;
 pub use local_server::LocalServer;
 pub use output::{MadeBackup, SkipReason, Skipped};
 pub use pushed::Pushed;

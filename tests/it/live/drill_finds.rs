@@ -7,6 +7,7 @@ use pgbackrest_guard_lab::{Fault, FaultKind, Lab, Operation, Operations, Signal,
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Stdio;
 
 /// That nothing was proved, and this stage says why.
@@ -214,4 +215,35 @@ fn live_drill_finds_wal_that_only_postgresql_can_tell_to_be_damaged() {
     damaged[used / 2..used / 2 + 8].fill(0x5a);
     scene.s3.put_object("wal", &key, &damaged);
     failed_by(&drill(&scene, &[], 1), &["the replay has ended at", "holds no valid WAL"]);
+}
+
+/// The processes whose arguments name a folder.
+fn at_work_in(folder: &Path) -> Vec<i32> {
+    let named = |pid: &i32| {
+        let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&arguments).contains(folder.to_str().unwrap())
+    };
+    let names = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.file_name());
+    names.filter_map(|name| name.to_str()?.parse().ok()).filter(named).collect()
+}
+
+/// They are stopped, so that nothing but the next drill can end them.
+#[test]
+fn live_drill_ends_the_restore_that_a_killed_one_has_left() {
+    let scene = scene();
+    archived(&scene);
+    let data = scene.lab.path().join("pgbackrest-guard-drill/data");
+    scene.s3.inject(Fault::new(FaultKind::Hang).on(Operations::of(Operation::Get, "/bundle/")));
+    let mut child = command(&scene, "drill", &[]).spawn().unwrap();
+    scene.cluster.wait_until("the backup is copied", WAIT, || data.join("backup.manifest").exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left = at_work_in(&data);
+    assert!(left.len() >= 2, "a restore and its pgBackRest: {left:?}");
+    for pid in &left {
+        Lab::signal(*pid, Signal::STOP);
+    }
+    scene.s3.clear_faults();
+    assert_eq!(drill(&scene, &[], 0)["verdict"], "passed");
+    assert_eq!(at_work_in(&data), Vec::<i32>::new());
 }
