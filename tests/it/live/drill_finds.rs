@@ -223,8 +223,8 @@ fn at_work_in(folder: &Path) -> Vec<i32> {
         let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         String::from_utf8_lossy(&arguments).contains(folder.to_str().unwrap())
     };
-    let names = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.file_name());
-    names.filter_map(|name| name.to_str()?.parse().ok()).filter(named).collect()
+    let entries = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.file_name());
+    entries.filter_map(|name| name.to_str()?.parse().ok()).filter(named).collect()
 }
 
 /// They are stopped, so that nothing but the next drill can end them.
