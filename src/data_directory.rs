@@ -48,12 +48,15 @@ pub struct Control {
 }
 
 /// What a postmaster's pid file says of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Postmaster {
     /// The postmaster's process number.
     pub pid: i32,
     /// When it was started, in seconds since 1970.
     pub started_at: i64,
+    /// The folder of its socket. One that has just been started has not written it yet (`CreateDataDirLockFile`, and later
+    /// `AddToDataDirLockFile`, both called by `PostmasterMain`).
+    pub socket: Option<PathBuf>,
     /// Whether other machines can reach it: it listens not only on a socket, or for this machine.
     pub listens: bool,
     /// Whether it takes connections: `ready`, or `standby` where only reading ones.
@@ -212,6 +215,7 @@ impl DataDirectory {
         Some(Postmaster {
             pid: line(0).and_then(number_of_process).filter(|pid| lives(*pid))?.as_raw_pid(),
             started_at: line(2)?.parse().ok()?,
+            socket: line(4).filter(|folder| !folder.is_empty()).map(PathBuf::from),
             listens: line(5).is_some_and(|address| !address.is_empty() && !is_this_machine(address)),
             takes_connections: line(STATUS_LINE).is_some_and(|status| ["ready", "standby"].contains(&status)),
         })

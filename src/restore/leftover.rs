@@ -4,7 +4,7 @@
 //! that one is not touched: a postmaster stands in its data directory (miscinit.c, `ChangeToDataDir`).
 
 use crate::checkpoint::patience;
-use crate::data_directory::DataDirectory;
+use crate::data_directory::{DataDirectory, Postmaster};
 use crate::durable;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const CLEANLY: Duration = Duration::from_mins(10);
 /// How long it may take then, where it was asked to end at once.
 const AT_ONCE: Duration = Duration::from_mins(2);
+/// How long a server may take until its pid file names its socket.
+const NAMING: Duration = Duration::from_secs(1);
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_millis(200);
 
@@ -58,8 +60,7 @@ pub fn end_leftover(
 ) -> Result<(), Stays> {
     let began = Instant::now();
     let (cleanly, at_once) = (patience(CLEANLY), patience(AT_ONCE));
-    let is_ours = || data.socket().0.is_some_and(|folder| sockets.contains(&folder));
-    while let Some(left) = data.postmaster().filter(|_| is_ours()) {
+    while let Some(left) = listening(data, sockets) {
         let path = || data.path().to_owned();
         if !stands_in(left.pid, data) {
             let removed = durable::remove(&path().join("postmaster.pid"));
@@ -76,6 +77,20 @@ pub fn end_leftover(
         }
     }
     Ok(())
+}
+
+/// The server on a copy whose socket lies in one of these folders. Its number and its socket come from one look at its pid
+/// file, which may be gone at the next; a server that has just been started is given the time to name its socket.
+pub(super) fn listening(data: &DataDirectory, sockets: &[PathBuf]) -> Option<Postmaster> {
+    let until = Instant::now() + NAMING;
+    loop {
+        let found = data.postmaster()?;
+        match &found.socket {
+            Some(folder) => return sockets.contains(folder).then_some(found),
+            None if Instant::now() >= until => return None,
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
 }
 
 /// Whether a process's working directory is that data directory. Where that can't be read it is taken to be.
@@ -111,5 +126,30 @@ mod tests {
         assert!(matches!(stranger.try_wait(), Ok(None)), "it was ended");
         stranger.kill().unwrap();
         stranger.wait().unwrap();
+    }
+
+    #[test]
+    fn a_server_that_has_just_been_started_is_given_the_time_to_name_its_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let pid_file = folder.path().join("postmaster.pid");
+        let text = |socket: &str| format!("{}\n{}\n1\n5432\n{socket}\n", std::process::id(), folder.path().display());
+        fs::write(&pid_file, text("")).unwrap();
+        let data = DataDirectory::new(folder.path().to_owned());
+        let named = text(&socket.display().to_string());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(100));
+                fs::write(folder.path().join("new"), named).unwrap();
+                fs::rename(folder.path().join("new"), &pid_file).unwrap();
+            });
+            let found = listening(&data, std::slice::from_ref(&socket)).map(|found| found.pid);
+            assert_eq!(found, i32::try_from(std::process::id()).ok());
+        });
+        // One that names none is nobody's, and one that is gone isn't waited for.
+        fs::write(&pid_file, text("")).unwrap();
+        assert_eq!(listening(&data, std::slice::from_ref(&socket)), None);
+        fs::remove_file(&pid_file).unwrap();
+        assert_eq!(listening(&data, &[socket]), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Where a restore goes, and whether it may: everything that is looked at before the first byte.
 
 use super::state::Folder;
-use super::{Request, RestoreError};
+use super::{Request, RestoreError, leftover};
 use crate::data_directory::DataDirectory;
 use crate::space::{self, Volume};
 use std::fs;
@@ -57,7 +57,7 @@ impl Place {
         if self.target.foreign_owner().is_some() {
             return Err(refused(format!("{path} belongs to another user; run it as that user: sudo -u USER …")));
         }
-        if self.target.server_runs() && !(under_way && self.server_is_ours()) {
+        if self.foreign_server_runs(under_way) {
             return Err(refused(format!("a server runs on {path}; stop it, or name another directory by --target")));
         }
         if under_way {
@@ -76,9 +76,12 @@ impl Place {
         }
     }
 
-    /// Whether the server that runs there was started by this restore: no other listens in its working folder.
-    pub(super) fn server_is_ours(&self) -> bool {
-        self.target.socket().0.is_some_and(|folder| folder == socket(&self.folder))
+    /// Whether a server runs there that this restore has not started: only its own listens in its working folder.
+    fn foreign_server_runs(&self, under_way: bool) -> bool {
+        if under_way && leftover::listening(&self.target, &[socket(&self.folder)]).is_some() {
+            return false;
+        }
+        self.target.server_runs()
     }
 
     /// Refuses where the copy and the WAL under way would not fit.
