@@ -286,7 +286,7 @@ fn say_plan(request: &Request, place: &Place, plan: &Plan, seen: &Seen, space: [
         tracing::warn!("WAL is missing behind that: what was written later can't be restored");
     }
     if !plan.proved {
-        tracing::warn!("that {} is in the archive shows only when it is replayed", plan.target);
+        tracing::warn!("whether {} is in the archive shows only when it is replayed", plan.target);
     }
 }
 
