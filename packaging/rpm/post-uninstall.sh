@@ -1,4 +1,4 @@
-# The ledger lies in the data directories and stays: it is theirs.
+# The ledger is in the data directories and stays there.
 if [ "$1" = 0 ]; then
     rm -f /etc/systemd/system/multi-user.target.wants/pgbackrest-guard@*.service
 fi

@@ -110,7 +110,7 @@ pub fn archiving(settings: &ServerSettings) -> Finding {
         );
     }
     if !settings.library.is_empty() {
-        let detail = format!("archive_library is '{}', which takes the place of archive_command", settings.library);
+        let detail = format!("archive_library is '{}', which replaces archive_command", settings.library);
         return Finding::failed(STEP, detail, format!("ALTER SYSTEM SET archive_library = '', then {set}"));
     }
     if settings.command.contains(PUSH) {

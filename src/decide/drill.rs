@@ -65,7 +65,7 @@ pub fn verdict(stages: impl IntoIterator<Item = Verdict>) -> Verdict {
 pub fn trouble(verdict: Verdict, at: i64, passed_at: Option<i64>, now: i64, most: u64) -> Option<String> {
     const DAY: i64 = 86_400;
     if verdict == Verdict::Failed {
-        return Some("the last drill has failed: what is claimed to be restorable was not".to_owned());
+        return Some("the last drill failed: something claimed to be restorable was not".to_owned());
     }
     let most_seconds = i64::try_from(most).unwrap_or(i64::MAX);
     let age = now.saturating_sub(passed_at.unwrap_or(i64::MIN));

@@ -70,7 +70,7 @@ settings! {
     WAL_RECOVER_FROM_S3_URI_STYLE: OsString = RAW, {
         default: Fallback::Words("path"),
         example: "host",
-        help: "Whether that bucket stands in a request's path or in its host's name",
+        help: "Whether that bucket is in a request's path or in its host name",
         in_file: false,
     }
 
