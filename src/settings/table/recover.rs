@@ -108,7 +108,7 @@ settings! {
     POSTGRES_RECOVERY_TARGET_TIME: OsString = RAW, {
         example: "2026-11-22 10:00:00+00",
         help: "The shell scripts' name for `WAL_RECOVER_TARGET_TIME`",
-        more: "Read where no `WAL_RECOVER_TARGET_*` is set.",
+        more: "Read if no `WAL_RECOVER_TARGET_*` is set.",
         in_file: false,
     }
 
