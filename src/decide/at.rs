@@ -61,7 +61,7 @@ impl Why {
             Self::NotArchived => "no commit after it is known to be archived yet",
             Self::Unknown => "no commit after it is known, though WAL of that time may be archived",
             Self::NotVerified => {
-                "that part of the archive has not been verified yet; pgbackrest-guard watch --once verifies it"
+                "that part of the archive is not verified yet; pgbackrest-guard watch --once verifies it"
             }
         }
     }

@@ -230,7 +230,7 @@ mod tests {
             (settings("off", "pgbackrest-guard-push %p", ""), Outcome::Failed, "archive_mode is off"),
             (settings("on", "pgbackrest archive-push %p", ""), Outcome::Failed, "not pgbackrest-guard-push"),
             (settings("on", "", ""), Outcome::Failed, "is empty"),
-            (settings("on", "pgbackrest-guard-push %p", "basic_archive"), Outcome::Failed, "takes the place"),
+            (settings("on", "pgbackrest-guard-push %p", "basic_archive"), Outcome::Failed, "replaces archive_command"),
         ];
         for (settings, outcome, words) in table {
             let finding = archiving(&settings);

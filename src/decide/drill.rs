@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(trouble(Verdict::Passed, 0, Some(0), 5 * DAY, days(7)), None);
         assert!(trouble(Verdict::Passed, 0, Some(0), 8 * DAY, days(7)).unwrap().contains("8 days old"));
         assert_eq!(trouble(Verdict::Passed, 0, Some(0), 800 * DAY, 0), None, "however old");
-        assert!(trouble(Verdict::Failed, 0, Some(0), 0, 0).unwrap().contains("has failed"));
+        assert!(trouble(Verdict::Failed, 0, Some(0), 0, 0).unwrap().contains("drill failed"));
         assert!(trouble(Verdict::Unverified, 0, None, 3 * DAY, days(2)).unwrap().contains("no drill has passed"));
         assert_eq!(trouble(Verdict::Unverified, DAY, Some(0), DAY, days(2)), None, "one before it has");
     }
