@@ -10,6 +10,6 @@ if [ "$1" = 0 ]; then
         fi
     done
     if [ -d /run/systemd/system ]; then
-        systemctl stop 'pgbackrest-guard@*.service' || true
+        systemctl stop 'pgbackrest-guard@*.service' 'pgbackrest-guard-drill@*.timer' 'pgbackrest-guard-drill@*.service' || true
     fi
 fi

@@ -30,7 +30,10 @@ const EXIT_STATUS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("0", "The file is restored."),
             ("1", "The file is in no repository, and every repository said so."),
-            ("2 to 125", "On a standby: the repository could not be queried. The server goes on streaming and asks again."),
+            (
+                "2 to 125",
+                "On a standby: the repository could not be queried. The server goes on streaming and asks again.",
+            ),
             ("143", "It was ended by SIGTERM."),
             ("254", "In a recovery: the repository could not be queried. The server stops instead of being promoted."),
         ],
