@@ -7,8 +7,8 @@ use pgbackrest_guard_lab::Cluster;
 
 /// The watcher heals what step 2 lost, then seals what is lost for good.
 pub(crate) fn heal_and_seal(stage: &mut Stage, lost: &[String]) {
-    stage.heading("6. The watcher repairs the gap of step 2: the lost segments still lie in pg_wal");
-    println!("(its grace time of five minutes after the last failure is set to none for the demo)\n");
+    stage.heading("6. The watcher repairs the gap of step 2: the lost segments are still in pg_wal");
+    println!("(for the demo, its grace time of five minutes after the last failure is set to 0)\n");
     let backups = stage.backups();
     stage.watch();
     stage.check("the gap is healed", states(stage) == ["healed"]);
