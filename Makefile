@@ -184,7 +184,7 @@ pictures: deps $(TARGET)/tools/pictures/tried
 	PGBACKREST_GUARD_PICTURES=$(abspath $(TARGET)/pictures) $(TARGET)/debug/examples/demo >$(TARGET)/pictures/demo.txt
 	$(TARGET)/tools/pictures/bin/python tests/demo/picture.py docs/images <$(TARGET)/pictures/demo.txt
 	for scheme in light:1 dark:0; do \
-		$(CHROMIUM) --blink-settings=preferredColorScheme=$${scheme#*:} --window-size=1100,560 \
+		$(CHROMIUM) --blink-settings=preferredColorScheme=$${scheme#*:} --window-size=1100,538 \
 			--screenshot=$(abspath docs/images)/status-$${scheme%:*}.png file://$(abspath $(TARGET)/pictures/status.html) || exit 1; \
 	done
 

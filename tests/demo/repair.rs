@@ -18,6 +18,9 @@ pub(crate) fn heal_and_seal(stage: &mut Stage, lost: &[String]) {
 
     stage.heading("7. Another gap, and PostgreSQL recycles the lost segments before the key is back");
     stage.commit_and_archive();
+    // It polls every minute otherwise, and notes the newest commit in the archive.
+    stage.watch();
+    println!();
     stage.s3.revoke_key(KEY);
     let gone = stage.write("three segments of WAL and three rows", 3);
     stage.insert(3);
