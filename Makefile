@@ -1,4 +1,4 @@
-# What one does with pgbackrest-guard's source. `make help` lists it.
+# Everything to do with pgbackrest-guard's source. `make help` lists it.
 #
 # The demo, the tests and the benchmark run the real PostgreSQL and the real pgBackRest in throw-away folders under /tmp;
 # `deps` sees to it that they are installed.
@@ -35,26 +35,26 @@ help:
 	@echo 'make long     run the tests that take minutes: full volumes, outages of a prefetching recovery, what a drill must find'
 	@echo 'make quick    run those that start no server and wait for no time limit (half a minute after the build)'
 	@echo 'make lint     check formatting and clippy'
-	@echo 'make deny     hold the dependencies against the policy in deny.toml (make deny DENY="bans licenses sources" without a network)'
-	@echo 'make pages    write the settings file and the tables of docs/configuration.md, out of src/settings/table'
+	@echo 'make deny     check the dependencies against the policy in deny.toml (make deny DENY="bans licenses sources" without a network)'
+	@echo 'make pages    write the settings file and the tables of docs/configuration.md, from src/settings/table'
 	@echo 'make release  build the programs to install, into $(RELEASE)'
 	@echo 'make package  build the Debian package, into $(PACKAGES)'
 	@echo 'make rpm      build the package for RHEL and Fedora, into $(PACKAGES)'
-	@echo 'make sbom     list what the programs are built of (CycloneDX), into $(PACKAGES)'
+	@echo 'make sbom     list what the programs are built from (CycloneDX), into $(PACKAGES)'
 	@echo 'make book     make a book of docs/, into $(TARGET)/book'
-	@echo 'make pictures make the pictures of docs/images out of the demo (needs Chromium)'
+	@echo 'make pictures make the pictures in docs/images from the demo (needs Chromium)'
 	@echo 'make package-test  install the package here, archive a Debian cluster through a revoked key and back, purge it (as root)'
 	@echo 'make monitoring-test  scrape watchers with the real Prometheus, and try the alert rules and the dashboard with promtool'
 	@echo 'make ha-test  three nodes under Patroni, failovers while the repository fails (about ten minutes)'
-	@echo 'make campaign  many faults at once, chosen by seeds, on a cluster that commits (two minutes a seed; CAMPAIGN=1-20); "moments 200": --at against restores'
-	@echo 'make fuzz     every reader of others'"'"' words under libFuzzer (a minute each; FUZZ="ini ledger" chooses, FUZZ_SECONDS and FUZZ_RUNS end each)'
-	@echo 'make image-test  build the container image and live with it, by docker or podman (as whoever may use that)'
-	@echo 'make manifests-test  hold the compose file and the StatefulSet against their schemas'
+	@echo 'make campaign  many faults at once, chosen by seeds, on a cluster that keeps committing (two minutes a seed; CAMPAIGN=1-20); "moments 200": --at against restores'
+	@echo 'make fuzz     every parser of foreign input under libFuzzer (a minute each; FUZZ="ini ledger" chooses, FUZZ_SECONDS and FUZZ_RUNS end each)'
+	@echo 'make image-test  build the container image and run it through its scenes, with docker or podman (as a user who may)'
+	@echo 'make manifests-test  check the compose file and the StatefulSet against their schemas'
 	@echo 'make matrix   run the live tests on PostgreSQL 13 to 18 and pgBackRest 2.45, 2.55 and 2.60 (hours; MATRIX="18x2.60" chooses)'
-	@echo 'make stores   Azure, GCS, S3 and SFTP by real servers of others, and each fault there (half an hour; STORES="azure sftp" chooses)'
+	@echo 'make stores   Azure, GCS, S3 and SFTP with other people'"'"'s servers, and every fault there (half an hour; STORES="azure sftp" chooses)'
 	@echo 'make dist     build the programs for any Linux, packed, with checksums, into $(PACKAGES)'
-	@echo 'make bench    measure speed and size beside bare pgBackRest (about twelve minutes)'
-	@echo 'make bench-restore  measure a restore beside one by hand, and a drill beside commits (about ten minutes)'
+	@echo 'make bench    measure speed and size against bare pgBackRest (about twelve minutes)'
+	@echo 'make bench-restore  compare a restore with one by hand, and commits during a drill with commits before (about ten minutes)'
 	@echo 'make deps     install PostgreSQL, pgBackRest and a C compiler if they are missing (as root)'
 
 demo: deps
@@ -189,7 +189,7 @@ pictures: deps $(TARGET)/tools/pictures/tried
 	PGBACKREST_GUARD_PICTURES=$(abspath $(TARGET)/pictures) $(TARGET)/debug/examples/demo >$(TARGET)/pictures/demo.txt
 	$(TARGET)/tools/pictures/bin/python tests/demo/picture.py docs/images <$(TARGET)/pictures/demo.txt
 	for scheme in light:1 dark:0; do \
-		$(CHROMIUM) --blink-settings=preferredColorScheme=$${scheme#*:} --window-size=900,720 \
+		$(CHROMIUM) --blink-settings=preferredColorScheme=$${scheme#*:} --window-size=1100,538 \
 			--screenshot=$(abspath docs/images)/status-$${scheme%:*}.png file://$(abspath $(TARGET)/pictures/status.html) || exit 1; \
 	done
 

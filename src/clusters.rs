@@ -35,7 +35,7 @@ pub enum NotFound {
         known: Vec<String>,
     },
     /// There are several.
-    #[error("there are several clusters ({}): name one by --cluster, --pgdata or PGDATA", .0.join(", "))]
+    #[error("there are several clusters ({}): name one with --cluster, --pgdata or PGDATA", .0.join(", "))]
     Several(Vec<String>),
 }
 
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(unknown, "there is no cluster 16/main on this machine; there are: 15/main");
         let (_root, two) = machine(&[("15/main", "data_directory '/a'"), ("16/b", "data_directory=/b")]);
         let several = only(&two).unwrap_err().to_string();
-        assert_eq!(several, "there are several clusters (15/main, 16/b): name one by --cluster, --pgdata or PGDATA");
+        assert_eq!(several, "there are several clusters (15/main, 16/b): name one with --cluster, --pgdata or PGDATA");
         assert_eq!(named(&two, "16/b"), Ok("/b".into()));
         let (_root, none) = machine(&[]);
         assert_eq!((only(&none), named(&none, "15/main").is_err()), (Ok(None), true));

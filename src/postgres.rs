@@ -37,7 +37,7 @@ pub enum ServerError {
     #[error("PostgreSQL does not answer: {0}")]
     NotUp(String),
     /// It does not let the role in.
-    #[error("PostgreSQL does not let the role {role} in: {hint} ({why})")]
+    #[error("PostgreSQL rejects the role {role}: {hint} ({why})")]
     Refused {
         /// As whom we came.
         role: String,
@@ -106,7 +106,7 @@ pub struct Primary {
     pub timeline: Option<Timeline>,
     /// Up to where WAL has been written.
     pub position: Option<Lsn>,
-    /// Whether `archive_mode` is `always`: pgBackRest refuses to back such a server up (67).
+    /// Whether `archive_mode` is `always`: pgBackRest refuses to back up such a server (67).
     pub archives_always: bool,
 }
 
@@ -139,17 +139,19 @@ pub struct Archiver {
     pub last_archived_at: Option<i64>,
     /// Whether `archive_mode` is on and there is a command or a library; `None` where the role may not see that.
     pub archives: Option<bool>,
-    /// Whether `archive_mode` is `always`: pgBackRest refuses to back such a server up (67).
+    /// Whether `archive_mode` is `always`: pgBackRest refuses to back up such a server (67).
     pub archives_always: bool,
 }
 
 /// The timeline of a standby: `pg_control_checkpoint` lags, the end of recovery does not.
 const ARCHIVER: &str = "select pg_is_in_recovery(), case when pg_is_in_recovery() \
-     then (select greatest(c.timeline_id, r.min_recovery_end_timeline) from pg_control_checkpoint() c, pg_control_recovery() r)::bigint \
+     then (select greatest(c.timeline_id, r.min_recovery_end_timeline) from pg_control_checkpoint() c, \
+     pg_control_recovery() r)::bigint \
      else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint end, \
      archived_count, failed_count, last_archived_wal, floor(extract(epoch from last_archived_time))::bigint, \
      (select case when setting = 'off' then false else (select bool_or(setting <> '') from pg_settings \
-     where name in ('archive_command', 'archive_library') having bool_or(name = 'archive_command')) end from pg_settings where name = 'archive_mode'), \
+     where name in ('archive_command', 'archive_library') having bool_or(name = 'archive_command')) end from \
+     pg_settings where name = 'archive_mode'), \
      coalesce(current_setting('archive_mode', true) = 'always', false) from pg_stat_archiver";
 
 const FACTS: &str = "select (select system_identifier from pg_control_system())::text, \
@@ -157,7 +159,8 @@ const FACTS: &str = "select (select system_identifier from pg_control_system()):
      archived_count, failed_count, last_archived_wal, floor(extract(epoch from last_archived_time))::bigint, \
      floor(extract(epoch from last_failed_time))::bigint, floor(extract(epoch from stats_reset))::bigint, \
      coalesce(last_archived_time > last_failed_time, last_failed_time is null), \
-     pg_walfile_name(pg_current_wal_lsn()), pg_current_wal_lsn()::text, coalesce(current_setting('archive_mode', true) = 'always', false) \
+     pg_walfile_name(pg_current_wal_lsn()), pg_current_wal_lsn()::text, coalesce(current_setting('archive_mode', \
+     true) = 'always', false) \
      from pg_stat_archiver";
 
 impl Postgres {
@@ -337,12 +340,12 @@ fn refusal(code: Option<&SqlState>, why: &str) -> Option<&'static str> {
     let is_password = code == Some(&SqlState::INVALID_PASSWORD) || code.is_none() && why.contains("password missing");
     if is_password {
         return Some(
-            "it asks for a password, and neither pgbackrest-guard nor pgBackRest has one; let the role in over the socket \
-             without, by a line of pg_hba.conf above the others: local all ROLE peer",
+            "it asks for a password, and neither pgbackrest-guard nor pgBackRest has one; let the role in over the \
+             socket without one, with this line above the others in pg_hba.conf: local all ROLE peer",
         );
     }
     (code == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION))
-        .then_some("name a superuser that exists by PGUSER, and let it in over the socket by pg_hba.conf")
+        .then_some("name an existing superuser with PGUSER, and let it in over the socket in pg_hba.conf")
 }
 
 /// The databases that are tried before `template1`, in their order.

@@ -303,7 +303,7 @@ impl Known {
         if entry.damaged {
             Some("pages of it are damaged")
         } else if chain.iter().any(Option::is_none) {
-            Some("a backup that it needs is not there")
+            Some("a backup that it needs is missing")
         } else if chain.into_iter().flatten().any(|needed| needed.damaged) {
             Some("a backup that it needs is damaged")
         } else if entry.start.is_none() || entry.stop.is_none() {

@@ -24,7 +24,7 @@ fn a_backup_is_usable_only_with_all_that_it_needs() {
     let unusable = |known: &Known| known.backups.iter().map(|entry| known.unusable(entry)).collect::<Vec<_>>();
     assert_eq!(unusable(&known), [None, None]);
     known.backups[0].repository = 2;
-    assert_eq!(unusable(&known), [None, Some("a backup that it needs is not there")], "in another repository");
+    assert_eq!(unusable(&known), [None, Some("a backup that it needs is missing")], "in another repository");
     known.backups[0].repository = 1;
     known.backups[0].damaged = true;
     assert_eq!(unusable(&known), [Some("pages of it are damaged"), Some("a backup that it needs is damaged")]);

@@ -1,5 +1,5 @@
 # $1 is 0 at a removal, 1 at an upgrade.
-# An archive_command that names a program which is gone fails for ever, and the disk fills up.
+# An archive_command that names a missing program fails for ever, and the disk fills up.
 if [ "$1" = 0 ]; then
     for file in /var/lib/pgsql/*/data/postgresql.conf /var/lib/pgsql/*/data/conf.d/*.conf \
         /var/lib/pgsql/*/data/postgresql.auto.conf; do
@@ -10,6 +10,6 @@ if [ "$1" = 0 ]; then
         fi
     done
     if [ -d /run/systemd/system ]; then
-        systemctl stop 'pgbackrest-guard@*.service' || true
+        systemctl stop 'pgbackrest-guard@*.service' 'pgbackrest-guard-drill@*.timer' 'pgbackrest-guard-drill@*.service' || true
     fi
 fi

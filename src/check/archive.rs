@@ -30,7 +30,7 @@ pub(super) fn stanza(client: &Client, directory: &DataDirectory) -> (Finding, Ve
     const STEP: &str = "stanza";
     let failed = |detail: String, to_do: &str| (Finding::failed(STEP, detail, to_do), Vec::new());
     let Some(control) = directory.control() else {
-        return failed("the cluster's system identifier can't be read".to_owned(), "see to global/pg_control");
+        return failed("the cluster's system identifier can't be read".to_owned(), "check global/pg_control");
     };
     let stanza = match client.info(None, Watch::within(LIMIT)) {
         Ok(stanza) => stanza,
@@ -42,7 +42,7 @@ pub(super) fn stanza(client: &Client, directory: &DataDirectory) -> (Finding, Ve
         if !stanza.is_readable(key) {
             let said = stanza.repo.iter().find(|one| one.key == key).map(|one| one.status.message.clone());
             let said = said.filter(|said| !said.is_empty()).unwrap_or_else(|| "it can't be read".to_owned());
-            return failed(format!("repository {key}: {said}"), "see to that repository, then run this again");
+            return failed(format!("repository {key}: {said}"), "fix that repository, then run this again");
         }
         let Some(id) = stanza.archive_id(control.system_id, key) else {
             return failed(
@@ -72,7 +72,7 @@ pub(super) fn segment(
     let name = match server.switch_segment() {
         Ok(name) => name,
         Err(error) => {
-            let to_do = "let the role call pg_switch_wal(), or name another by PGUSER";
+            let to_do = "allow the role to call pg_switch_wal(), or name another role with PGUSER";
             return vec![Finding::failed(STEP, crate::log::chain(&error), to_do)];
         }
     };
@@ -142,7 +142,7 @@ fn stored(client: &Client, place: &Place, segment: SegmentName) -> Finding {
         }
         Ok(_) => Finding::failed(
             STEP,
-            format!("repository {repository} does not list it, though PostgreSQL counts it as archived"),
+            format!("repository {repository} does not list it, although PostgreSQL counts it as archived"),
             "see pgbackrest-guard status --gaps, and who else writes to this repository",
         ),
         Err(NoListing::Failed(failure)) => Finding::failed(STEP, failure.shown(SHOWN), failure.remedy()),
@@ -159,7 +159,7 @@ fn fetched(request: &Request, client: &Client, place: &Place, segment: SegmentNa
     };
     let folder = match tempfile::tempdir() {
         Ok(folder) => folder,
-        Err(error) => return failed(format!("no folder for it can be made: {error}"), "see to TMPDIR".to_owned()),
+        Err(error) => return failed(format!("can't make a folder for it: {error}"), "check TMPDIR".to_owned()),
     };
     let (file, to) = (WalFile::Segment(segment), folder.path().join(segment.to_string()));
     let fetch = Fetch {
@@ -173,7 +173,9 @@ fn fetched(request: &Request, client: &Client, place: &Place, segment: SegmentNa
     match client.fetch(&fetch, Watch::within(LIMIT)).answer {
         Fetched::Delivered => match is_itself(request, segment, &to) {
             Ok(true) => Finding::ok(STEP, format!("from repository {repository}, and it is the same")),
-            Ok(false) => failed("it has another content".to_owned(), "see who else archives to this stanza".to_owned()),
+            Ok(false) => {
+                failed("it has other content".to_owned(), "find out who else archives to this stanza".to_owned())
+            }
             Err(error) => failed(error.to_string(), "run this again".to_owned()),
         },
         Fetched::Absent => failed("it is not found".to_owned(), "run this again".to_owned()),

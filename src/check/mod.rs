@@ -91,10 +91,10 @@ pub fn check(request: &Request, say: &mut dyn FnMut(&Finding)) -> Checked {
         }
         Err(error) => {
             let detail = crate::log::chain(&error);
-            let to_do = "start it, or say where it listens by PGHOST, PGPORT and PGUSER";
+            let to_do = "start it, or say where it listens with PGHOST, PGPORT and PGUSER";
             found(Finding::failed("PostgreSQL", detail, to_do));
             found(archive::stanza(&client, &request.directory).0);
-            found(Finding::skipped("segment", "there is no server that answers"));
+            found(Finding::skipped("segment", "no server answers"));
         }
     }
     Checked { findings, switched }
@@ -116,7 +116,7 @@ fn owner(request: &Request) -> Finding {
     match Ledger::peek(folder) {
         Ok(_) => Finding::ok(STEP, format!("owns {path}")),
         Err(error) => {
-            let to_do = format!("see to the volume of {}; the next push repairs what it can", folder.display());
+            let to_do = format!("check the volume of {}; the next push repairs what it can", folder.display());
             Finding::failed(STEP, crate::log::chain(&error), to_do)
         }
     }

@@ -39,7 +39,7 @@ pub(super) fn pgbackrest(client: &Client) -> Finding {
         }
     };
     let Some(config) = client.config() else {
-        let to_do = "see to pgbackrest.conf, or name it with PGBACKREST_CONFIG";
+        let to_do = "correct pgbackrest.conf, or name another file with PGBACKREST_CONFIG";
         return Finding::failed(STEP, format!("{version}, and its configuration can't be read"), to_do);
     };
     let repositories: Vec<String> = config

@@ -35,7 +35,7 @@ impl CommonArguments {
         let flags = self.into_unchecked_flags()?;
         match &flags.pgdata {
             Some(path) if !DataDirectory::is_one(path) => {
-                Err(format!("--pgdata {} is no data directory: it holds no PG_VERSION", path.display()))
+                Err(format!("--pgdata {} is not a data directory: it has no PG_VERSION", path.display()))
             }
             _ => Ok(flags),
         }

@@ -21,7 +21,7 @@ use std::path::Path;
 /// Columns where there is no terminal that says its own.
 const USUAL_COLUMNS: usize = 80;
 
-/// What is archived, what is lost, and what can be restored
+/// Shows what is archived, what is lost, and what can be restored
 ///
 /// Reads files, and asks a running server for at most 2 s. Works without the server and without the repository. Writes
 /// nothing, except for --to and --acknowledge. Exits 0 whenever a report could be made; what can't be known is unknown

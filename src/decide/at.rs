@@ -55,13 +55,13 @@ impl Why {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::NoWindow => "there is no backup that anything can be restored from",
+            Self::NoWindow => "there is no backup to restore from",
             Self::BeforeTheFirst => "it is older than every usable backup",
             Self::Missing => "WAL of that time is missing",
             Self::NotArchived => "no commit after it is known to be archived yet",
             Self::Unknown => "no commit after it is known, though WAL of that time may be archived",
             Self::NotVerified => {
-                "that part of the archive was not verified yet; pgbackrest-guard watch --once looks through it"
+                "that part of the archive is not verified yet; pgbackrest-guard watch --once verifies it"
             }
         }
     }

@@ -110,7 +110,7 @@ pub fn archiving(settings: &ServerSettings) -> Finding {
         );
     }
     if !settings.library.is_empty() {
-        let detail = format!("archive_library is '{}', which takes the place of archive_command", settings.library);
+        let detail = format!("archive_library is '{}', which replaces archive_command", settings.library);
         return Finding::failed(STEP, detail, format!("ALTER SYSTEM SET archive_library = '', then {set}"));
     }
     if settings.command.contains(PUSH) {
@@ -230,7 +230,7 @@ mod tests {
             (settings("off", "pgbackrest-guard-push %p", ""), Outcome::Failed, "archive_mode is off"),
             (settings("on", "pgbackrest archive-push %p", ""), Outcome::Failed, "not pgbackrest-guard-push"),
             (settings("on", "", ""), Outcome::Failed, "is empty"),
-            (settings("on", "pgbackrest-guard-push %p", "basic_archive"), Outcome::Failed, "takes the place"),
+            (settings("on", "pgbackrest-guard-push %p", "basic_archive"), Outcome::Failed, "replaces archive_command"),
         ];
         for (settings, outcome, words) in table {
             let finding = archiving(&settings);

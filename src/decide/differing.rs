@@ -10,9 +10,9 @@ pub fn reason((segments, first): &(u64, Option<String>)) -> Option<String> {
         more => format!("{more} WAL segments, the first is {first}, are"),
     };
     Some(format!(
-        "{which} in the archive with other content, and no restore can pass there: see who else archives to this stanza, then \
-         remove the wrong file from the repository's storage (watch's log has its path): watch pushes the right one where it \
-         still exists, else a backup has to begin after it"
+        "{which} in the archive with other content, and no restore can get past that: find out who else archives to \
+         this stanza, then remove the wrong file from the repository's storage (watch's log has its path); watch \
+         pushes the right one if it still exists, otherwise a later backup is needed"
     ))
 }
 

@@ -65,7 +65,7 @@ pub fn verdict(stages: impl IntoIterator<Item = Verdict>) -> Verdict {
 pub fn trouble(verdict: Verdict, at: i64, passed_at: Option<i64>, now: i64, most: u64) -> Option<String> {
     const DAY: i64 = 86_400;
     if verdict == Verdict::Failed {
-        return Some("the last drill has failed: what is claimed to be restorable was not".to_owned());
+        return Some("the last drill failed: something claimed to be restorable was not".to_owned());
     }
     let most_seconds = i64::try_from(most).unwrap_or(i64::MAX);
     let age = now.saturating_sub(passed_at.unwrap_or(i64::MIN));
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(trouble(Verdict::Passed, 0, Some(0), 5 * DAY, days(7)), None);
         assert!(trouble(Verdict::Passed, 0, Some(0), 8 * DAY, days(7)).unwrap().contains("8 days old"));
         assert_eq!(trouble(Verdict::Passed, 0, Some(0), 800 * DAY, 0), None, "however old");
-        assert!(trouble(Verdict::Failed, 0, Some(0), 0, 0).unwrap().contains("has failed"));
+        assert!(trouble(Verdict::Failed, 0, Some(0), 0, 0).unwrap().contains("drill failed"));
         assert!(trouble(Verdict::Unverified, 0, None, 3 * DAY, days(2)).unwrap().contains("no drill has passed"));
         assert_eq!(trouble(Verdict::Unverified, DAY, Some(0), DAY, days(2)), None, "one before it has");
     }

@@ -104,7 +104,7 @@ fn unconfigured(facts: &Facts) -> Option<Advice> {
             "pgBackRest has no repository configured",
             [
                 "configure repo1-* in /etc/pgbackrest.conf (docs/quick-start.md),",
-                "or set WAL_ARCHIVE_* and look at: pgbackrest-guard setup --dry-run",
+                "or set WAL_ARCHIVE_* and try: pgbackrest-guard setup --dry-run",
             ],
         )),
         Some(true) => None,
@@ -150,9 +150,9 @@ fn standing(facts: &Facts) -> Advice {
     let (verdict, reason) = &facts.verdict;
     if *verdict == Verdict::Ok {
         return Advice::new(
-            "all is well: WAL is archived by pgbackrest-guard and a watcher runs",
+            "all is well: pgbackrest-guard archives WAL, and a watcher is running",
             [
-                "pgbackrest-guard check follows one WAL segment there and back",
+                "pgbackrest-guard check follows one WAL segment to the repository and back",
                 "pgbackrest-guard drill proves a restore",
             ],
         );

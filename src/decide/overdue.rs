@@ -53,9 +53,9 @@ pub fn leftover(before: Option<Leftover>, shown: &Shown<'_>) -> Option<Leftover>
 #[must_use]
 pub fn reason(repository: u32, oldest: SegmentName) -> String {
     format!(
-        "repository {repository} holds WAL from {oldest} on, older than its oldest backup, and two backups have not had it \
-         removed: run pgbackrest expire --repo={repository} and see what it says; where a timeline has been left behind for \
-         good, its folders have to be removed by hand"
+        "repository {repository} holds WAL from {oldest} on, older than its oldest backup, and two later backups have \
+         not removed it: run pgbackrest expire --repo={repository} and read what it says; if a timeline has been \
+         abandoned for good, remove its folders by hand"
     )
 }
 

@@ -85,12 +85,10 @@ pub fn recovery(asked: &Asked<'_>, volume: Volume) -> Result<Recovery, String> {
         (Volume::UnderWay, false) => {
             Err("a restore of it is not finished: set its WAL_RECOVER_* variables again".to_owned())
         }
-        (Volume::Recovering, true) => {
-            Err("its recovery is not finished, and what a restore has noted beside it is gone: \
+        (Volume::Recovering, true) => Err("its recovery is not finished, and the restore's notes beside it are gone: \
              empty the data directory to restore again, on a volume that holds the folder above it too; or unset the \
              WAL_RECOVER_* variables to let the server recover as it is configured"
-                .to_owned())
-        }
+            .to_owned()),
         (Volume::Empty | Volume::UnderWay, true) => {
             source(asked)?;
             target(asked).map(Recovery::Restore)
@@ -136,7 +134,7 @@ fn target(asked: &Asked<'_>) -> Result<Vec<String>, String> {
         }
         (several, _) => {
             let names: Vec<&str> = several.iter().map(|(name, _)| *name).collect();
-            return Err(format!("{} are set: leave one", names.join(" and ")));
+            return Err(format!("{} are set: keep one of them", names.join(" and ")));
         }
     };
     screen_value(value).map_err(|reason| format!("{name} is refused: {reason}"))?;

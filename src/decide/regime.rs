@@ -59,12 +59,13 @@ impl fmt::Display for Others {
         match self {
             Self::Asked => f.write_str("WAL_BACKUP_TAKEN_BY=others"),
             Self::ArchivesAlways => {
-                f.write_str("archive_mode is always, and pgBackRest refuses to back such a server up (67)")
+                f.write_str("archive_mode is always, and pgBackRest refuses to back up such a server (67)")
             }
             Self::RepositoryHost { repository, version } => {
                 write!(
                     f,
-                    "repository {repository} is on another host, and pgBackRest {version} takes backups on that one only (72)"
+                    "repository {repository} is on another host, and pgBackRest {version} takes backups on that host \
+                     only (72)"
                 )
             }
         }

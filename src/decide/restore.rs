@@ -344,7 +344,7 @@ fn second(seconds: i64) -> String {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoBackup => f.write_str("there is no backup that anything can be restored from"),
+            Self::NoBackup => f.write_str("there is no backup to restore from"),
             Self::UnknownBackup(set, all) if all.is_empty() => write!(f, "there is no backup {set}, nor any other"),
             Self::UnknownBackup(set, all) => write!(f, "there is no backup {set}; there are: {}", all.join(", ")),
             Self::Incomplete(set) => write!(f, "WAL that the backup {set} needs is missing in the archive"),

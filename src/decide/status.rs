@@ -371,7 +371,7 @@ fn backups(facts: &Facts, reasons: &mut Reasons) {
     }
     if refused && facts.by_others.is_none() {
         let text =
-            "no backup can be taken: archive_mode is always, and pgBackRest refuses to back such a server up (67)";
+            "no backup can be taken: archive_mode is always, and pgBackRest refuses to back up such a server (67)";
         reasons.push((Verdict::Warning, text.to_owned()));
     }
 }

@@ -112,16 +112,19 @@ impl<'f> Report<'f> {
         let why = why(&failure);
         match asker {
             Asker::Standby { promotion: Promotion::Waits, .. } => fields.warn(&format!(
-                "{file}: the repository could not be queried: {why}; exit {code}, a promotion does not wait for the archive"
+                "{file}: the repository could not be queried: {why}; exit {code}, a promotion does not wait for the \
+                 archive"
             )),
             Asker::Standby { .. } => fields.warn(&format!(
-                "{file}: the repository could not be queried: {why}; exit {code}, the standby goes on and will ask again"
+                "{file}: the repository could not be queried: {why}; exit {code}, the standby goes on and will ask \
+                 again"
             )),
             Asker::NewTimeline { kept: true, .. } => fields.warn(&format!(
                 "{file}: the repository could not be queried: {why}; exit {code}, PostgreSQL takes the copy in pg_wal"
             )),
             Asker::NewTimeline { kept: false, .. } => fields.error(&format!(
-                "{file}: the repository could not be queried for {} s: {why}; exit {code}, PostgreSQL goes on without it: the new \
+                "{file}: the repository could not be queried for {} s: {why}; exit {code}, PostgreSQL goes on without \
+                 it: the new \
                  timeline's history then does not name the timelines before it",
                 waited.as_secs()
             )),
@@ -154,7 +157,7 @@ impl<'f> Report<'f> {
 
 fn stops(asker: Asker) -> &'static str {
     match asker {
-        Asker::Rewind => "ends whoever asked, so that nothing is built on half an archive",
+        Asker::Rewind => "stops the caller, so that nothing is built on half an archive",
         _ => "stops the server, so that it is not promoted on half an archive",
     }
 }
@@ -166,7 +169,8 @@ fn then(asker: Asker, class: Class) -> &'static str {
             "then run pg_rewind again; don't start a server here without a recovery.signal or standby.signal"
         }
         (_, Class::Gone) => {
-            "then start the server again: recovery.signal is still there, and it goes on; what the repository held may be lost"
+            "then start the server again: recovery.signal is still there, and it goes on; what the repository held \
+             may be lost"
         }
         _ => "then start the server again: nothing is lost, recovery.signal is still there and the recovery goes on",
     }
@@ -192,7 +196,7 @@ fn other_repositories(context: &Context, failure: &Failure) -> String {
     let other = configured.into_iter().find(|key| !failed.contains(key));
     match other.filter(|_| !failed.is_empty() && context.repository().is_none()) {
         Some(other) => format!(
-            "; --repo {other} or PGBACKREST_REPO={other} asks repository {other} alone, whose word is then enough"
+            "; --repo {other} or PGBACKREST_REPO={other} asks repository {other} alone, and its answer is then enough"
         ),
         None => String::new(),
     }

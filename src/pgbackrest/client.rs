@@ -221,7 +221,7 @@ impl Client {
             _ => {
                 let (mut diagnosis, end) = self.diagnosis(&ended, &shown, watch.limit);
                 if let (End::Exited(code), true) = (end, diagnosis.text.is_empty()) {
-                    let wrapper = if code == 1 { ": it is no pgBackRest, or a wrapper around it" } else { "" };
+                    let wrapper = if code == 1 { ": it is not pgBackRest, or a wrapper around it" } else { "" };
                     diagnosis.text = format!("pgBackRest exited with {code} and said nothing{wrapper}");
                 }
                 Fetched::Unclear { failure: Failure::new(diagnosis, end, &self.redactor), repository_failed }
@@ -310,7 +310,7 @@ impl Client {
         command.arg("version");
         let ended = self.checked(run::run(command, PRINTED_BYTES, &mut watch), &watch)?;
         Version::parse(&String::from_utf8_lossy(&ended.stdout)).ok_or_else(|| {
-            let text = "pgbackrest version says something else".to_owned();
+            let text = "pgbackrest version printed something else".to_owned();
             Failure::new(Diagnosis::of_class(Class::Unknown, text), End::Exited(0), &self.redactor)
         })
     }

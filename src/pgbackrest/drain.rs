@@ -119,7 +119,7 @@ impl Client {
     #[must_use]
     pub fn drain(&self, drain: &Drain, names: &[String], mut watch: Watch<'_>) -> Drained {
         if self.is_stopped() {
-            let failure = self.local_failure("a stop file forbids pushing (pgbackrest start takes it away)", 62);
+            let failure = self.local_failure("a stop file forbids pushing (pgbackrest start removes it)", 62);
             return Drained { files: BTreeMap::new(), failure: Some(failure) };
         }
         let arguments = self.drain_arguments(drain);

@@ -263,7 +263,7 @@ fn open_book(common: &CommonSettings, data_directory: &DataDirectory) -> Result<
 fn unload(state: State, unload: impl FnOnce(&State) -> Result<(State, Vec<String>), LedgerError>) -> State {
     match unload(&state) {
         Ok((state, names)) => {
-            tracing::info!("{} lies in the folder of deferred files now, no longer in the ledger", names.join(", "));
+            tracing::info!("{} is in the folder of deferred files now, no longer in the ledger", names.join(", "));
             state
         }
         Err(error) => {
@@ -308,16 +308,14 @@ fn tell(event: &Event, data_directory: &DataDirectory) {
 
 /// Says which ledger of another cluster is no longer kept.
 fn tell_removed(aside: &Path, system_id: Option<u64>, open: usize, deferred: usize) {
-    let whose = system_id.map_or_else(
-        || "a ledger of which nothing could be read".to_owned(),
-        |id| format!("the ledger of cluster {id}"),
-    );
-    let removed = format!("{} was removed, {whose}: three are kept aside at most", aside.display());
+    let whose = system_id.map_or_else(|| "an unreadable ledger".to_owned(), |id| format!("the ledger of cluster {id}"));
+    let removed = format!("{} was removed, {whose}: at most three are kept aside", aside.display());
     if open == 0 && deferred == 0 {
         tracing::warn!("{removed}; it had no open gap");
     } else {
         tracing::error!(
-            "{removed}; its {open} open gaps and {deferred} deferred files are forgotten, take a full backup of that cluster"
+            "{removed}; its {open} open gaps and {deferred} deferred files are forgotten, take a full backup of that \
+             cluster"
         );
     }
 }

@@ -77,7 +77,7 @@ fn is_there(copy: &Copy) -> io::Result<bool> {
     }
     let left = copy.free.map(|free| free.saturating_sub(length));
     if is_under_reserve(left, copy.reserve) && copy.folder.metadata()?.dev() == copy.path.metadata()?.dev() {
-        return full("it lies on the volume whose space is short");
+        return full("it is on the volume that is short of space");
     }
     Ok(false)
 }

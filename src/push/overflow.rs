@@ -33,7 +33,7 @@ pub(super) fn overflow(context: &Context, file: &WalFile, facts: &Facts) -> Opti
             Some(folder.clone())
         }
         Err(error) => {
-            tracing::warn!("the overflow folder {} does not take {name}: {error}", folder.display());
+            tracing::warn!("the overflow folder {} can't take {name}: {error}", folder.display());
             None
         }
     }

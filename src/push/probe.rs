@@ -22,7 +22,7 @@ pub(super) fn ask(context: &Context, failure: &mut Failure) {
     match context.client.listing(None, attempt::watched(context, &progress, limit)) {
         Ok(listing) => failure.correct_by(&listing),
         Err(why) => {
-            tracing::warn!("no listing tells whether the stanza is missing: {}", why.shown(SHOWN));
+            tracing::warn!("no listing shows whether the stanza is missing: {}", why.shown(SHOWN));
             failure.without_a_listing(&why);
         }
     }

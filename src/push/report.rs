@@ -111,37 +111,45 @@ fn line(file: &WalFile, (why, remedy): (&str, &str), fate: &Fate, space: &str) -
             format!("{file} is not stored: {why}; {space}; PostgreSQL keeps it and will try again; to do: {remedy}")
         }
         Fate::Partly(lacking) => format!(
-            "{file} is not stored in {}, the others have it: {why}; {space}; PostgreSQL keeps it and will try again; to do: {remedy}",
+            "{file} is not stored in {}, the others have it: {why}; {space}; PostgreSQL keeps it and will try again; \
+             to do: {remedy}",
             repositories(lacking)
         ),
         Fate::Owed(_, gap, lacking) => format!(
-            "owing {file} to {}, the others have it: {why}, cause {cause}; {space}; recorded as owed in gap {gap}, the watcher pays it; to do: {remedy}",
+            "owing {file} to {}, the others have it: {why}, cause {cause}; {space}; recorded as owed in gap {gap}, \
+             the watcher will push it there; to do: {remedy}",
             repositories(lacking)
         ),
         Fate::Slow => format!(
-            "{file} is not stored yet: pgBackRest is slow, but gets on ({why}); {space}; PostgreSQL will ask again; to do: nothing, or more archive-push processes (process-max)"
+            "{file} is not stored yet: pgBackRest is slow, but makes progress ({why}); {space}; PostgreSQL will ask \
+             again; to do: nothing, or more archive-push processes (process-max)"
         ),
         Fate::Held(_) => format!(
-            "{file} is not dropped, though it should be ({why}, cause {cause}; {space}): another process reads it and can't be ended; PostgreSQL keeps it and will try again; to do: end pgBackRest's archive-push by hand"
+            "{file} is not dropped, though it should be ({why}, cause {cause}; {space}): another process reads it and \
+             can't be ended; PostgreSQL keeps it and will try again; to do: end pgBackRest's archive-push by hand"
         ),
         Fate::Lost(_, gap) => {
             format!("dropping {file}: {why}, cause {cause}; {space}; recorded as lost in gap {gap}; to do: {remedy}")
         }
         Fate::Overflowed(_, folder) => format!(
-            "dropping {file} into the overflow folder {}: {why}, cause {cause}; {space}; nothing is lost; to do: {remedy}",
+            "dropping {file} into the overflow folder {}: {why}, cause {cause}; {space}; nothing is lost; to do: \
+             {remedy}",
             folder.display()
         ),
         Fate::Deferred(_) => format!(
             "deferring {file}: {why}, cause {cause}; {space}; a copy is kept to be pushed later; to do: {remedy}"
         ),
         Fate::Unrecorded(_) if file.losable().is_none() => format!(
-            "deferring {file}: {why}, cause {cause}; {space}; it could NOT be kept, and space is under the reserve: PostgreSQL goes on; to do: copy it from pg_wal, fix what the line above reports, and {remedy}"
+            "deferring {file}: {why}, cause {cause}; {space}; it could NOT be kept, and space is under the reserve: \
+             PostgreSQL goes on; to do: copy it from pg_wal, fix what the line above reports, and {remedy}"
         ),
         Fate::Unrecorded(_) => format!(
-            "dropping {file}: {why}, cause {cause}; {space}; it could NOT be recorded, and space is under the reserve: take a full backup"
+            "dropping {file}: {why}, cause {cause}; {space}; it could NOT be recorded, and space is under the \
+             reserve: take a full backup"
         ),
         Fate::Kept(_) => format!(
-            "{file} is not dropped, though it should be ({why}, cause {cause}; {space}): that could not be recorded; PostgreSQL keeps it and will try again; to do: fix what the line above reports, and {remedy}"
+            "{file} is not dropped, though it should be ({why}, cause {cause}; {space}): that could not be recorded; \
+             PostgreSQL keeps it and will try again; to do: fix what the line above reports, and {remedy}"
         ),
     })
 }

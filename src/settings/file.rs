@@ -72,7 +72,7 @@ fn values(table: toml::Table, path: &Path) -> (BTreeMap<String, OsString>, Vec<W
             // No setting is one: it is refused where it is read, by its name and with its value.
             Value::Float(number) => number.to_string(),
             Value::Datetime(_) | Value::Array(_) | Value::Table(_) => {
-                let what = format!("{key} is neither a string, a number nor a switch: it is ignored");
+                let what = format!("{key} is not a string, a number, true or false: it is ignored");
                 warnings.push(Warning(format!("the settings file {}: {what}", path.display())));
                 continue;
             }

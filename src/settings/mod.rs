@@ -128,7 +128,7 @@ impl CommonSettings {
         }
         if let Some(named) = named {
             sources.warn(format!(
-                "PGDATA={} is not where the file lies: {} is used instead",
+                "PGDATA={} is not where the file is: {} is used instead",
                 named.value.display(),
                 own.display()
             ));
@@ -174,7 +174,7 @@ fn resolve_pgdata(
 ) -> Option<Setting<PathBuf>> {
     let named = sources.checked(&table::PGDATA, flag, |path| {
         let is_one = DataDirectory::is_one(path);
-        is_one.then_some(()).ok_or(BadValue("is no data directory: it holds no PG_VERSION"))
+        is_one.then_some(()).ok_or(BadValue("is not a data directory: it has no PG_VERSION"))
     });
     named.or_else(|| {
         let here = working_directory.filter(|path| DataDirectory::is_one(path))?;

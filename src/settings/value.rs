@@ -134,7 +134,7 @@ impl FromStr for RepositoryList {
         let mut numbers = Vec::new();
         for word in text.split(',').map(str::trim) {
             let number =
-                word.parse::<RepositoryNumber>().map_err(|_| BadValue("no list of repositories, such as 1,2"))?;
+                word.parse::<RepositoryNumber>().map_err(|_| BadValue("not a list of repositories, such as 1,2"))?;
             if !numbers.contains(&number.get()) {
                 numbers.push(number.get());
             }
@@ -190,7 +190,7 @@ pub(super) fn port(text: &OsString) -> Result<u16, BadValue> {
 /// Reads a switch: `0`, `1`, `true` or `false`.
 pub(super) fn address(text: &OsString) -> Result<SocketAddr, BadValue> {
     let address = text.to_str().and_then(|text| text.parse().ok());
-    address.ok_or(BadValue("is no address and port, such as 127.0.0.1:9854"))
+    address.ok_or(BadValue("is not an address and port, such as 127.0.0.1:9854"))
 }
 
 pub(super) fn switch(text: &OsString) -> Result<bool, BadValue> {

@@ -138,7 +138,8 @@ pub enum SetupError {
     Secret(SecretTrouble),
     /// The installed pgBackRest can't.
     #[error(
-        "WAL_ARCHIVE_ENDPOINT begins with http://, which pgBackRest {0} can't speak to a store: use https, or pgBackRest {later} or newer",
+        "WAL_ARCHIVE_ENDPOINT begins with http://, but pgBackRest {0} does not speak plain HTTP to a store: use \
+         https, or pgBackRest {later} or newer",
         later = Version::HTTP_AND_DOTS
     )]
     PlainHttp(Version),

@@ -18,7 +18,8 @@ pub(super) fn verdict(request: &Request, archiving: &Archiving) {
             tracing::error!("the bucket was refused before initdb ({reason}): archiving is off");
         }
         Archiving::Invalid { variable, reason } => tracing::error!(
-            "{variable}{} is refused ({reason}): {}. Archiving is switched off until it is set right and setup runs again",
+            "{variable}{} is refused ({reason}): {}. Archiving is switched off until it is corrected and setup runs \
+             again",
             shown(request, variable),
             meaning(*reason, *variable == "WAL_ARCHIVE_BUCKET")
         ),
@@ -28,17 +29,17 @@ pub(super) fn verdict(request: &Request, archiving: &Archiving) {
 
 fn meaning(reason: Reason, is_bucket: bool) -> &'static str {
     match reason {
-        Reason::UnresolvedTemplateRef => "it holds a template that nobody resolved",
-        Reason::Whitespace if is_bucket => "it holds white space",
+        Reason::UnresolvedTemplateRef => "it contains an unresolved template",
+        Reason::Whitespace if is_bucket => "it contains white space",
         Reason::Whitespace => "it begins or ends with white space",
-        Reason::ControlCharacter => "it holds a control character",
+        Reason::ControlCharacter => "it contains a control character",
         Reason::UuidShape => {
-            "it has the shape of an id, not of a bucket's name (WAL_ARCHIVE_BUCKET_ALLOW_UUID=1 if it is its name)"
+            "it looks like an id, not like a bucket's name (if it is the name, set WAL_ARCHIVE_BUCKET_ALLOW_UUID=1)"
         }
         Reason::BadName if is_bucket => {
             "no bucket can have that name (3 to 63 of a-z, 0-9, dots and hyphens, a letter or digit at both ends)"
         }
-        Reason::BadName => "it is no text that pgBackRest takes",
+        Reason::BadName => "pgBackRest does not accept such a text",
     }
 }
 
@@ -69,7 +70,7 @@ pub(super) fn hints(request: &Request) {
     let setup = &request.setup;
     let unset = |name: &str| request.environment.get(name).is_none();
     if setup.endpoint.is_none() && unset("PGBACKREST_REPO1_S3_ENDPOINT") {
-        tracing::warn!("WAL_ARCHIVE_ENDPOINT is not set: Amazon's S3 is taken");
+        tracing::warn!("WAL_ARCHIVE_ENDPOINT is not set: Amazon's S3 is used");
     }
     let elsewhere = !unset("PGBACKREST_REPO1_S3_KEY") || !unset("PGBACKREST_REPO1_S3_KEY_TYPE");
     if !setup.key.is_named() && !setup.secret.is_named() && !elsewhere {
@@ -83,7 +84,8 @@ pub(super) fn hints(request: &Request) {
 pub(super) fn repository_path(path: Option<&RepositoryPath>) {
     match path {
         Some(RepositoryPath::Replaced { path, old }) => tracing::warn!(
-            "the noted repository path {old} is another cluster's, as after pg_upgrade or a new initdb: {path} is this one's. \
+            "the recorded repository path {old} belongs to another cluster, as after pg_upgrade or a new initdb: this \
+             cluster uses {path}. \
              What was archived under the old path stays there"
         ),
         Some(RepositoryPath::Adopted(path)) => tracing::info!("the repository path of this cluster is {path}"),
@@ -95,19 +97,20 @@ pub(super) fn repository_path(path: Option<&RepositoryPath>) {
 pub(super) fn outcome(request: &Request, archiving: &Archiving, place: &Place, made: usize) {
     match archiving {
         Archiving::On if !place.initialised && place.holds_pgbackrest_conf() => tracing::info!(
-            "{} holds no cluster yet, and {} lies in it: nothing is made before initdb",
+            "{} holds no cluster yet, but contains {}: nothing is made before initdb",
             place.data.path().display(),
             place.pgbackrest_conf.display()
         ),
         Archiving::On if !place.initialised => tracing::info!(
-            "{} holds no cluster yet: pgBackRest is configured, the rest follows in the initdb hook or at the next start",
+            "{} holds no cluster yet: pgBackRest is configured, the rest follows in the initdb hook or at the next \
+             start",
             place.data.path().display()
         ),
         Archiving::On => switched_on(request, place, made),
         Archiving::SwitchedOff if made > 0 => {
             tracing::info!("archiving is switched off from the server's next start on");
         }
-        Archiving::SwitchedOff => tracing::info!("archiving is switched off already: nothing changed"),
+        Archiving::SwitchedOff => tracing::info!("archiving is already switched off: nothing changed"),
         Archiving::Unset => tracing::info!("WAL_ARCHIVE_BUCKET is not set: pgBackRest's own configuration decides"),
         Archiving::Invalid { .. } => {}
     }
@@ -120,7 +123,7 @@ fn switched_on(request: &Request, place: &Place, made: usize) {
         tracing::info!("pgBackRest's configuration names {several} repositories: {file} is left as it is");
     }
     if made == 0 {
-        tracing::info!("archiving is configured already: nothing changed");
+        tracing::info!("archiving is already configured: nothing changed");
     } else {
         tracing::info!("archiving is configured; it takes effect at the server's next start");
     }
@@ -129,7 +132,7 @@ fn switched_on(request: &Request, place: &Place, made: usize) {
     let own = place.server_conf();
     for name in ["archive_mode", "archive_command"] {
         if let Some((_, file)) = server.get(name).filter(|(_, file)| !server_config::is_same(file, &own)) {
-            tracing::warn!("{name} in {} wins over {}: take it away there", file.display(), own.display());
+            tracing::warn!("{name} in {} overrides {}: remove it there", file.display(), own.display());
         }
     }
 }

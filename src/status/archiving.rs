@@ -113,7 +113,7 @@ fn backlog(directory: &DataDirectory, measure: DropMeasure) -> Option<(u64, u64)
     }
 }
 
-/// What will happen at the present rate of WAL, if nothing were archived.
+/// What will happen at the current rate of WAL, if nothing were archived.
 ///
 /// The rate rests on when segments of the last hour were completed: PostgreSQL writes a segment's mark at that moment, and
 /// a rename to `.done` keeps the mark's time. Time in which nothing was completed counts.

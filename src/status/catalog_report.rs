@@ -36,7 +36,7 @@ pub(super) fn look(found: &Found<'_>) -> Seen {
     };
     let (record, trouble) = match Record::read(folder) {
         Ok(record) => (record.filter(|record| is_ours(record, found)), None),
-        Err(error) => (None, Some(format!("watch's note of the catalog can't be read: {error}"))),
+        Err(error) => (None, Some(format!("watch's copy of the catalog can't be read: {error}"))),
     };
     let mut seen = Seen { trouble, ..Seen::default() };
     (seen.check, seen.known) = newest(record.as_ref(), found);

@@ -72,7 +72,7 @@ fn closed(gap: &GapReport) -> String {
     let at = or_unknown(gap.closed_at);
     match (gap.state, &gap.sealed_by) {
         ("sealed", Some(label)) => format!("{at}, sealed by backup {label}, which began after it"),
-        ("healed", _) => format!("{at}, healed: the repository took it after all"),
+        ("healed", _) => format!("{at}, healed: the repository has it after all"),
         ("open", _) => "not yet".to_owned(),
         (state, _) => format!("{at}, {state}"),
     }

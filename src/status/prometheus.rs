@@ -91,7 +91,7 @@ fn number(verdict: Verdict) -> u64 {
 fn cluster(metrics: &mut Metrics, report: &Report) {
     let cluster = &report.cluster;
     metrics.gauge("timeline", "Timeline of the last checkpoint.", cluster.timeline.map(u64::from));
-    metrics.gauge("in_recovery", "Whether the server is a standby or recovers.", cluster.in_recovery.map(u64::from));
+    metrics.gauge("in_recovery", "Whether the server is a standby or recovering.", cluster.in_recovery.map(u64::from));
 }
 
 fn archiving(metrics: &mut Metrics, report: &Report) {
@@ -104,7 +104,7 @@ fn archiving(metrics: &mut Metrics, report: &Report) {
     metrics.counter("archive_failed_total", "Failed attempts, by pg_stat_archiver.", archiving.failed_count);
     let last = archiving.last_archived_at;
     metrics.time("last_archived_timestamp_seconds", "When a WAL file was last archived.", last);
-    let help = "How long the newest archived WAL file had waited, from its completion on.";
+    let help = "How long the newest archived WAL file had waited since its completion.";
     metrics.gauge("last_archived_wait_seconds", help, report.extra.archived_after);
     metrics.gauge("backlog_bytes", "WAL waiting to be archived.", archiving.backlog_bytes);
     metrics.gauge("backlog_segments", "Files waiting to be archived.", archiving.backlog_segments);
@@ -178,7 +178,7 @@ fn drill(metrics: &mut Metrics, report: &Report) {
     let Some(drill) = &report.drill else { return };
     metrics.time("drill_timestamp_seconds", "When the last drill began.", drill.at);
     let passed = Some(u64::from(drill.verdict == "passed"));
-    metrics.gauge("drill_passed", "Whether the last drill has proved what it went for.", passed);
+    metrics.gauge("drill_passed", "Whether the last drill proved what it set out to prove.", passed);
     metrics.time("drill_passed_timestamp_seconds", "When the last drill that passed began.", drill.passed_at);
     metrics.gauge("drill_duration_seconds", "How long the last drill took.", Some(drill.seconds));
 }
@@ -186,10 +186,10 @@ fn drill(metrics: &mut Metrics, report: &Report) {
 fn estimate(metrics: &mut Metrics, report: &Report) {
     let Some(estimate) = report.extra.estimate else { return };
     let rate = Some(estimate.bytes_per_hour / 3_600);
-    metrics.gauge("wal_rate_bytes_per_second", "WAL that is written, a second, on average.", rate);
-    let help = "At this rate and with nothing archived, seconds until the backlog is at the threshold.";
+    metrics.gauge("wal_rate_bytes_per_second", "WAL written per second, on average.", rate);
+    let help = "At this rate and with nothing archived, seconds until the backlog reaches the threshold.";
     metrics.gauge("threshold_in_seconds", help, estimate.threshold_in);
-    let help = "At this rate and with nothing archived, seconds until the free space is under the reserve.";
+    let help = "At this rate and with nothing archived, seconds until the free space falls below the reserve.";
     metrics.gauge("reserve_in_seconds", help, estimate.reserve_in);
     let help = "At this rate and with nothing archived, seconds until the disk is full.";
     metrics.gauge("disk_full_in_seconds", help, estimate.full_in);

@@ -74,7 +74,7 @@ fn frame(text: &str, at: &str, rows: usize) -> String {
     }
     out.push_str(at);
     if shown < lines.len() {
-        let _ = write!(out, "; {} more below: make the window higher", lines.len() - shown);
+        let _ = write!(out, "; {} more below: make the window taller", lines.len() - shown);
     }
     out.push_str("\x1b[K\x1b[J");
     out

@@ -276,7 +276,7 @@ pub struct Extra {
     pub backups: Option<Vec<BackupReport>>,
     /// How many seconds the newest archived WAL file had waited.
     pub archived_after: Option<u64>,
-    /// What will happen at the present rate of WAL.
+    /// What will happen at the current rate of WAL.
     pub estimate: Option<Estimate>,
     /// What the windows rest on.
     pub reach: Option<Reach>,

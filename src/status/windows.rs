@@ -126,7 +126,7 @@ impl Sources<'_> {
     /// Why nothing behind a backup can be restored, if so.
     pub(super) fn unusable(&self, entry: &Entry) -> Option<&'static str> {
         let expired = self.wal_kept_from(entry.repository).is_some_and(|from| entry.ended_at < from);
-        self.known.unusable(entry).or_else(|| expired.then_some("the WAL behind it has expired"))
+        self.known.unusable(entry).or_else(|| expired.then_some("the WAL after it has expired"))
     }
 
     /// With `retention-archive` pgBackRest keeps the WAL behind the newest backups only (expire.c, `removeExpiredArchive`).

@@ -194,8 +194,8 @@ impl Supervisor {
                 return Done::Event(Event::Looked(self.lookout.as_ref().and_then(|at| at.server(self.command))));
             }
             Action::SayTemporary => tracing::info!(
-                "a server answers in the background, to this machine alone: it is taken for the temporary one of a first \
-                 start; the watcher begins with the next"
+                "a server answers in the background, and only this machine: it is taken for the temporary one of a \
+                 first start, and the watcher waits for the next"
             ),
             Action::StartWatch => return self.start_watch().map_or(Done::Nothing, Done::Event),
             Action::SayPause(ending, pause) => say_pause(ending, pause),

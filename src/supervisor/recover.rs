@@ -91,13 +91,13 @@ pub(super) fn recover(
         && own.config().exists()
         && let Err(error) = own.remove()
     {
-        tracing::warn!("what an earlier restore has left can't be removed, the source's keys among it: {error}");
+        tracing::warn!("can't remove what an earlier restore has left, including the source's keys: {error}");
     }
     match recovery(&asked(settings), volume) {
         Err(why) => Err(NotRecovered::Refused(format!("{}: {why}", pgdata.display()))),
         Ok(Recovery::None) => Ok(false),
         Ok(Recovery::Ignored) => {
-            tracing::info!("{} holds a cluster: the restore variables mean nothing here", pgdata.display());
+            tracing::info!("{} holds a cluster: the restore variables have no effect here", pgdata.display());
             Ok(false)
         }
         Ok(Recovery::Restore(_)) if settings.trouble.is_some() => {

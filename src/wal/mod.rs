@@ -31,7 +31,7 @@ pub struct Lsn(pub u64);
 
 /// Text that is no position.
 #[derive(Debug, thiserror::Error)]
-#[error("'{0}' is no position in the WAL")]
+#[error("'{0}' is not a position in the WAL")]
 pub struct NotAnLsn(String);
 
 impl FromStr for Lsn {
@@ -106,7 +106,7 @@ impl From<SegmentSize> for u64 {
 
 /// A number of bytes that no cluster can have as its segment size.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} bytes is no WAL segment size (a power of two from 1 MiB to 1 GiB)")]
+#[error("{0} bytes is not a WAL segment size (a power of two from 1 MiB to 1 GiB)")]
 pub struct NotASegmentSize(u64);
 
 /// The name of a WAL segment: 24 upper-case hexadecimal digits. Ordered as PostgreSQL's archiver orders them.
@@ -233,7 +233,8 @@ impl FromStr for WalFile {
 /// A name that PostgreSQL gives to no WAL file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{0}' is no WAL file name (24 digits 0-9 A-F, also with .partial or, behind 8 more digits, .backup; or 8 digits with .history)"
+    "'{0}' is not a WAL file name (24 digits 0-9 A-F, optionally with .partial, or with a dot, 8 more digits and \
+     .backup; or 8 digits with .history)"
 )]
 pub struct NotAWalFile(String);
 

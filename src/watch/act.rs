@@ -54,9 +54,9 @@ impl Watcher {
                 }
             }
             AfterCatalog::StanzaGone => {
-                let line = "no stanza is created: this cluster has archived before, and the repository that is configured \
-                            holds nothing of it; to do: look whether it is mounted and its path or bucket is right; if it \
-                            is new, pgbackrest-guard watch --once --create-stanza";
+                let line = "no stanza is created: this cluster has archived before, and the configured repository \
+                            holds nothing of it; to do: check that it is mounted and that its path or bucket is \
+                            right; if it is new, run pgbackrest-guard watch --once --create-stanza";
                 self.tools.log.warn("stanza", line);
                 let wait = self.backoff();
                 self.catalog.back_off(cluster, &answer, wait);

@@ -187,7 +187,8 @@ fn is_usable(cluster: &Cluster, label: &str) -> bool {
     let usable = stanza.good_backups(cluster.primary.system_id).any(|backup| backup.label == label);
     if !usable {
         tracing::error!(
-            "{label} seals no gap: a backup that it needs is damaged or not there; to do: pgbackrest --type=full backup"
+            "{label} seals no gap: a backup that it needs is damaged or missing; to do: run pgbackrest --type=full \
+             backup"
         );
     }
     usable

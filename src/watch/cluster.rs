@@ -41,7 +41,7 @@ pub(super) enum NotWatched {
     #[error("this data directory is a standby's, though a primary answers")]
     StandbysDirectory,
     /// Another cluster's server answers.
-    #[error("the server that answers is not that of {}; see PGHOST and PGPORT", .0.display())]
+    #[error("the server that answers is not the one of {}; check PGHOST and PGPORT", .0.display())]
     AnothersServer(PathBuf),
     /// The bucket's settings were refused.
     #[error("archiving is switched off ({0})")]
@@ -138,7 +138,7 @@ impl Cluster {
         if let Some(asked) = &self.request().watch.backup_repositories {
             repositories.retain(|key| asked.numbers().contains(key));
             if repositories.is_empty() {
-                let line = "WAL_BACKUP_REPOS names no repository that is configured: backups go into all of them";
+                let line = "WAL_BACKUP_REPOS names no configured repository: backups go into all of them";
                 self.tools.log.warn("backup repositories", line);
                 return self.repositories();
             }

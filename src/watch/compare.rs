@@ -83,9 +83,9 @@ pub(super) fn note_differs(cluster: &Cluster, file: &WalFile, (repository, there
     let gap = note_in_ledger(cluster, file);
     let fields = Fields { repository: Some(repository), ..Fields::about(file) };
     fields.error(&format!(
-        "repository {repository} holds other content under the name {file}, and {gap}. No restore can pass it. To do: see who \
-         else archives to this stanza; then remove {there} from the repository's storage, and the right file, which lies at {}, \
-         is pushed",
+        "repository {repository} holds other content under the name {file}, and {gap}. No restore can get past it. To \
+         do: find out who else archives to this stanza; then remove {there} from the repository's storage, and the \
+         watcher pushes the right file, which is at {}",
         kept.display()
     ));
 }

@@ -35,7 +35,7 @@ impl Driller {
                     let line = match status.code() {
                         Some(0) => "the drill has passed",
                         Some(1) => "the drill has failed: status says what",
-                        _ => "the drill could not look at everything: status says why",
+                        _ => "the drill could not check everything: status says why",
                     };
                     tracing::info!("{line}");
                 }

@@ -285,7 +285,7 @@ fn look_before(cluster: &Cluster) -> Option<(Stanza, Vec<Archive>)> {
     };
     let archives = cluster.readable_archives(&stanza);
     if archives.is_empty() {
-        not_now("no repository can be asked for this cluster's archive");
+        not_now("no repository can be queried for this cluster's archive");
         return None;
     }
     look_up(cluster, &stanza);

@@ -183,7 +183,7 @@ fn look_up_histories(cluster: &Cluster, archives: &[Archive], tops: &BTreeMap<u3
     for file in line.into_iter().map(WalFile::History).filter(is_owed) {
         match cluster.push_again(&file, &pg_wal.join(file.to_string()), archives) {
             Ok(()) => {
-                Fields::about(&file).info(&format!("{file} is stored: no repository had it, and it lay in pg_wal"));
+                Fields::about(&file).info(&format!("{file} is stored: no repository had it, and it was in pg_wal"));
             }
             Err(why) => {
                 let line = format!("no repository has {file}, and it can't be pushed: {why}");
@@ -204,10 +204,13 @@ pub(super) fn note_checked(cluster: &Cluster) {
     match cluster.ledger.update(|state| state.checked = Some(place)) {
         Ok(_) => {
             if let Some(what) = changed {
-                tracing::info!("the ledger holds here too: {what} has changed, and the archive was looked through");
+                tracing::info!(
+                    "the ledger is valid here too: {what} has changed, and it was compared with the \
+                                archive"
+                );
             }
         }
-        Err(error) => tracing::error!("{}; the archive is looked through again", log::chain(&error)),
+        Err(error) => tracing::error!("{}; the archive is searched again", log::chain(&error)),
     }
 }
 
@@ -221,7 +224,7 @@ pub(super) fn note_repositories(cluster: &Cluster) {
         return;
     }
     if let Err(error) = cluster.ledger.update(|state| state.checked = Some(place)) {
-        tracing::error!("{}; the archive is looked through once more", log::chain(&error));
+        tracing::error!("{}; the archive is searched once more", log::chain(&error));
     }
 }
 

@@ -42,7 +42,8 @@ impl Metrics {
             let path = file(set, &source.common.stanza.value, &source.cluster_name());
             if let Err(error) = durable::publish(&path, source.made(answers).as_bytes()) {
                 let line = format!(
-                    "WAL_GUARD_METRICS_FILE {} can't be written: {error}; to do: make the folder, or let this user write there",
+                    "WAL_GUARD_METRICS_FILE {} can't be written: {error}; to do: make the folder, or let this user \
+                     write there",
                     path.display()
                 );
                 tools.log.warn("metrics", &line);
@@ -58,8 +59,8 @@ impl Metrics {
             }
             Err(error) => {
                 let line = format!(
-                    "metrics can't be served at {address}: {error}; tried again at each poll; to do: choose another port by \
-                     WAL_GUARD_METRICS_LISTEN"
+                    "metrics can't be served at {address}: {error}; tried again at each poll; to do: choose another \
+                     port with WAL_GUARD_METRICS_LISTEN"
                 );
                 tools.log.warn("listen", &line);
             }

@@ -110,7 +110,9 @@ impl Prover {
         if is_unproven(cluster, stamps) && !cluster.must_end() {
             match tries {
                 None => {
-                    tracing::info!("archiving had failed and has caught up: nothing is missing but what is on record");
+                    tracing::info!(
+                        "archiving had failed and has caught up: nothing is missing except what is on record"
+                    );
                     self.note_proven(cluster, stamps, cluster.failures());
                 }
                 Some(tries) => self.not_proven(tries),

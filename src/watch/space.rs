@@ -16,7 +16,7 @@ pub(super) fn free(cluster: &Cluster, server: &Postgres) {
         log.forget("space");
         return;
     }
-    let line = "free space is under WAL_FREE_RESERVE_MB: a checkpoint is asked for, which frees what is archived";
+    let line = "free space is under WAL_FREE_RESERVE_MB: requesting a checkpoint, which frees archived WAL";
     log.info("space", line);
     if let Err(error) = server.checkpoint(&mut || cluster.must_end()) {
         tracing::debug!("the checkpoint has not ended yet: {}", log::chain(&error));

@@ -40,7 +40,7 @@ impl Stamps {
             self.note(cluster, &unwritten);
         }
         for key in KEYS.into_iter().filter(|key| file.is_corrupt(key)) {
-            let line = format!(".pgbackrest_backup_state: {key} is no number and counts as unset");
+            let line = format!(".pgbackrest_backup_state: {key} is not a number and counts as unset");
             cluster.tools.log.warn(key, &line);
         }
         self.take_over(&read().unwrap_or(file));
@@ -62,7 +62,7 @@ impl Stamps {
         let Ok(system_id) = i64::try_from(cluster.primary.system_id) else { return false };
         let is_foreign = file.is_about_another(cluster.primary.system_id);
         if is_foreign {
-            tracing::warn!(".pgbackrest_backup_state is about another cluster: its stamps count as unset");
+            tracing::warn!(".pgbackrest_backup_state belongs to another cluster: its values count as unset");
             self.note(cluster, &KEYS.map(|key| (key, None)));
             self.unwritten.clear();
         }

@@ -257,9 +257,7 @@ fn record_missing(
     }
     if recorded.is_ok() && newly_owed > 0 {
         let (segments, are) = if newly_owed == 1 { ("segment", "is") } else { ("segments", "are") };
-        tracing::warn!(
-            "{newly_owed} WAL {segments} {are} in one repository and missing in another, which is owed them"
-        );
+        tracing::warn!("{newly_owed} WAL {segments} {are} in one repository and missing in another: owed to that one");
     }
     recorded.is_ok()
 }

@@ -35,7 +35,7 @@ impl WorkerWatch {
             Some(Remedy::Terminate(worker)) => {
                 let (pid, seconds) = (worker.pid, patience.as_secs());
                 tracing::warn!(
-                    "pgBackRest's async process {pid} has moved nothing for {seconds} s while WAL waits: ended"
+                    "pgBackRest's async process {pid} has made no progress for {seconds} s while WAL waits: ended"
                 );
                 signal(&worker, Signal::TERM);
             }

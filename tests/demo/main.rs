@@ -37,9 +37,9 @@ fn main() -> ExitCode {
 
 fn drill(stage: &mut Stage) {
     stage.heading(
-        "9. Is it true that all this can be restored? A drill restores it beside the running server, and looks",
+        "9. Can all this really be restored? A drill restores it beside the running server and checks the copy",
     );
-    stage.check("it is proved: copied, replayed, started, every index and row looked through", stage.drill());
+    stage.check("it is proved: copied, replayed, started, every index and row checked", stage.drill());
     let status = stage.status();
     stage.check("status says so", status.pointer_is("/drill/verdict", "passed"));
     let folder = stage.cluster.pgdata().with_file_name("pgbackrest-guard-drill");
@@ -63,7 +63,7 @@ fn key_revoked(stage: &mut Stage) -> Vec<String> {
     stage.s3.revoke_key(KEY);
     let written = stage.write("twenty segments of WAL and twenty rows", 20);
     stage.insert(20);
-    stage.check("PostgreSQL goes on taking writes", stage.rows() == rows_before + 20);
+    stage.check("PostgreSQL still accepts writes", stage.rows() == rows_before + 20);
     stage.check("nothing piles up: no segment waits in pg_wal", stage.nothing_waits(SOON));
     stage.check("PostgreSQL's archiver counts no failure", stage.cluster.failed_count() == failed_before);
     stage.check("none of the segments is in the repository", stage.none_in_repository(&written));

@@ -7,8 +7,8 @@ use pgbackrest_guard_lab::Cluster;
 
 /// The watcher heals what step 2 lost, then seals what is lost for good.
 pub(crate) fn heal_and_seal(stage: &mut Stage, lost: &[String]) {
-    stage.heading("6. The watcher repairs the gap of step 2: the lost segments still lie in pg_wal");
-    println!("(its grace time of five minutes after the last failure is set to none for the demo)\n");
+    stage.heading("6. The watcher repairs the gap of step 2: the lost segments are still in pg_wal");
+    println!("(for the demo, its grace time of five minutes after the last failure is set to 0)\n");
     let backups = stage.backups();
     stage.watch();
     stage.check("the gap is healed", states(stage) == ["healed"]);
@@ -18,6 +18,9 @@ pub(crate) fn heal_and_seal(stage: &mut Stage, lost: &[String]) {
 
     stage.heading("7. Another gap, and PostgreSQL recycles the lost segments before the key is back");
     stage.commit_and_archive();
+    // It polls every minute otherwise, and notes the newest commit in the archive.
+    stage.watch();
+    println!();
     stage.s3.revoke_key(KEY);
     let gone = stage.write("three segments of WAL and three rows", 3);
     stage.insert(3);

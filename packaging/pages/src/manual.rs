@@ -16,12 +16,12 @@ const EXIT_STATUS: &[(&str, &[(&str, &str)])] = &[
         "pgbackrest-guard-push",
         &[
             ("0", "The file is in every repository; or it was dropped, and that is on record."),
-            ("2", "The command line is wrong, or the name is no WAL file's."),
+            ("2", "The command line is wrong, or the name is not a WAL file's."),
             ("63", "pgBackRest was ended, by a signal or because the server was shutting down."),
             ("82", "pgBackRest took too long."),
             (
                 "1 to 125",
-                "Not stored: PostgreSQL keeps the file and tries again. pgBackRest's own code where it has one.",
+                "Not stored: PostgreSQL keeps the file and tries again. The code is pgBackRest's own if it has one.",
             ),
         ],
     ),
@@ -30,9 +30,12 @@ const EXIT_STATUS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("0", "The file is restored."),
             ("1", "The file is in no repository, and every repository said so."),
-            ("2 to 125", "On a standby: the repository could not be asked. The server streams on and asks again."),
+            (
+                "2 to 125",
+                "On a standby: the repository could not be queried. The server goes on streaming and asks again.",
+            ),
             ("143", "It was ended by SIGTERM."),
-            ("254", "In a recovery: the repository could not be asked. The server stops instead of being promoted."),
+            ("254", "In a recovery: the repository could not be queried. The server stops instead of being promoted."),
         ],
     ),
     (
@@ -41,6 +44,7 @@ const EXIT_STATUS: &[(&str, &[(&str, &str)])] = &[
             ("0", "A report was made, whatever it says."),
             ("1", "The report could not be written."),
             ("2", "The command line is wrong."),
+            ("0, 1, 2", "With --at: the moment can be restored, can't be restored, or it is not known."),
             ("0, 1, 2, 3", "With --output=nagios: ok, warning, critical, unknown."),
         ],
     ),
@@ -54,8 +58,34 @@ const EXIT_STATUS: &[(&str, &[(&str, &str)])] = &[
     ),
     ("pgbackrest-guard-setup", &[("0", "Done."), ("1", "Failed."), ("2", "The command line is wrong.")]),
     (
+        "pgbackrest-guard-restore",
+        &[
+            ("0", "Restored, proved and stopped; with --dry-run: it could be."),
+            ("1", "It failed or was ended by a signal; the line says whether the same command resumes it."),
+            ("2", "The command line is wrong."),
+            ("3", "Refused: nothing was touched."),
+        ],
+    ),
+    (
+        "pgbackrest-guard-drill",
+        &[
+            ("0", "Every stage passed."),
+            ("1", "A stage failed: something is not as claimed."),
+            ("2", "The command line is wrong."),
+            ("3", "Something could not be checked, or another drill is running."),
+        ],
+    ),
+    (
+        "pgbackrest-guard-check",
+        &[
+            ("0", "No step failed."),
+            ("1", "A step failed: its line says what to do."),
+            ("2", "The command line is wrong, or there is no data directory."),
+        ],
+    ),
+    (
         "pgbackrest-guard-run",
-        &[("any", "That of the command which it ran."), ("1", "Failed."), ("2", "The command line is wrong.")],
+        &[("any", "The exit code of the command that it ran."), ("1", "Failed."), ("2", "The command line is wrong.")],
     ),
 ];
 
@@ -120,17 +150,17 @@ fn files(name: &str, variables: &[&Declaration], all: &[String]) -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", ["ENVIRONMENT"]);
     roff.text([roman(
-        "[env: NAME] behind an option is the variable that means the same. A bad value costs a warning.",
+        "[env: NAME] after an option names the variable with the same meaning. A bad value in a variable causes a warning.",
     )]);
     for setting in variables {
         roff.control("TP", []).text([bold(setting.variable)]).text([roman(format!("{}.", setting.help))]);
     }
-    roff.control("PP", []).text([roman("What they mean in full: pgbackrest-guard.toml(5).")]);
+    roff.control("PP", []).text([roman("pgbackrest-guard.toml(5) explains them in full.")]);
     roff.control("SH", ["FILES"]);
     roff.control("TP", []).text([bold("/etc/pgbackrest-guard.toml")]);
-    roff.text([roman("The settings, see pgbackrest-guard.toml(5).")]);
+    roff.text([roman("The settings; see pgbackrest-guard.toml(5).")]);
     roff.control("TP", []).text([bold("PGDATA/.pgbackrest_guard/")]);
-    roff.text([roman("The ledger of what was dropped, and files that are kept to be pushed later.")]);
+    roff.text([roman("The ledger of what was dropped, and files that will be pushed later.")]);
     roff.control("SH", ["SEE ALSO"]);
     let others = all.iter().filter(|other| *other != name).map(|other| format!("{other}(1)"));
     let others: Vec<String> = others.chain(["pgbackrest-guard.toml(5)", "pgbackrest(1)"].map(str::to_owned)).collect();
@@ -170,7 +200,7 @@ fn settings_page() -> Roff {
     }
     roff.control("SH", ["FILES"]);
     roff.control("TP", []).text([bold("/etc/pgbackrest-guard.toml")]);
-    roff.text([roman("As it is installed, it has these lines, each behind a #.")]);
+    roff.text([roman("As installed, it contains these lines, each after a #.")]);
     roff.control("SH", ["SEE ALSO"]);
     roff.text([roman("pgbackrest-guard-push(1), pgbackrest-guard-get(1), pgbackrest-guard(1)")]);
     roff

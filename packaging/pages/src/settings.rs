@@ -15,10 +15,11 @@ const COLUMNS: usize = 118;
 /// What holds for every setting; paragraphs.
 pub(crate) const ABOUT: &[&str] = &[
     "Settings of pgbackrest-guard-push, pgbackrest-guard-get and pgbackrest-guard. None is required.",
-    "Each is shown with its default, or with an example where it has no fixed one. A flag on the command line comes before \
-     an environment variable, which comes before this file. The variable's name is the key's in capitals. A bad value costs \
-     one warning, and the default is used. What is set here holds for every cluster on this machine; for one cluster alone \
-     set the variable in /etc/postgresql/VERSION/CLUSTER/environment, which its server and its service read.",
+    "Each is shown with its default, or with an example if it has no fixed default. A flag on the command line takes \
+     precedence over an environment variable, which takes precedence over this file. The variable's name is the key in \
+     capitals. A bad value causes one warning, and the default is used. Settings here apply to every cluster on this machine; \
+     for a single cluster, set the variable in /etc/postgresql/VERSION/CLUSTER/environment, which both its server and its \
+     service read.",
     "Sizes are in MiB, times in seconds, unless the name says hours.",
 ];
 

@@ -24,7 +24,9 @@ impl FromStr for Reason {
         let text = text.trim();
         match text {
             "" => Err(BadReason("it is empty: say why the gap will not be closed")),
-            _ if text.chars().any(char::is_control) => Err(BadReason("it holds a control character: one line of text")),
+            _ if text.chars().any(char::is_control) => {
+                Err(BadReason("it contains a control character: write one line"))
+            }
             _ if text.len() > REASON_BYTES => Err(BadReason("it is longer than 200 bytes")),
             _ => Ok(Self(text.to_owned())),
         }
@@ -43,7 +45,7 @@ pub enum NotAcknowledged {
     #[error("the ledger knows no gap {0}")]
     Unknown(u64),
     /// It needs no word any more.
-    #[error("gap {0} is {state} already: it is no reason for a verdict", state = .1.as_str())]
+    #[error("gap {0} is {state} already: it does not affect the verdict", state = .1.as_str())]
     Closed(u64, GapState),
     /// The ledger has no room for more.
     #[error("{ACKNOWLEDGED_KEPT} open gaps are acknowledged already, and the ledger has room for no more")]

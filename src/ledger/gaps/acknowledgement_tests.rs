@@ -70,7 +70,7 @@ fn what_can_not_be_acknowledged_is_refused_and_changes_nothing() {
     let before = gaps.clone();
     let refused = |gaps: &mut Gaps, id| gaps.acknowledge(id, &reason("x"), 9, SIZE).unwrap_err().to_string();
     assert_eq!(refused(&mut gaps, 7), "the ledger knows no gap 7");
-    assert_eq!(refused(&mut gaps, 2), "gap 2 is healed already: it is no reason for a verdict");
+    assert_eq!(refused(&mut gaps, 2), "gap 2 is healed already: it does not affect the verdict");
     assert_eq!(gaps, before);
 }
 

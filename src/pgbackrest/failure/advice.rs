@@ -55,7 +55,7 @@ impl fmt::Display for Advice {
                 "look at the repository host, its space, permissions and log: that is the machine that failed"
             }
             Self::Host => "check pg1-host and repo1-host: this command belongs on another machine",
-            Self::Feature => "read pgBackRest's message: it can't do what it is set to do",
+            Self::Feature => "read pgBackRest's message: it can't do what its configuration asks for",
             Self::Folder => "create the folder that the message names, or mount what belongs there",
         })
     }

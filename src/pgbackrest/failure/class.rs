@@ -88,7 +88,7 @@ impl Class {
             Self::StanzaMissing => "pgbackrest stanza-create, if this repository is the right one",
             Self::Unavailable => "nothing, if the store comes back; otherwise check the store and the network",
             Self::Mismatch => "find out which cluster the repository belongs to, and delete nothing",
-            Self::Local => "check this machine: space, permissions, and pgbackrest start after a stop",
+            Self::Local => "check this machine's space and permissions; after a pgbackrest stop, run pgbackrest start",
             Self::Config => "correct pgBackRest's configuration",
             Self::Unknown | Self::Newer(_) => "read pgBackRest's message",
         }

@@ -70,7 +70,7 @@ settings! {
         default: Fallback::Value("text"),
         example: "json",
         help: "The form of the log",
-        more: "`text` is for people, `json` writes one object a line.",
+        more: "`text` is for people, `json` writes one object per line.",
     }
 
     WAL_ARCHIVE_BUCKET: OsString = RAW, {

@@ -20,8 +20,8 @@ settings! {
     WAL_DRILL_INTERVAL_HOURS: Seconds = HOURS, {
         default: Fallback::Value("0"),
         example: "168",
-        help: "The time between two drills that the watcher makes by itself",
-        more: "`0`: it makes none. Its service must be allowed to write into the folder of the drills.",
+        help: "The time between two drills that the watcher starts by itself",
+        more: "`0`: none. Its service must be allowed to write into `WAL_DRILL_DIR`.",
         users: &[Watch],
     }
 
@@ -29,7 +29,7 @@ settings! {
         default: Fallback::Value("0"),
         example: "30",
         help: "How old the last drill that passed may be before status warns",
-        more: "`0`: however old. A drill that has failed is always a warning.",
+        more: "`0`: any age. A failed drill is always a warning.",
         users: &[Status, Watch],
     }
 }

@@ -15,8 +15,8 @@ settings! {
         default: Fallback::Words("500, or 10 % of a smaller volume, at least 64 and four segments"),
         example: "2000",
         help: "Drop segments once this much WAL (MiB) is waiting",
-        more: "Checked when a push fails; `0` drops a segment at the first failure. The default is 500 where the volume's size \
-               is unknown.",
+        more: "Checked when a push fails; `0` drops a segment at the first failure. The default is 500 if the \
+               volume's size is unknown.",
         users: &[Push, Watch, Status],
     }
 
@@ -43,7 +43,7 @@ settings! {
         default: Fallback::Words("1024, or 5 % of a smaller volume"),
         example: "4096",
         help: "Space (MiB) to keep free on the volume of pg_wal",
-        more: "A segment is dropped when a push fails, less than this is free and at least 64 MiB of WAL wait.",
+        more: "A segment is dropped when a push fails, less than this is free and at least 64 MiB of WAL are waiting.",
         users: &[Push, Watch, Status],
     }
 

@@ -70,7 +70,7 @@ settings! {
     WAL_RECOVER_FROM_S3_URI_STYLE: OsString = RAW, {
         default: Fallback::Words("path"),
         example: "host",
-        help: "Whether that bucket stands in a request's path or in its host's name",
+        help: "Whether that bucket is in a request's path or in its host name",
         in_file: false,
     }
 
@@ -108,7 +108,7 @@ settings! {
     POSTGRES_RECOVERY_TARGET_TIME: OsString = RAW, {
         example: "2026-11-22 10:00:00+00",
         help: "The shell scripts' name for `WAL_RECOVER_TARGET_TIME`",
-        more: "Read where no `WAL_RECOVER_TARGET_*` is set.",
+        more: "Read if no `WAL_RECOVER_TARGET_*` is set.",
         in_file: false,
     }
 

@@ -12,8 +12,8 @@ settings! {
         default: Fallback::Value("watch"),
         example: "others",
         help: "Who takes the base backups",
-        more: "`others`: the watcher never runs `backup` or `expire`; it goes by the catalog, seals gaps by what others took, and \
-               warns when their newest backup is older than the intervals. Assumed where pgBackRest refuses a backup from here: \
+        more: "`others`: the watcher never runs `backup` or `expire`; it reads the catalog, seals gaps with the backups of others, \
+               and warns if their newest backup is older than the intervals. Assumed if pgBackRest refuses a backup from here: \
                a repository on another host below 2.55 (72), `archive_mode=always` (67).",
     }
 

@@ -30,13 +30,13 @@ settings! {
     }
 
     PGUSER: String = TEXT, {
-        default: Fallback::Words("POSTGRES_USER, as the official image takes it, else postgres"),
+        default: Fallback::Words("POSTGRES_USER, as in the official image, else postgres"),
         example: "admin",
         help: "The role",
     }
 
     PGDATABASE: String = TEXT, {
-        default: Fallback::Words("postgres, else template1 for the moment of a query"),
+        default: Fallback::Words("postgres, or template1 for the duration of a query"),
         example: "app",
         help: "The database",
         more: "One that does not exist is skipped.",

@@ -16,7 +16,8 @@ const MOST_PROCESSES: u64 = 999;
 settings! {
     name: "setup",
     heading: "pgbackrest-guard setup and run: the bucket, for pgBackRest's configuration",
-    note: "Only where `pgbackrest-guard setup` writes that configuration. With a secret in it, this file must be readable by \
+    note: "Only if `pgbackrest-guard setup` writes that configuration. With a secret in it, this file must be \
+           readable by \
            root and the server's group alone: chown root:postgres, chmod 0640.",
     users: &[Setup, Run];
 
@@ -65,14 +66,14 @@ settings! {
     WAL_ARCHIVE_S3_URI_STYLE: bool = URI_STYLE, {
         default: Fallback::Value("path"),
         example: "host",
-        help: "Whether the bucket stands in a request's path or in its host's name",
+        help: "Whether the bucket is in a request's path or in its host name",
     }
 
     WAL_ARCHIVE_BUCKET_ALLOW_UUID: bool = SWITCH, {
         default: Fallback::Value("0"),
         example: "1",
-        help: "Take a bucket whose name looks like a UUID",
-        more: "Otherwise it is taken for a variable that nobody filled in.",
+        help: "Accept a bucket whose name looks like a UUID",
+        more: "Otherwise it is taken for a variable that was never filled in.",
     }
 
     POSTGRES_ARCHIVE_TIMEOUT: u64 = number::<0, LONGEST_ARCHIVE_TIMEOUT>("seconds"), {
@@ -98,7 +99,7 @@ settings! {
         default: Fallback::Words("an eighth of the CPUs, 2 to 8"),
         example: "4",
         help: "How many processes pgBackRest's archive-push uses",
-        more: "These are the CPUs that the control group grants. The name comes from older scripts; pgBackRest has no \
+        more: "The CPUs are those that the control group grants. The name comes from older scripts; pgBackRest has no \
                such option.",
     }
 

@@ -38,7 +38,7 @@ settings! {
         default: Fallback::Value("3600"),
         example: "600",
         help: "The time between two checks of the catalog",
-        more: "`0`: never. While no full backup is on record, it is checked all the same.",
+        more: "`0`: never. While no full backup is on record, the catalog is checked all the same.",
         users: &[Watch, Status],
     }
 
@@ -46,15 +46,16 @@ settings! {
         default: Fallback::Words("all that are configured"),
         example: "1,2",
         help: "The repositories into which backups are made, by their numbers",
-        more: "One after the other. If one fails, the others still get theirs, and it gets its own with the next \
-               backup that is due; one that is found empty gets a full backup at once.",
+        more: "They get their backups one after the other. If one fails, the others still get theirs, and the failed \
+               one is tried again with the next backup that is due; a repository that is found empty gets a full \
+               backup at once.",
     }
 
     WAL_BACKUP_RETRY_BACKOFF_SECONDS: Seconds = SECONDS, {
         default: Fallback::Words("600, or 30 while there is no full backup"),
         example: "120",
         help: "How long to wait after a failed backup or repair, or a check without an answer",
-        more: "A value that is set replaces both defaults.",
+        more: "A value that you set replaces both defaults.",
     }
 
     WAL_BACKUP_STALL_SECONDS: Seconds = SECONDS, {
@@ -68,13 +69,14 @@ settings! {
         default: Fallback::Value("0"),
         example: "1",
         help: "Write no heartbeats",
-        more: "The archive of an idle cluster then stands still.",
+        more: "Then the archive of an idle cluster does not advance.",
     }
 
     WAL_GUARD_METRICS_FILE: PathBuf = ABSOLUTE_FILE, {
         example: "/var/lib/prometheus/node-exporter/pgbackrest-guard.prom",
         help: "A file for node_exporter's textfile collector, written at each poll",
-        more: "A folder that ends in `/`: one file a cluster in it. The service must be allowed to write there.",
+        more: "If the path ends in `/`, each cluster gets a file in that folder. The service must be allowed to write \
+               there.",
     }
 
     WAL_GUARD_METRICS_LISTEN: SocketAddr = ADDRESS, {

@@ -136,7 +136,7 @@ pub(super) fn archiving(report: &Report) -> Markup {
         let failed = archiving.failed_count.map_or_else(String::new, |failed| format!(", {failed} failed attempts"));
         rows.push(("PostgreSQL's count", plain(format!("{count} files archived{failed}"))));
     }
-    rows.extend(report.extra.estimate.map(|estimate| ("at the present rate", plain(outlook(estimate)))));
+    rows.extend(report.extra.estimate.map(|estimate| ("at the current rate", plain(outlook(estimate)))));
     rows.extend(push.last_failure.as_ref().map(|failure| ("last failure", last_failure(failure))));
     section("archiving", "Archiving", &meter(report).add(&list(rows)))
 }
@@ -185,7 +185,17 @@ fn outlook(estimate: Estimate) -> String {
     let until = |seconds: Option<u64>, what: &str| seconds.map(|seconds| format!("{what} in {}", duration(seconds)));
     let limits = [until(estimate.threshold_in, "the threshold"), until(estimate.full_in, "a full disk")];
     let limits: Vec<String> = limits.into_iter().flatten().collect();
-    if limits.is_empty() { rate } else { format!("{rate}; were nothing archived from now on: {}", limits.join(", ")) }
+    if limits.is_empty() {
+        rate
+    } else {
+        format!(
+            "{rate}; if nothing were archived from now on: {}",
+            limits.join(
+                ", \
+                                                                                                                  "
+            )
+        )
+    }
 }
 
 fn last_failure(failure: &Failure) -> Markup {

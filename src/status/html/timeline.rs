@@ -57,7 +57,7 @@ pub(super) fn sentence(report: &Report) -> String {
         (count, Some(from), Some(to)) => {
             format!("{count} stretches of time between {} and {} can be restored.", moment(from), moment(to))
         }
-        _ => "What can be restored is known by its place in the WAL only, not by time.".to_owned(),
+        _ => "What can be restored is known only by its position in the WAL, not by time.".to_owned(),
     }
 }
 
@@ -222,7 +222,7 @@ fn behind(report: &Report, scale: &Scale, timeline: u32, y: f64) -> Markup {
         let goes_on = report.cluster.timeline.is_none_or(|current| current == timeline);
         let end = next.or(report.extra.made_at.filter(|_| goes_on))?;
         let class = kind(gap).0;
-        Some(bar(class, (scale.x(begin), scale.x(end)), (y + 5.0, 8.0), "behind a gap: can't be restored"))
+        Some(bar(class, (scale.x(begin), scale.x(end)), (y + 5.0, 8.0), "after a gap: can't be restored"))
     });
     Markup::default().all(stretches)
 }
@@ -319,7 +319,7 @@ fn legend(report: &Report) -> Markup {
         (windows().any(|window| window.to.is_some()), "window", "can be restored"),
         (windows().any(|window| window.to.is_none()), "window", "archived, time unknown (thin)"),
         (true, "track", none),
-        (open(false), "gap", "lost, and what lies behind it"),
+        (open(false), "gap", "lost, and what follows it"),
         (open(true), "known", "lost, acknowledged"),
         (gaps().any(|gap| gap.state == "sealed"), "closed", "lost; a later backup starts over"),
     ];

@@ -87,7 +87,7 @@ fn every_ending_in_every_mode() {
                 1 if mode.is_standby() => drop(done.lacks("is in no repository")),
                 1 => drop(done.has("is in no repository: to PostgreSQL the archive ends before it")),
                 254 if mode == Mode::Neither => {
-                    drop(done.has("exit 254 ends whoever asked").has("run pg_rewind again").lacks("nothing is lost"));
+                    drop(done.has("exit 254 stops the caller").has("run pg_rewind again").lacks("nothing is lost"));
                 }
                 254 => drop(done.has("exit 254 stops the server").has("start the server again: nothing is lost")),
                 code => drop(done.has(&format!("exit {code}, the standby goes on and will ask again"))),

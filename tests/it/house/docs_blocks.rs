@@ -160,6 +160,16 @@ fn links_between_the_pages_lead_somewhere() {
     }
 }
 
+/// A link out of docs/ works in the repository and is dead in the book and in the packages.
+#[test]
+fn links_of_the_pages_stay_in_the_book() {
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        let out: Vec<_> = links(&text).into_iter().filter(|link| link.starts_with("../")).collect();
+        assert!(out.is_empty(), "{}: {out:?} lie outside of docs/", page.display());
+    }
+}
+
 #[test]
 fn the_book_has_every_page() {
     let summary = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/SUMMARY.md")).unwrap();

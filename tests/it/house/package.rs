@@ -44,3 +44,25 @@ fn the_packages_changelog_begins_with_this_version() {
     let version = env!("CARGO_PKG_VERSION");
     assert!(text.starts_with(&format!("pgbackrest-guard ({version}-1) ")), "{text}");
 }
+
+/// A unit that is left running or enabled when its file is gone fails at every boot.
+#[test]
+fn a_removal_stops_and_disables_every_unit() {
+    for (units, stops, disables) in [
+        ("packaging/systemd", "packaging/debian/prerm", "packaging/debian/postrm"),
+        ("packaging/rpm", "packaging/rpm/pre-uninstall.sh", "packaging/rpm/post-uninstall.sh"),
+    ] {
+        let (stops, disables) = [stops, disables].map(|path| fs::read_to_string(in_repository(path)).unwrap()).into();
+        let files = fs::read_dir(in_repository(units)).unwrap().map(|entry| entry.unwrap().path());
+        let is_unit = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "service" || kind == "timer");
+        for path in files.filter(is_unit) {
+            let name = path.file_name().unwrap().to_string_lossy().replace('@', "@*");
+            assert!(stops.contains(&format!("'{name}'")), "{units}: nobody stops {name}");
+            let text = fs::read_to_string(&path).unwrap();
+            if let Some(target) = text.lines().find_map(|line| line.strip_prefix("WantedBy=")) {
+                let link = format!("/etc/systemd/system/{target}.wants/{name}");
+                assert!(disables.contains(&link), "{units}: nobody removes {link}");
+            }
+        }
+    }
+}

@@ -92,7 +92,7 @@ fn long_drill_proves_the_newest_the_oldest_and_any_moment_in_turn() {
         (record["verdict"].as_str(), stage(&record, "sql")["verdict"].as_str()),
         (Some("failed"), Some("failed"))
     );
-    assert!(status(&scene, &[]).contains("the last drill has failed"));
+    assert!(status(&scene, &[]).contains("the last drill failed"));
     let record = drill(&scene, &["--at=2001-01-01T00:00:00Z"], 1);
     assert_eq!(stage(&record, "restore")["verdict"], "failed", "{record}");
 }

@@ -112,7 +112,7 @@ fn one_repository_restores_everything_where_a_person_says_that_it_is_enough() {
         copy.start_recovery();
         if name == "waits" {
             wait_log(&copy, "the repository could not be queried: class gone (InvalidAccessKeyId), repository 1: ");
-            wait_log(&copy, "--repo 2 or PGBACKREST_REPO=2 asks repository 2 alone, whose word is then enough");
+            wait_log(&copy, "--repo 2 or PGBACKREST_REPO=2 asks repository 2 alone, and its answer is then enough");
             copy.stop(StopMode::Fast);
         } else {
             assert_complete(&copy);

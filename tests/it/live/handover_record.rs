@@ -92,7 +92,7 @@ fn a_ledger_that_came_with_a_clone_is_held_against_the_archive_by_the_next_prima
     assert!(!second.log().contains("ledger"), "no push sets it aside:\n{}", second.log());
     let said = watch(&live, &second);
     assert_eq!(states(&second), [GapState::Healed], "{said}");
-    assert!(said.contains("the ledger holds here too: the data directory"), "{said}");
+    assert!(said.contains("the ledger is valid here too: the data directory"), "{said}");
     let report = status(&live, &second);
     assert!(!report["reasons"].to_string().contains("came from another node"), "{report}");
 }
@@ -183,7 +183,9 @@ fn what_went_to_another_repository_for_a_while_is_missed_by_the_watcher_that_run
     live.wait("the catalog is asked, and the listing walked", || said().contains("it is adopted") && is_walked());
     std::fs::write(&config, &elsewhere).unwrap();
     let names = live.write_acknowledged(3);
-    live.wait("the ledger is held against the other repository", || said().contains("the archive was looked through"));
+    live.wait("the ledger is held against the other repository", || {
+        said().contains("it was compared with the archive")
+    });
     std::fs::write(&config, &right).unwrap();
     assert!(!live.archived().contains(&names[0]), "it went to the other repository");
     live.wait("the files come back from pg_wal", || names.iter().all(|name| live.archived().contains(name)));

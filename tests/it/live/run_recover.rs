@@ -103,7 +103,7 @@ fn live_run_restores_before_it_starts_and_never_makes_an_empty_cluster() {
     volume.stops(run, 0);
     // The variables stay set, and mean nothing on the volume any more.
     let mut run = start(&volume, &all);
-    run.wait_for("holds a cluster: the restore variables mean nothing here");
+    run.wait_for("holds a cluster: the restore variables have no effect here");
     run.wait_for("database system is ready to accept connections");
     run.signal(Signal::INT);
     assert_eq!(run.status().code(), Some(0), "{}", run.said());

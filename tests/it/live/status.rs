@@ -163,7 +163,7 @@ fn live_status_follows_a_promotion() {
     assert!(said["windows"].is_null(), "nobody has held the ledger against the archive yet: {said}");
     let own = ("PGBACKREST_CONFIG", config.config_file());
     let watched = scene.watch_once_at(&standby, &[(own.0, own.1.to_str().unwrap())]);
-    assert!(watched.contains("the ledger holds here too"), "{watched}");
+    assert!(watched.contains("the ledger is valid here too"), "{watched}");
     let said = report(&scene, &standby, &config, &["--repo"]);
     let windows = said["windows"].as_array().unwrap();
     let lines: Vec<_> = windows.iter().map(|window| window["timeline"].as_u64()).collect();

@@ -64,7 +64,7 @@ fn live_watch_sees_wal_that_expiry_has_left() {
     assert_ne!(config, fewer);
     fs::write(scene.backrest.config_file(), fewer).unwrap();
     // Segments before the first backup.
-    let left = "older than its oldest backup, and two backups have not had it removed";
+    let left = "older than its oldest backup, and two later backups have not removed it";
     for expected in [false, false, true] {
         let report = looked_at(&scene);
         assert_eq!(report.contains(left), expected, "{report}");

@@ -96,7 +96,7 @@ fn live_watch_answers_failures_without_a_loss_by_a_look_and_not_by_a_backup() {
         sleep(A_SECOND);
         let said = scene.watch_once(&[]);
         assert!(
-            said.contains("archiving had failed and has caught up: nothing is missing but what is on record"),
+            said.contains("archiving had failed and has caught up: nothing is missing except what is on record"),
             "{said}"
         );
         assert_eq!(scene.stamp("last_full_failed_count"), i64::try_from(scene.cluster.failed_count()).ok());

@@ -44,7 +44,7 @@ fn a_ledger_with_open_gaps_that_is_one_too_many_is_told() {
     for cluster in 102..=105 {
         outcome = becomes_cluster(outcome.again(), cluster).status(0);
     }
-    let outcome = outcome.lines_with("the ledger of cluster 101: three are kept aside at most; its 1 open gaps", 1);
+    let outcome = outcome.lines_with("the ledger of cluster 101: at most three are kept aside; its 1 open gaps", 1);
     outcome.check(ledgers_aside(&outcome) == 3, "three ledgers aside");
 }
 

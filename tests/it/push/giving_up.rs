@@ -181,7 +181,7 @@ fn the_overflow_folder_takes_segments_while_it_has_room() {
 
     with("no room at all", "0").status(0).lost("unavailable", "drop-threshold");
     let short = with("the volume of pg_wal is short of space", "9").env("WAL_FREE_RESERVE_MB", "8796093022208");
-    short.status(0).lost("unavailable", "drop-threshold").stderr_has("space is short");
+    short.status(0).lost("unavailable", "drop-threshold").stderr_has("short of space");
     with("relative", "9")
         .env("WAL_OVERFLOW_DIR", "overflow")
         .status(0)
@@ -194,7 +194,7 @@ fn the_overflow_folder_takes_segments_while_it_has_room() {
         fs::write(root.join("overflow").join(SEGMENT), "x").unwrap();
     });
     other.status(0).lost("unavailable", "drop-threshold");
-    let short = with("the volume whose space is short", "9").env("WAL_FREE_RESERVE_MB", "8796093022208");
+    let short = with("the volume that is short of space", "9").env("WAL_FREE_RESERVE_MB", "8796093022208");
     short.env("WAL_DROP_THRESHOLD_MB", "501").status(0).lost("unavailable", "free-reserve");
     let history = with("a .history", "9").pushes("00000002.history").status(0).deferred(&["00000002.history"]);
     history.marker(false);

@@ -180,8 +180,7 @@ fn the_data_directory_is_found_or_nothing_is_made() {
     let elsewhere = other.root().join("elsewhere");
     fs::create_dir_all(elsewhere.join("pg_wal")).unwrap();
     fs::write(elsewhere.join("PG_VERSION"), "15\n").unwrap();
-    let outcome =
-        other.env("PGDATA", &elsewhere).status(0).stored().calls(1).lines_with("is not where the file lies", 1);
+    let outcome = other.env("PGDATA", &elsewhere).status(0).stored().calls(1).lines_with("is not where the file is", 1);
     outcome.holds(&elsewhere, &["PG_VERSION", "pg_wal"]);
 
     let none = Case::new("no PG_VERSION").with(|root| fs::remove_file(root.join("data/PG_VERSION")).unwrap());

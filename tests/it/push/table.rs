@@ -53,7 +53,8 @@ fn every_other_name_is_refused() {
     ];
     for name in names {
         let case = Case::new(&String::from_utf8_lossy(name)).argument(OsStr::from_bytes(name));
-        let outcome = case.status(2).calls(0).only_own_lines().lines_with("is no WAL file name", 1).lines_with("", 1);
+        let outcome =
+            case.status(2).calls(0).only_own_lines().lines_with("is not a WAL file name", 1).lines_with("", 1);
         outcome.check(!outcome.case.data().join(".pgbackrest_guard").exists(), "nothing made");
     }
 }

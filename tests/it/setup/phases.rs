@@ -186,7 +186,7 @@ fn the_noted_path_is_kept_replaced_or_adopted() {
     assert_eq!(noted(None, "the repository path of this cluster is"), own);
     let moved = format!("/elsewhere/cluster-{IDENTIFIER}-1763800000\n");
     assert_eq!(noted(Some(&moved), "archiving is configured"), moved);
-    assert_eq!(noted(Some("/pgbackrest/cluster-42\n"), "/pgbackrest/cluster-42 is another cluster's"), own);
+    assert_eq!(noted(Some("/pgbackrest/cluster-42\n"), "/pgbackrest/cluster-42 belongs to another cluster"), own);
     assert_eq!(noted(Some(""), "the repository path of this cluster is"), own);
     assert_eq!(noted(Some("relative/cluster-42\n"), "the repository path of this cluster is"), own);
     // The volume was wiped: the same bucket, another cluster.
@@ -265,7 +265,7 @@ fn the_line_goes_where_the_server_reads_it() {
     assert!(bytes.starts_with(b"# gr\xfc\xdfe\n\n#") && bytes.ends_with(b"\ninclude_dir = 'conf.d'\n"));
     let scene = Scene::initialised();
     scene.put("postgresql.auto.conf", "archive_command = 'cp'\n");
-    scene.setup(&[]).ended(0).says("archive_command in").says("postgresql.auto.conf wins over");
+    scene.setup(&[]).ended(0).says("archive_command in").says("postgresql.auto.conf overrides");
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn what_is_not_given_has_the_usual_meaning_and_is_said() {
     let scene = ["ENDPOINT", "REGION", "KEY", "SECRET"]
         .iter()
         .fold(scene, |scene, name| scene.without(&format!("WAL_ARCHIVE_{name}")));
-    let said = scene.setup(&[]).ended(0).says("Amazon's S3 is taken").says("the machine's own role");
+    let said = scene.setup(&[]).ended(0).says("Amazon's S3 is used").says("the machine's own role");
     let conf = fs::read_to_string(scene.conf()).unwrap();
     for line in ["repo1-s3-endpoint=s3.us-east-1.amazonaws.com", "repo1-s3-region=us-east-1", "repo1-s3-key-type=auto"]
     {

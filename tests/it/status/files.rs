@@ -159,7 +159,7 @@ fn a_cluster_is_named_as_debian_does_or_is_the_only_one() {
     let (code, said) = on_debian(&outcome, &two, &[json, "--cluster=16/other"]);
     outcome.check(code == Some(0) && said.contains(&shown), &said);
     let (code, said) = on_debian(&outcome, &two, &[json]);
-    let line = "there are several clusters (15/main, 16/other): name one by --cluster, --pgdata or PGDATA";
+    let line = "there are several clusters (15/main, 16/other): name one with --cluster, --pgdata or PGDATA";
     outcome.check(code == Some(2) && said.contains(line) && said.lines().count() == 1, &said);
     let (code, said) = on_debian(&outcome, &two, &["--cluster=17/main"]);
     let line = "there is no cluster 17/main on this machine; there are: 15/main, 16/other";

@@ -251,7 +251,7 @@ fn notes_that_are_damaged_or_of_another_cluster_or_repository_count_for_nothing(
     let outcome = noted("damaged notes", |_| {});
     fs::write(outcome.case.data().join(".pgbackrest_guard/catalog"), "{\"check\"").unwrap();
     let said = report(&outcome);
-    assert!(said["windows"].is_null() && said["reasons"].to_string().contains("note of the catalog"), "{said}");
+    assert!(said["windows"].is_null() && said["reasons"].to_string().contains("copy of the catalog"), "{said}");
 }
 
 #[test]

@@ -77,7 +77,8 @@ fn live_a_repository_on_another_host_is_backed_up_there_below_2_55() {
     // As newer ones do.
     scene.on("version", "[ $# = 1 ] || exit 31; echo 'pgBackRest 2.54.2'");
     let said = scene.once(&[]);
-    let words = "no backup is taken here: repository 1 is on another host, and pgBackRest 2.54 takes backups on that one only (72)";
+    let words = "no backup is taken here: repository 1 is on another host, and pgBackRest 2.54 takes backups on that \
+                 host only (72)";
     assert_eq!(said.matches(words).count(), 1, "{said}");
     none_is_run(&scene, &said);
     scene.on("version", "echo 'pgBackRest 2.55.0'").once(&[]);

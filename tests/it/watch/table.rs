@@ -69,12 +69,12 @@ fn live_corrupt_future_and_foreign_stamps_count_as_unset() {
     let scene = scene();
     scene.info(0, Some("false"));
     let said = scene.stamps("last_full_at=17O0\n").once(&[]);
-    assert_eq!(said.matches("is no number and counts as unset").count(), 1, "{said}");
+    assert_eq!(said.matches("is not a number and counts as unset").count(), 1, "{said}");
     assert!(scene.state().contains("last_full_at=2000\n"), "{}", scene.state());
     scene.stamps(&format!("last_full_at={}\n", now() + 1000)).once(&[]);
     assert!(scene.state().contains("last_full_at=2000\n"), "{}", scene.state());
     let said = scene.stamps(&format!("last_full_at={}\nguard_system_id=1\n", now())).once(&[]);
-    assert!(said.contains("is about another cluster"), "{said}");
+    assert!(said.contains("belongs to another cluster"), "{said}");
     assert!(scene.state().contains("last_full_at=2000\n"), "{}", scene.state());
     // The scripts' file has no such key: it is adopted.
     let mine = format!("last_full_at={}\n", now());
@@ -260,7 +260,7 @@ fn live_another_servers_answers_are_nobodys_orders() {
     let other = Cluster::builder(&scene.lab).name("other").no_archiving().start();
     let port = other.port().to_string();
     let said = scene.info(2, None).once(&[("PGPORT", &port), ("PGHOST", other.socket_dir().to_str().unwrap())]);
-    assert!(said.contains("the server that answers is not that of"), "{said}");
+    assert!(said.contains("the server that answers is not the one of"), "{said}");
     let signal = scene.cluster.pgdata().join("standby.signal");
     fs::write(&signal, "").unwrap();
     let said = scene.once(&[]);

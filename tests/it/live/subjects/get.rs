@@ -7,7 +7,7 @@ use pgbackrest_guard_lab::{Output, Policy, StopMode};
 use std::path::PathBuf;
 
 pub(super) const ENDS_THE_RECOVERY: Known = Known {
-    what: "The repository refuses, or its bucket is gone, in a recovery: an exit code below 126, which ends the recovery early",
+    what: "During a recovery the repository refuses, or its bucket is gone: an exit code below 126, which ends the recovery early",
     seen_on: &["2.45", "2.55", "2.60"],
 };
 pub(super) const HIDES_A_REPOSITORY: Known = Known {

@@ -14,7 +14,7 @@ pub(super) const WAITS_FOR_EVER: Known = Known {
     seen_on: &["2.45", "2.55", "2.60"],
 };
 pub(super) const DROPS_WITHOUT_RECORD: Known = Known {
-    what: "`archive-push-queue-max` reached: WAL is dropped with exit 0, and a warning in a log is all that is left of it",
+    what: "`archive-push-queue-max` reached: WAL is dropped with exit 0, and only a warning in a log remains",
     seen_on: &["2.45", "2.55", "2.60"],
 };
 pub(super) const HOLDS_UP_WHAT_FOLLOWS: Known = Known {
@@ -22,21 +22,21 @@ pub(super) const HOLDS_UP_WHAT_FOLLOWS: Known = Known {
     seen_on: &["2.45", "2.55", "2.60"],
 };
 pub(super) const ONE_OF_TWO_SYNC: Known = Known {
-    what: "One of two repositories refuses: the healthy one gets the first segment that waits, and none behind it",
+    what: "One of two repositories refuses: the healthy one gets the first waiting segment, and none behind it",
     seen_on: &["2.45", "2.55", "2.60"],
 };
 pub(super) const ONE_OF_TWO_ASYNC: Known =
     Known { what: "The same with `archive-async`: the async process stops at the first error", seen_on: &["2.60"] };
 pub(super) const REPEATS_AN_OLD_ERROR: Known = Known {
-    what: "An async process that still works on another file: a push gets the old error again, though the store would take the file",
+    what: "An async process still works on another file: a push gets the old error again, although the store would take the file",
     seen_on: &["2.45", "2.55", "2.60"],
 };
 pub(super) const MEASURES_BY_THE_FIRST: Known = Known {
-    what: "A `.history` is the first file that waits, as after a promotion: the queue is taken for tiny, and its limit drops nothing",
+    what: "A `.history` file is first in the queue, as after a promotion: pgBackRest takes the queue for tiny, and its limit drops nothing",
     seen_on: &["2.55", "2.60"],
 };
 pub(super) const REFUSES_A_COPY: Known = Known {
-    what: "A copy of a segment outside of pg_wal, with a queue limit: it can't be pushed (25 or 73)",
+    what: "With a queue limit, a copy of a segment outside of pg_wal can't be pushed (25 or 73)",
     seen_on: &["2.45", "2.55", "2.60"],
 };
 

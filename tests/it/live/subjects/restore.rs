@@ -6,7 +6,7 @@ use pgbackrest_guard_lab::Cluster;
 use std::fs;
 
 pub(super) const EMPTIES_THE_ORIGINS_SPOOL: Known = Known {
-    what: "A restore into another folder, with `archive-async`: the spool of the cluster that archives is emptied",
+    what: "A restore into another folder, with `archive-async`: it empties the spool of the cluster that archives",
     seen_on: &["2.45", "2.55", "2.60"],
 };
 
