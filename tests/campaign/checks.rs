@@ -1,6 +1,6 @@
 //! What must hold, whatever went wrong: while it does, and once it has stopped.
 
-use super::faults::Faults;
+use super::faults::{Emptied, Faults};
 use super::schedule::{Fault, Schedule};
 use super::workload::Seen;
 use super::world::{BUCKET, SECRET, World, names_in};
@@ -69,6 +69,10 @@ pub(crate) fn gets_well(world: &mut World, watched: &mut Watched, violations: &m
         let waiting = world.cluster.ready();
         let open = world.ledger().gaps.open().count();
         let report: serde_json::Value = serde_json::from_slice(&world.status(&[]).stdout).unwrap_or_default();
+        // What a drill has found broken is whole again: the next one says so.
+        if open == 0 && report["drill"]["verdict"] == "failed" {
+            drop(world.drill());
+        }
         // The segment of a moment ago may still be on its way.
         if waiting.len() <= 1 && open == 0 && report["verdict"] == "ok" {
             return started.elapsed();
@@ -86,9 +90,10 @@ pub(crate) fn gets_well(world: &mut World, watched: &mut Watched, violations: &m
 pub(crate) fn at_the_end(world: &World, seen: &Seen, faults: &Faults, schedule: &Schedule) -> Vec<String> {
     let archive = Archive::of(world);
     let mut violations = archive.doubles();
-    violations.extend(safety(world, seen, &archive));
+    let before = faults.emptied.as_ref();
+    violations.extend(safety(world, seen, &archive, before, schedule.has(Fault::Expire)));
     if !schedule.has(Fault::Expire) {
-        violations.extend(proofs(world, &archive));
+        violations.extend(proofs(world, &archive, before));
     }
     violations.extend(words(world, faults));
     let longest = longest_commit(seen, faults);
@@ -142,7 +147,7 @@ fn stored_segment(path: &str) -> Option<String> {
 }
 
 /// Each segment that PostgreSQL calls archived is somewhere with its own content, or on record.
-fn safety(world: &World, seen: &Seen, archive: &Archive) -> Vec<String> {
+fn safety(world: &World, seen: &Seen, archive: &Archive, before: Option<&Emptied>, expires: bool) -> Vec<String> {
     let (state, waiting) = (world.ledger(), world.cluster.ready());
     let kept: Vec<String> = [world.state_dir().join("deferred"), world.state_dir().join("heal"), world.overflow()]
         .iter()
@@ -151,13 +156,14 @@ fn safety(world: &World, seen: &Seen, archive: &Archive) -> Vec<String> {
     let on_record = |name: &str| gaps_of(&state, name).iter().any(|gap| gap.state != GapState::Healed);
     let mut violations = Vec::new();
     for (name, content) in seen.segments.iter().filter(|(name, _)| !waiting.contains(name)) {
-        let stored = world.repositories().any(|key| archive.has(key, name, *content));
+        let now = world.repositories().any(|key| archive.has(key, name, *content));
+        let stored = now || before.is_some_and(|before| before.archive.has(1, name, *content));
         if stored || kept.contains(name) || on_record(name) {
             continue;
         }
         let other = world.repositories().any(|key| archive.has(key, name, None));
         let what = if other { "stored with other content" } else { "nowhere" };
-        if !expired(world, name) {
+        if !(expires && expired(world, name)) {
             violations.push(format!("acknowledged and {what}: {name}"));
         }
     }
@@ -179,7 +185,7 @@ fn gaps_of<'s>(state: &'s State, name: &str) -> Vec<&'s Gap> {
 }
 
 /// A closed gap is closed with proof: healed, all of it is in every repository; sealed, a backup began after it.
-fn proofs(world: &World, archive: &Archive) -> Vec<String> {
+fn proofs(world: &World, archive: &Archive, before: Option<&Emptied>) -> Vec<String> {
     let state = world.ledger();
     let size = state.segment_size();
     let mut violations = Vec::new();
@@ -187,12 +193,15 @@ fn proofs(world: &World, archive: &Archive) -> Vec<String> {
         let names = segments(gap, size);
         match gap.state {
             GapState::Healed => {
-                let lacks = |name: &&String| world.repositories().any(|key| !archive.has(key, name, None));
+                let had = |key, name: &str| key == 1 && before.is_some_and(|before| before.archive.has(1, name, None));
+                let has = |key, name: &str| archive.has(key, name, None) || had(key, name);
+                let lacks = |name: &&String| world.repositories().any(|key| !has(key, name));
                 violations.extend(names.iter().filter(lacks).map(|name| format!("healed without proof: {name}")));
             }
             GapState::Sealed => {
                 let label = gap.sealed_by.clone().unwrap_or_default();
-                if !world.repositories().any(|key| world.labels(key).contains(&label)) {
+                let had = before.is_some_and(|before| before.labels.contains(&label));
+                if !had && !world.repositories().any(|key| world.labels(key).contains(&label)) {
                     violations.push(format!("sealed by a backup that is not there: {label:?}, gap {}", gap.id));
                 }
             }

@@ -1,9 +1,11 @@
 //! How each fault begins and ends in the laboratory.
 
-use super::schedule::{Fault, Planned, Schedule};
+use super::checks::Archive;
+use super::drills::Drills;
+use super::schedule::{Fault, Planned, Schedule, Small};
 use super::world::{BUCKET, KEY, World};
 use pgbackrest_guard_lab::{Fault as Store, FaultId, FaultKind, Lab, Operations, Policy, Signal, StopMode};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Child;
 use std::time::{Duration, Instant, SystemTime};
@@ -19,14 +21,38 @@ pub(crate) struct Faults {
     /// While the server stood still by our own doing.
     pub(crate) down: Vec<(SystemTime, SystemTime)>,
     down_since: BTreeMap<u32, SystemTime>,
+    /// The faults that stop the server and have begun.
+    stopped: BTreeSet<u32>,
     /// How many pushes were killed.
     pub(crate) pushes_killed: usize,
     /// How many faults have met what they are for.
     pub(crate) met: usize,
     /// The longest that a fast stop took.
     pub(crate) longest_stop: Duration,
+    /// The drills beside the faults.
+    pub(crate) drills: Drills,
+    /// When something was taken out of a repository.
+    pub(crate) taken_out: Vec<SystemTime>,
+    /// What the first repository held when its bucket was emptied.
+    pub(crate) emptied: Option<Emptied>,
+    fills: BTreeSet<u32>,
     watch_is_down: bool,
 }
+
+/// A bucket that was emptied.
+pub(crate) struct Emptied {
+    /// The segments that had been in it.
+    pub(crate) archive: Archive,
+    /// The backups that had been in it.
+    pub(crate) labels: Vec<String>,
+    /// Whether somebody has created its stanza since.
+    has_stanza: bool,
+}
+
+/// How long a request that is under way may take to its end.
+const UNDER_WAY: Duration = Duration::from_millis(500);
+/// How long somebody tries to create a stanza.
+const STANZA: Duration = Duration::from_mins(1);
 
 /// A fault's beginning or end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,12 +113,29 @@ impl Faults {
                 self.second_watchers.extend(world.watchers.pop().map(|watcher| (planned.number, watcher)));
             }
             Fault::Checkpoint => drop(world.cluster.try_sql("CHECKPOINT")),
-            Fault::Expire => drop(world.backrest.run(&["--repo1-retention-full=1", "--repo=1", "expire"])),
+            Fault::Expire => {
+                drop(world.backrest.run(&["--repo1-retention-full=1", "--repo=1", "expire"]));
+                self.taken_out.push(SystemTime::now());
+            }
             Fault::OthersFull => drop(world.backrest.run(&["--type=full", "--repo=1", "--no-expire-auto", "backup"])),
             Fault::Burst => drop(world.cluster.try_sql(
                 "SELECT pg_logical_emit_message(false, 'burst', repeat('x', 1000000)) FROM generate_series(1, 12)",
             )),
+            Fault::DiskFull => self.fill(planned, world),
+            Fault::Drill => self.met -= usize::from(!self.drills.start(planned.number, world)),
+            Fault::BucketEmptied => self.empty_bucket(world),
         }
+    }
+
+    /// What goes on between beginnings and ends.
+    pub(crate) fn look(&mut self, world: &World) {
+        if !self.fills.is_empty()
+            && let Some(disk) = &world.disk
+        {
+            // What others have removed meanwhile is taken up too.
+            disk.try_fill();
+        }
+        self.drills.look(world, &self.taken_out);
     }
 
     fn end(&mut self, planned: Planned, world: &mut World) {
@@ -102,6 +145,8 @@ impl Faults {
             Fault::BucketGone => world.s3.restore_bucket(BUCKET),
             Fault::SecondAway => second_comes_back(world),
             Fault::KillWatch => self.start_watch(world),
+            Fault::DiskFull => self.free(planned, world),
+            Fault::BucketEmptied => self.create_stanza(world, Duration::ZERO),
             Fault::KillServer | Fault::Restart | Fault::Crash | Fault::NewTimeline => self.start_server(planned, world),
             _ => {}
         }
@@ -123,7 +168,73 @@ impl Faults {
         second_comes_back(world);
         std::mem::take(&mut self.second_watchers).into_values().for_each(World::stop_watcher);
         self.start_watch(world);
+        make_room(world);
+        self.fills.clear();
         world.start_server();
+        self.create_stanza(world, STANZA);
+    }
+
+    fn fill(&mut self, planned: Planned, world: &World) {
+        let Some(disk) = &world.disk else {
+            self.met -= 1;
+            return;
+        };
+        if world.profile.small == Small::Data {
+            // A server that has no room for its own WAL ends, whoever archives it.
+            self.down_since.insert(planned.number, SystemTime::now());
+        }
+        self.fills.insert(planned.number);
+        disk.try_fill();
+    }
+
+    fn free(&mut self, planned: Planned, world: &World) {
+        self.fills.remove(&planned.number);
+        if !self.fills.is_empty() {
+            return;
+        }
+        make_room(world);
+        if world.profile.small == Small::Data && !self.is_stopped() {
+            world.start_server();
+        }
+        self.up_again(planned.number);
+    }
+
+    /// Whether another fault has stopped the server, and starts it in the end.
+    fn is_stopped(&self) -> bool {
+        self.stopped.iter().any(|number| self.down_since.contains_key(number))
+    }
+
+    fn up_again(&mut self, number: u32) {
+        let since = self.down_since.remove(&number);
+        // A connection that was refused is tried again a moment later.
+        self.down.extend(since.map(|since| (since, SystemTime::now() + Duration::from_secs(1))));
+    }
+
+    /// What the store has acknowledged before is gone; what comes after is in the new bucket.
+    fn empty_bucket(&mut self, world: &World) {
+        world.s3.set_policy(KEY, Policy::Nothing);
+        std::thread::sleep(UNDER_WAY);
+        world.s3.restore_bucket(BUCKET);
+        let (archive, labels) = (Archive::of(world), world.labels(1));
+        world.s3.create_bucket(BUCKET);
+        world.s3.set_policy(KEY, Policy::ReadWrite);
+        self.taken_out.push(SystemTime::now());
+        self.emptied = Some(Emptied { archive, labels, has_stanza: false });
+    }
+
+    /// Somebody creates the stanza in the new bucket, as the runbook says.
+    fn create_stanza(&mut self, world: &World, limit: Duration) {
+        let Some(emptied) = self.emptied.as_mut().filter(|emptied| !emptied.has_stanza) else { return };
+        let until = Instant::now() + limit;
+        loop {
+            let created = world.backrest.run(&["stanza-create"]);
+            emptied.has_stanza = created.code() == Some(0);
+            if emptied.has_stanza || Instant::now() > until {
+                assert!(emptied.has_stanza || limit.is_zero(), "the stanza can't be created: {}", created.stderr);
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
     }
 
     fn inject(&mut self, planned: Planned, world: &World, fault: Store) {
@@ -146,6 +257,7 @@ impl Faults {
 
     fn stop_server(&mut self, planned: Planned, world: &World) {
         self.down_since.insert(planned.number, SystemTime::now());
+        self.stopped.insert(planned.number);
         if !world.cluster.is_running() {
             return;
         }
@@ -162,13 +274,20 @@ impl Faults {
     }
 
     fn start_server(&mut self, planned: Planned, world: &World) {
+        // Whoever starts a server makes room for it first.
+        make_room(world);
         world.start_server();
         if planned.fault == Fault::NewTimeline && world.cluster.sql("SELECT pg_is_in_recovery()") == "t" {
             world.cluster.promote();
         }
-        let since = self.down_since.remove(&planned.number);
-        // A connection that was refused is tried again a moment later.
-        self.down.extend(since.map(|since| (since, SystemTime::now() + Duration::from_secs(1))));
+        self.up_again(planned.number);
+    }
+}
+
+/// Frees the small disk.
+fn make_room(world: &World) {
+    if let Some(disk) = world.disk.as_ref().filter(|disk| disk.is_filled()) {
+        disk.empty();
     }
 }
 

@@ -16,6 +16,7 @@
 
 mod checks;
 mod claims;
+mod drills;
 mod faults;
 mod moments;
 mod parsers;

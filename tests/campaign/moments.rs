@@ -14,7 +14,7 @@
 
 use super::claims::{self, Claim, Shown};
 use super::random::Random;
-use super::schedule::Profile;
+use super::schedule::{Profile, Small};
 use super::workload::{Row, Workload};
 use super::world::World;
 use jiff::Timestamp;
@@ -53,6 +53,7 @@ const PROFILE: Profile = Profile {
     diffs: false,
     gap_by_diff: true,
     folders: true,
+    small: Small::Nothing,
 };
 
 /// A moment to be asked about, in milliseconds since 1970.

@@ -7,6 +7,7 @@
 
 mod checks;
 mod claims;
+mod drills;
 mod faults;
 mod moments;
 mod parsers;

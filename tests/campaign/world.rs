@@ -1,10 +1,10 @@
 //! The laboratory of one campaign: a cluster that archives by push, its repositories, its watchers.
 
-use super::schedule::Profile;
+use super::schedule::{Profile, Small};
 use super::workload::Primary;
 use pgbackrest_guard::ledger::Ledger;
 use pgbackrest_guard::ledger::state::State;
-use pgbackrest_guard_lab::{Cluster, Lab, PgBackRest, PgBackRestBuilder, S3Server, Signal};
+use pgbackrest_guard_lab::{Cluster, Disk, Lab, PgBackRest, PgBackRestBuilder, S3Server, Signal};
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -18,11 +18,16 @@ pub(crate) const SECRET: &str = "sEcReTofTHEcampaign0123456789";
 /// The bucket of repository 1.
 pub(crate) const BUCKET: &str = "wal";
 
+/// The state directory, where it is not in the data directory.
+const STATE: &str = "state";
+
 /// All of it.
 pub(crate) struct World {
     pub(crate) cluster: Cluster,
     pub(crate) backrest: PgBackRest,
     pub(crate) s3: S3Server,
+    /// The small disk, where there is one and it could be mounted.
+    pub(crate) disk: Option<Disk>,
     pub(crate) lab: Lab,
     pub(crate) profile: Profile,
     pub(crate) watchers: Vec<Child>,
@@ -50,6 +55,7 @@ impl World {
             backrest = backrest.option("global", "archive-push-queue-max", "6MB");
         }
         let backrest = backrest.write();
+        let disk = small_disk(&lab, profile.small, &postgres.pgdata(), &backrest);
         let programs = Programs {
             push: lab.copy_program(env!("CARGO_BIN_EXE_pgbackrest-guard-push")),
             get: lab.copy_program(env!("CARGO_BIN_EXE_pgbackrest-guard-get")),
@@ -62,7 +68,7 @@ impl World {
         // What a rewind needs, and what a standby that was away must still find.
         let postgres = postgres.setting("wal_log_hints", "on").setting("max_wal_senders", "4");
         let cluster = postgres.archive_command(&command).start();
-        let mut world = Self { cluster, backrest, s3, lab, profile, watchers: Vec::new(), programs };
+        let mut world = Self { cluster, backrest, s3, disk, lab, profile, watchers: Vec::new(), programs };
         world.start_watcher();
         world.wait("the first backup", Duration::from_mins(2), |world| {
             world.repositories().all(|key| world.labels(key).iter().any(|label| label.ends_with('F')))
@@ -144,6 +150,9 @@ impl World {
         if self.profile.overflow {
             command.env("WAL_OVERFLOW_DIR", self.overflow());
         }
+        if self.profile.small == Small::State {
+            command.env("WAL_GUARD_STATE_DIR", self.state_dir());
+        }
         command
     }
 
@@ -152,6 +161,14 @@ impl World {
         let mut status = self.guard();
         status.args(["status", "--output=json"]).args(arguments).arg("--pgdata").arg(self.cluster.pgdata());
         status.output().expect("status runs")
+    }
+
+    /// Drills once, and keeps nothing.
+    pub(crate) fn drill(&self) -> Output {
+        let mut drill = self.guard();
+        drill.args(["drill", "--json", "--pgdata"]).arg(self.cluster.pgdata());
+        drill.env("WAL_DRILL_DIR", self.lab.path().join("drill-again")).env("WAL_GET_RETRY_SECONDS", "3");
+        drill.output().expect("a drill")
     }
 
     /// What the watchers have said.
@@ -166,7 +183,10 @@ impl World {
 
     /// The state directory.
     pub(crate) fn state_dir(&self) -> PathBuf {
-        self.cluster.pgdata().join(".pgbackrest_guard")
+        match self.profile.small {
+            Small::State => self.lab.path().join(STATE),
+            _ => self.cluster.pgdata().join(".pgbackrest_guard"),
+        }
     }
 
     /// The ledger; none before the first push.
@@ -188,11 +208,14 @@ impl World {
         processes.into_iter().filter(|process| process.command.contains(text)).map(|process| process.pid).collect()
     }
 
-    /// Starts the server, once what is left of the one before is gone.
+    /// Starts the server, once what is left of the one before is gone, and waits until it takes connections.
     pub(crate) fn start_server(&self) {
         let until = Instant::now() + Duration::from_mins(1);
-        while !self.cluster.is_running() {
-            if let Err(log) = self.cluster.start() {
+        // One that a full disk has ended may just be on its way out.
+        while !self.cluster.is_running() || !self.cluster.wait_ready(Duration::from_secs(30)) {
+            if !self.cluster.is_running()
+                && let Err(log) = self.cluster.start()
+            {
                 assert!(Instant::now() < until, "the server does not start:\n{log}");
                 std::thread::sleep(Duration::from_millis(200));
             }
@@ -234,6 +257,19 @@ impl Drop for World {
     }
 }
 
+/// Mounts the small disk, before anything lies on it.
+fn small_disk(lab: &Lab, small: Small, pgdata: &Path, backrest: &PgBackRest) -> Option<Disk> {
+    let (folder, mebibytes) = match small {
+        Small::Nothing => return None,
+        Small::State => (lab.folder(STATE), 8),
+        Small::Data => (lab.folder(pgdata.strip_prefix(lab.path()).expect("a folder of the laboratory")), 192),
+        Small::Spool => (backrest.spool_path(), 4),
+    };
+    let disk = Disk::mount(&folder, mebibytes);
+    lab.give(&folder);
+    disk
+}
+
 fn archive_command(lab: &Lab, profile: Profile, push: &Path, backrest: &PgBackRest) -> String {
     let mut command = format!(
         "WAL_FREE_RESERVE_MB=0 WAL_DROP_THRESHOLD_MB={} WAL_DROP_AFTER_SECONDS={} PGBACKREST_CONFIG={}",
@@ -243,6 +279,9 @@ fn archive_command(lab: &Lab, profile: Profile, push: &Path, backrest: &PgBackRe
     );
     if profile.overflow {
         let _ = write!(command, " WAL_OVERFLOW_DIR={}", lab.path().join("overflow").display());
+    }
+    if profile.small == Small::State {
+        let _ = write!(command, " WAL_GUARD_STATE_DIR={}", lab.path().join(STATE).display());
     }
     format!("{command} exec {} %p", push.display())
 }

@@ -2,8 +2,7 @@
 
 use super::drill::{archived, command, drill, stage, text};
 use super::watch::{Scene, WAIT, scene, scene_with};
-use crate::push::full_disk::Disk;
-use pgbackrest_guard_lab::{Fault, FaultKind, Lab, Operation, Operations, Signal, postgres_programs};
+use pgbackrest_guard_lab::{Disk, Fault, FaultKind, Lab, Operation, Operations, Signal, postgres_programs};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::symlink;
