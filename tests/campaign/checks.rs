@@ -1,6 +1,7 @@
 //! What must hold, whatever went wrong: while it does, and once it has stopped.
 
 use super::faults::{Emptied, Faults};
+use super::nodes::is_on_the_line;
 use super::schedule::{Fault, Schedule};
 use super::workload::Seen;
 use super::world::{BUCKET, SECRET, World, names_in};
@@ -91,7 +92,7 @@ pub(crate) fn at_the_end(world: &World, seen: &Seen, faults: &Faults, schedule: 
     let archive = Archive::of(world);
     let mut violations = archive.doubles();
     let before = faults.emptied.as_ref();
-    violations.extend(safety(world, seen, &archive, before, schedule.has(Fault::Expire)));
+    violations.extend(safety(world, seen, &archive, faults, schedule.has(Fault::Expire)));
     if !schedule.has(Fault::Expire) {
         violations.extend(proofs(world, &archive, before));
     }
@@ -147,8 +148,9 @@ fn stored_segment(path: &str) -> Option<String> {
 }
 
 /// Each segment that PostgreSQL calls archived is somewhere with its own content, or on record.
-fn safety(world: &World, seen: &Seen, archive: &Archive, before: Option<&Emptied>, expires: bool) -> Vec<String> {
-    let (state, waiting) = (world.ledger(), world.cluster.ready());
+fn safety(world: &World, seen: &Seen, archive: &Archive, faults: &Faults, expires: bool) -> Vec<String> {
+    let (state, waiting, before) = (world.ledger(), world.cluster.ready(), faults.emptied.as_ref());
+    let nodes = &faults.nodes;
     let kept: Vec<String> = [world.state_dir().join("deferred"), world.state_dir().join("heal"), world.overflow()]
         .iter()
         .flat_map(|folder| names_in(folder))
@@ -159,6 +161,11 @@ fn safety(world: &World, seen: &Seen, archive: &Archive, before: Option<&Emptied
         let now = world.repositories().any(|key| archive.has(key, name, *content));
         let stored = now || before.is_some_and(|before| before.archive.has(1, name, *content));
         if stored || kept.contains(name) || on_record(name) {
+            continue;
+        }
+        // Nobody needs what a fallen primary wrote after the standby had taken over, and its own ledger is gone.
+        let was = nodes.ledgers.iter().any(|state| !gaps_of(state, name).is_empty()) || nodes.waiting.contains(name);
+        if was && !is_on_the_line(world, name) {
             continue;
         }
         let other = world.repositories().any(|key| archive.has(key, name, None));

@@ -1,8 +1,11 @@
 //! How each fault begins and ends in the laboratory.
 
 use super::checks::Archive;
+use super::clock;
 use super::drills::Drills;
+use super::nodes::Nodes;
 use super::schedule::{Fault, Planned, Schedule, Small};
+use super::workload::Workload;
 use super::world::{BUCKET, KEY, World};
 use pgbackrest_guard_lab::{Fault as Store, FaultId, FaultKind, Lab, Operations, Policy, Signal, StopMode};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +38,10 @@ pub(crate) struct Faults {
     pub(crate) taken_out: Vec<SystemTime>,
     /// What the first repository held when its bucket was emptied.
     pub(crate) emptied: Option<Emptied>,
+    /// The other node.
+    pub(crate) nodes: Nodes,
     fills: BTreeSet<u32>,
+    steps: Vec<u32>,
     watch_is_down: bool,
 }
 
@@ -72,14 +78,14 @@ pub(crate) fn events(schedule: &Schedule) -> Vec<(Duration, Event)> {
 
 impl Faults {
     /// Takes up an event.
-    pub(crate) fn take(&mut self, event: Event, world: &mut World) {
+    pub(crate) fn take(&mut self, event: Event, world: &mut World, workload: &Workload) {
         match event {
-            Event::Begin(planned) => self.begin(planned, world),
+            Event::Begin(planned) => self.begin(planned, world, workload),
             Event::End(planned) => self.end(planned, world),
         }
     }
 
-    fn begin(&mut self, planned: Planned, world: &mut World) {
+    fn begin(&mut self, planned: Planned, world: &mut World, workload: &Workload) {
         let s3 = &world.s3;
         self.met += 1;
         match planned.fault {
@@ -124,6 +130,8 @@ impl Faults {
             Fault::DiskFull => self.fill(planned, world),
             Fault::Drill => self.met -= usize::from(!self.drills.start(planned.number, world)),
             Fault::BucketEmptied => self.empty_bucket(world),
+            Fault::NewPrimary => self.fail_over(planned.number, world, workload),
+            Fault::ClockStep => self.met -= usize::from(!self.set_clock(planned.number, world)),
         }
     }
 
@@ -147,6 +155,11 @@ impl Faults {
             Fault::KillWatch => self.start_watch(world),
             Fault::DiskFull => self.free(planned, world),
             Fault::BucketEmptied => self.create_stanza(world, Duration::ZERO),
+            Fault::NewPrimary => self.nodes.rewind(world),
+            Fault::ClockStep => {
+                self.steps.retain(|number| *number != planned.number);
+                self.step(world);
+            }
             Fault::KillServer | Fault::Restart | Fault::Crash | Fault::NewTimeline => self.start_server(planned, world),
             _ => {}
         }
@@ -168,10 +181,39 @@ impl Faults {
         second_comes_back(world);
         std::mem::take(&mut self.second_watchers).into_values().for_each(World::stop_watcher);
         self.start_watch(world);
+        self.steps.clear();
+        self.step(world);
         make_room(world);
         self.fills.clear();
         world.start_server();
+        self.nodes.rewind(world);
         self.create_stanza(world, STANZA);
+    }
+
+    fn fail_over(&mut self, number: u32, world: &mut World, workload: &Workload) {
+        let since = SystemTime::now();
+        if !self.nodes.fail_over(number, world, workload) {
+            self.met -= 1;
+            return;
+        }
+        if !self.watch_is_down {
+            world.start_watcher();
+        }
+        self.down.push((since, SystemTime::now() + Duration::from_secs(1)));
+    }
+
+    /// Sets the clock, and looks whether the programs see it.
+    fn set_clock(&mut self, number: u32, world: &World) -> bool {
+        self.steps.push(number);
+        self.step(world);
+        world.clock.is_some() && clock::is_seen(world, clock::step(number))
+    }
+
+    /// As the newest of those steps says that are not over.
+    fn step(&self, world: &World) {
+        if let Some(clock) = &world.clock {
+            clock.set(self.steps.last().map_or(0, |number| clock::step(*number)));
+        }
     }
 
     fn fill(&mut self, planned: Planned, world: &World) {
@@ -251,7 +293,7 @@ impl Faults {
 
     fn start_watch(&mut self, world: &mut World) {
         if std::mem::take(&mut self.watch_is_down) {
-            world.start_watcher();
+            world.start_watchers();
         }
     }
 

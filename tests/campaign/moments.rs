@@ -54,6 +54,8 @@ const PROFILE: Profile = Profile {
     gap_by_diff: true,
     folders: true,
     small: Small::Nothing,
+    clock: false,
+    standby: false,
 };
 
 /// A moment to be asked about, in milliseconds since 1970.
@@ -274,8 +276,8 @@ fn commits(seconds: u64) {
 /// A standby that streams, with the primary's answers waiting for it from now on.
 fn standby(world: &World) -> (Cluster, PgBackRest) {
     let builder = Cluster::builder(&world.lab).name("standby");
-    let backrest = world.config_for(&builder, "store-standby");
-    let standby = builder.archive_command(&world.archive_command(&backrest)).standby_of(&world.cluster);
+    let (backrest, pgdata) = (world.config_for(&builder, "store-standby"), builder.pgdata());
+    let standby = builder.archive_command(&world.archive_command(&backrest, &pgdata)).standby_of(&world.cluster);
     standby.start().unwrap_or_else(|log| panic!("the standby does not start:\n{log}"));
     world.cluster.reload_with("synchronous_standby_names", "*");
     world.wait("the standby is synchronous", WAIT, |world| {

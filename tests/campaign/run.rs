@@ -31,6 +31,9 @@ pub(crate) struct Outcome {
     moments: Moments,
     /// How many drills came to which verdict.
     drills: BTreeMap<String, usize>,
+    /// How many old primaries were rewound, and how many had to be copied.
+    rewound: [usize; 2],
+    longest_promotion: Duration,
     took: Duration,
     pub(crate) violations: BTreeSet<String>,
     /// The ends of the logs, of one that fails.
@@ -49,15 +52,23 @@ struct Moments {
     pessimistic: usize,
 }
 
-/// Runs a schedule.
+/// Runs a schedule. What the driver itself stumbles over, a server that does not start, say, is a violation too.
 pub(crate) fn run(schedule: &Schedule, size: Size) -> Outcome {
+    std::panic::catch_unwind(|| attempt(schedule, size)).unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<String>().map_or("a panic", String::as_str);
+        let violations = BTreeSet::from([format!("the driver stumbled: {words}")]);
+        Outcome { seed: schedule.seed, violations, ..Outcome::default() }
+    })
+}
+
+fn attempt(schedule: &Schedule, size: Size) -> Outcome {
     let started = Instant::now();
     let mut world = World::new(schedule.profile);
     let workload = Workload::start(world.primary(), PADDING);
     let (mut faults, mut watched) = (Faults::default(), Watched::default());
     let mut violations = BTreeSet::new();
     let mut random = Random::new(schedule.seed ^ 0xA7);
-    let mut said = go_wrong(schedule, &mut world, &mut faults, &mut watched, &mut violations, &mut random);
+    let mut said = go_wrong(schedule, &mut world, &workload, &mut faults, &mut watched, &mut violations, &mut random);
     faults.end_all(&mut world);
     faults.drills.finish(&world, &faults.taken_out);
     let well_after = checks::gets_well(&mut world, &mut watched, &mut violations);
@@ -71,6 +82,7 @@ pub(crate) fn run(schedule: &Schedule, size: Size) -> Outcome {
         faults.drills.hold(&world, &seen);
     }
     violations.extend(std::mem::take(&mut faults.drills.violations));
+    violations.extend(faults.nodes.violations());
     let moments = moments(&world, &seen, &mut said, &mut random, size, &mut violations);
     let state = world.ledger();
     let count = |of: GapState| state.gaps.iter().filter(|gap| gap.state == of).count();
@@ -88,6 +100,8 @@ pub(crate) fn run(schedule: &Schedule, size: Size) -> Outcome {
         watched,
         moments,
         drills: std::mem::take(&mut faults.drills.verdicts),
+        rewound: faults.nodes.rewound,
+        longest_promotion: faults.nodes.longest_promotion,
         took: started.elapsed(),
         said: if violations.is_empty() { String::new() } else { ends_of_logs(&world) },
         violations,
@@ -98,6 +112,7 @@ pub(crate) fn run(schedule: &Schedule, size: Size) -> Outcome {
 fn go_wrong(
     schedule: &Schedule,
     world: &mut World,
+    workload: &Workload,
     faults: &mut Faults,
     watched: &mut Watched,
     violations: &mut BTreeSet<String>,
@@ -109,7 +124,7 @@ fn go_wrong(
     let mut ask_at = Duration::from_secs(3);
     while began.elapsed() < schedule.length || events.peek().is_some() {
         while let Some((_, event)) = events.next_if(|(at, _)| *at <= began.elapsed()) {
-            faults.take(event, world);
+            faults.take(event, world, workload);
         }
         faults.look(world);
         watched.look(world, violations);
@@ -203,7 +218,8 @@ impl fmt::Display for Outcome {
             f,
             "seed {}: {} faults, {} commits, {} segments on {} timelines; gaps: {} healed, {} sealed; longest commit {:.1} s, \
              longest stop {:.1} s, well after {:.0} s; moments: {asked} asked ({yes} yes, {no} no), {held} held, {wrong} \
-             false, {refused} refused, of these {pessimistic} pessimistic; drills: {:?}; watch: {} MiB, {} descriptors; \
+             false, {refused} refused, of these {pessimistic} pessimistic; drills: {:?}; nodes: {:?} rewound or \
+             copied, longest promotion {:.1} s; watch: {} MiB, {} descriptors; \
              {:.0} s; {}",
             self.seed,
             self.faults,
@@ -216,6 +232,8 @@ impl fmt::Display for Outcome {
             self.longest_stop.as_secs_f64(),
             self.well_after.as_secs_f64(),
             self.drills,
+            self.rewound,
+            self.longest_promotion.as_secs_f64(),
             self.watched.memory >> 10,
             self.watched.descriptors,
             self.took.as_secs_f64(),

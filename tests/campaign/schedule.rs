@@ -68,6 +68,10 @@ pub(crate) enum Fault {
     Drill,
     /// The bucket is deleted and made again, with nothing in it; in the end somebody creates the stanza.
     BucketEmptied,
+    /// The programs' clock is set, and set right again.
+    ClockStep,
+    /// The standby takes over, and in the end the old primary is rewound and follows it.
+    NewPrimary,
 }
 
 impl Fault {
@@ -99,7 +103,17 @@ impl Fault {
         Self::Burst,
     ];
     /// Drawn beside those, so that a seed's first ones stay what they were. Some are drawn more often.
-    const LATER: [Self; 5] = [Self::DiskFull, Self::DiskFull, Self::Drill, Self::Drill, Self::BucketEmptied];
+    const LATER: [Self; 9] = [
+        Self::DiskFull,
+        Self::DiskFull,
+        Self::Drill,
+        Self::Drill,
+        Self::BucketEmptied,
+        Self::ClockStep,
+        Self::ClockStep,
+        Self::NewPrimary,
+        Self::NewPrimary,
+    ];
     /// Those of the part that `make test` runs.
     const STEADY: [Self; 6] =
         [Self::KeyRevoked, Self::Busy, Self::Refused, Self::KillPush, Self::KillWatch, Self::Checkpoint];
@@ -155,6 +169,10 @@ pub(crate) struct Profile {
     pub(crate) folders: bool,
     /// What lies on a small disk.
     pub(crate) small: Small,
+    /// The programs go by a clock that can be set.
+    pub(crate) clock: bool,
+    /// Another node follows.
+    pub(crate) standby: bool,
 }
 
 /// How large a campaign is.
@@ -243,6 +261,8 @@ impl Profile {
             gap_by_diff: random.chance(40),
             folders: false,
             small: Small::Nothing,
+            clock: false,
+            standby: false,
         };
         match size {
             Size::Whole => drawn,
@@ -255,13 +275,19 @@ impl Profile {
     /// With what came later.
     fn later(self, random: &mut Random) -> Self {
         let small = [Small::Nothing, Small::State, Small::State, Small::Data, Small::Data, Small::Spool];
-        Self { small: random.pick(&small), ..self }
+        let later = Self { small: random.pick(&small), clock: random.chance(50), standby: random.chance(40), ..self };
+        // Each node has a state directory of its own.
+        if later.standby { Self { small: Small::Nothing, ..later } } else { later }
     }
 
     /// Whether a fault can happen to it.
     fn has_what_it_takes(&self, fault: Fault) -> bool {
         match fault {
             Fault::SecondAway => self.second,
+            Fault::ClockStep => self.clock,
+            Fault::NewPrimary => self.standby,
+            // One that is started as a standby would first ask the archive.
+            Fault::NewTimeline => !self.standby,
             Fault::DiskFull => self.small != Small::Nothing,
             _ => true,
         }
