@@ -105,6 +105,7 @@ pub(crate) fn at_the_end(world: &World, seen: &Seen, faults: &Faults, schedule: 
 }
 
 /// What the repositories hold of segments: the checksum of each object, by name and repository.
+#[derive(Default)]
 pub(crate) struct Archive(BTreeMap<u8, BTreeMap<String, Vec<u32>>>);
 
 impl Archive {
@@ -124,6 +125,16 @@ impl Archive {
             all.insert(key, segments);
         }
         Self(all)
+    }
+
+    /// What another look has shown, too.
+    pub(crate) fn add(&mut self, other: Self) {
+        for (key, segments) in other.0 {
+            let own = self.0.entry(key).or_default();
+            for (name, stored) in segments {
+                own.entry(name).or_default().extend(stored);
+            }
+        }
     }
 
     /// Whether a repository has a segment with its own content; where that was not seen, with any.

@@ -46,6 +46,7 @@ pub(crate) struct Faults {
 }
 
 /// A bucket that was emptied.
+#[derive(Default)]
 pub(crate) struct Emptied {
     /// The segments that had been in it.
     pub(crate) archive: Archive,
@@ -257,23 +258,30 @@ impl Faults {
         world.s3.set_policy(KEY, Policy::Nothing);
         std::thread::sleep(UNDER_WAY);
         world.s3.restore_bucket(BUCKET);
-        let (archive, labels) = (Archive::of(world), world.labels(1));
+        let emptied = self.emptied.get_or_insert_default();
+        emptied.archive.add(Archive::of(world));
+        emptied.labels.extend(world.labels(1));
         world.s3.create_bucket(BUCKET);
         world.s3.set_policy(KEY, Policy::ReadWrite);
         self.taken_out.push(SystemTime::now());
-        self.emptied = Some(Emptied { archive, labels, has_stanza: false });
     }
 
     /// Somebody creates the stanza in the new bucket, as the runbook says.
     fn create_stanza(&mut self, world: &World, limit: Duration) {
-        let Some(emptied) = self.emptied.as_mut().filter(|emptied| !emptied.has_stanza) else { return };
         let until = Instant::now() + limit;
-        loop {
+        while self.emptied.as_ref().is_some_and(|emptied| !emptied.has_stanza) {
             let created = world.backrest.run(&["stanza-create"]);
-            emptied.has_stanza = created.code() == Some(0);
-            if emptied.has_stanza || Instant::now() > until {
-                assert!(emptied.has_stanza || limit.is_zero(), "the stanza can't be created: {}", created.stderr);
+            let is_there = created.code() == Some(0);
+            if let Some(emptied) = self.emptied.as_mut().filter(|_| is_there) {
+                emptied.has_stanza = true;
+            }
+            if Instant::now() > until {
+                assert!(is_there || limit.is_zero(), "the stanza can't be created: {}", created.stderr);
                 return;
+            }
+            // An upload that was under way has landed in it.
+            if created.stderr.contains("directory not empty") {
+                self.empty_bucket(world);
             }
             std::thread::sleep(Duration::from_millis(500));
         }
