@@ -91,7 +91,7 @@ pub struct Plan {
     pub end: u64,
     /// Whether it is known that the target is in the archive. A name and a transaction are found only by replaying.
     pub proved: bool,
-    /// The WAL goes on behind a hole that cannot be crossed.
+    /// The WAL goes on, on this timeline or a newer one, behind a hole that cannot be crossed.
     pub hole: bool,
 }
 
@@ -127,7 +127,8 @@ pub enum Refusal {
 /// # Errors
 /// When there is none.
 pub fn plan(archives: &[Archive], stored: &[Stored], asked: &Asked) -> Result<Plan, Refusal> {
-    let archives = narrowed(archives, asked)?;
+    let all = archives;
+    let archives = narrowed(all, asked)?;
     let proven: Vec<Window> = archives.iter().flat_map(Archive::windows).collect();
     let possible = stretched(&proven, stored);
     let backups: Vec<Backup> = archives.iter().flat_map(|archive| archive.backups.clone()).collect();
@@ -138,11 +139,19 @@ pub fn plan(archives: &[Archive], stored: &[Stored], asked: &Asked) -> Result<Pl
     match &asked.target {
         Target::Time(at) => facts.to_time(*at),
         Target::Lsn(lsn) => facts.to_lsn(*lsn),
-        Target::Latest => facts.to_the_end(&asked.target),
+        // From a backup that was named only that one's own end was asked for.
+        Target::Latest => facts
+            .to_the_end(&asked.target)
+            .map(|plan| Plan { hole: plan.hole || asked.set.is_none() && goes_on_later(all, plan.timeline), ..plan }),
         Target::Immediate => facts.to_consistency(),
         // Only the oldest backup of a line is surely from before it.
         Target::Name(_) | Target::Xid(_) => facts.by_the_oldest(&asked.target),
     }
+}
+
+/// Whether there is WAL of a newer timeline: one that no window comes to begins behind a hole, or before every backup.
+fn goes_on_later(archives: &[Archive], timeline: u32) -> bool {
+    archives.iter().any(|archive| archive.newest.keys().any(|other| *other > timeline))
 }
 
 /// What of the archives was asked for.

@@ -173,6 +173,24 @@ fn an_end_before_a_hole_is_told() {
     assert!(hole(&archive), "nothing behind the hole can be restored");
 }
 
+/// Timeline 2 begins where the last segment of timeline 1 is missing, and nothing of timeline 1 lies behind that.
+#[test]
+fn a_hole_before_a_switch_is_told_too() {
+    let mut archive = with_timeline_two(1);
+    archive.backups.pop();
+    let plan_of = |archive: &Archive, asked: &Asked| plan(std::slice::from_ref(archive), &[], asked).unwrap();
+    let hole = |archive: &Archive| {
+        let plan = plan_of(archive, &asked(Target::Latest));
+        (plan.timeline, plan.hole)
+    };
+    assert_eq!(hole(&archive), (2, false));
+    archive.newest.insert(1, 13);
+    archive.lost = vec![Lost { timeline: 1, first: 14, last: 14 }];
+    assert_eq!(hole(&archive), (1, true));
+    let named = Asked { set: Some("A".to_owned()), ..asked(Target::Latest) };
+    assert!(!plan_of(&archive, &named).hole, "it ends where its timeline does");
+}
+
 #[test]
 fn a_large_archive_is_planned_at_once() {
     let backups = (0..100)

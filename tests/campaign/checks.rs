@@ -1,6 +1,7 @@
 //! What must hold, whatever went wrong: while it does, and once it has stopped.
 
-use super::faults::Faults;
+use super::faults::{Emptied, Faults};
+use super::nodes::is_on_the_line;
 use super::schedule::{Fault, Schedule};
 use super::workload::Seen;
 use super::world::{BUCKET, SECRET, World, names_in};
@@ -69,6 +70,10 @@ pub(crate) fn gets_well(world: &mut World, watched: &mut Watched, violations: &m
         let waiting = world.cluster.ready();
         let open = world.ledger().gaps.open().count();
         let report: serde_json::Value = serde_json::from_slice(&world.status(&[]).stdout).unwrap_or_default();
+        // What a drill has found broken is whole again: the next one says so.
+        if open == 0 && report["drill"]["verdict"] == "failed" {
+            drop(world.drill());
+        }
         // The segment of a moment ago may still be on its way.
         if waiting.len() <= 1 && open == 0 && report["verdict"] == "ok" {
             return started.elapsed();
@@ -86,9 +91,10 @@ pub(crate) fn gets_well(world: &mut World, watched: &mut Watched, violations: &m
 pub(crate) fn at_the_end(world: &World, seen: &Seen, faults: &Faults, schedule: &Schedule) -> Vec<String> {
     let archive = Archive::of(world);
     let mut violations = archive.doubles();
-    violations.extend(safety(world, seen, &archive));
+    let before = faults.emptied.as_ref();
+    violations.extend(safety(world, seen, &archive, faults, schedule.has(Fault::Expire)));
     if !schedule.has(Fault::Expire) {
-        violations.extend(proofs(world, &archive));
+        violations.extend(proofs(world, &archive, before));
     }
     violations.extend(words(world, faults));
     let longest = longest_commit(seen, faults);
@@ -99,6 +105,7 @@ pub(crate) fn at_the_end(world: &World, seen: &Seen, faults: &Faults, schedule: 
 }
 
 /// What the repositories hold of segments: the checksum of each object, by name and repository.
+#[derive(Default)]
 pub(crate) struct Archive(BTreeMap<u8, BTreeMap<String, Vec<u32>>>);
 
 impl Archive {
@@ -118,6 +125,16 @@ impl Archive {
             all.insert(key, segments);
         }
         Self(all)
+    }
+
+    /// What another look has shown, too.
+    pub(crate) fn add(&mut self, other: Self) {
+        for (key, segments) in other.0 {
+            let own = self.0.entry(key).or_default();
+            for (name, stored) in segments {
+                own.entry(name).or_default().extend(stored);
+            }
+        }
     }
 
     /// Whether a repository has a segment with its own content; where that was not seen, with any.
@@ -142,8 +159,9 @@ fn stored_segment(path: &str) -> Option<String> {
 }
 
 /// Each segment that PostgreSQL calls archived is somewhere with its own content, or on record.
-fn safety(world: &World, seen: &Seen, archive: &Archive) -> Vec<String> {
-    let (state, waiting) = (world.ledger(), world.cluster.ready());
+fn safety(world: &World, seen: &Seen, archive: &Archive, faults: &Faults, expires: bool) -> Vec<String> {
+    let (state, waiting, before) = (world.ledger(), world.cluster.ready(), faults.emptied.as_ref());
+    let nodes = &faults.nodes;
     let kept: Vec<String> = [world.state_dir().join("deferred"), world.state_dir().join("heal"), world.overflow()]
         .iter()
         .flat_map(|folder| names_in(folder))
@@ -151,13 +169,19 @@ fn safety(world: &World, seen: &Seen, archive: &Archive) -> Vec<String> {
     let on_record = |name: &str| gaps_of(&state, name).iter().any(|gap| gap.state != GapState::Healed);
     let mut violations = Vec::new();
     for (name, content) in seen.segments.iter().filter(|(name, _)| !waiting.contains(name)) {
-        let stored = world.repositories().any(|key| archive.has(key, name, *content));
+        let now = world.repositories().any(|key| archive.has(key, name, *content));
+        let stored = now || before.is_some_and(|before| before.archive.has(1, name, *content));
         if stored || kept.contains(name) || on_record(name) {
+            continue;
+        }
+        // Nobody needs what a fallen primary wrote after the standby had taken over, and its own ledger is gone.
+        let was = nodes.ledgers.iter().any(|state| !gaps_of(state, name).is_empty()) || nodes.waiting.contains(name);
+        if was && !is_on_the_line(world, name) {
             continue;
         }
         let other = world.repositories().any(|key| archive.has(key, name, None));
         let what = if other { "stored with other content" } else { "nowhere" };
-        if !expired(world, name) {
+        if !(expires && expired(world, name)) {
             violations.push(format!("acknowledged and {what}: {name}"));
         }
     }
@@ -179,7 +203,7 @@ fn gaps_of<'s>(state: &'s State, name: &str) -> Vec<&'s Gap> {
 }
 
 /// A closed gap is closed with proof: healed, all of it is in every repository; sealed, a backup began after it.
-fn proofs(world: &World, archive: &Archive) -> Vec<String> {
+fn proofs(world: &World, archive: &Archive, before: Option<&Emptied>) -> Vec<String> {
     let state = world.ledger();
     let size = state.segment_size();
     let mut violations = Vec::new();
@@ -187,12 +211,15 @@ fn proofs(world: &World, archive: &Archive) -> Vec<String> {
         let names = segments(gap, size);
         match gap.state {
             GapState::Healed => {
-                let lacks = |name: &&String| world.repositories().any(|key| !archive.has(key, name, None));
+                let had = |key, name: &str| key == 1 && before.is_some_and(|before| before.archive.has(1, name, None));
+                let has = |key, name: &str| archive.has(key, name, None) || had(key, name);
+                let lacks = |name: &&String| world.repositories().any(|key| !has(key, name));
                 violations.extend(names.iter().filter(lacks).map(|name| format!("healed without proof: {name}")));
             }
             GapState::Sealed => {
                 let label = gap.sealed_by.clone().unwrap_or_default();
-                if !world.repositories().any(|key| world.labels(key).contains(&label)) {
+                let had = before.is_some_and(|before| before.labels.contains(&label));
+                if !had && !world.repositories().any(|key| world.labels(key).contains(&label)) {
                     violations.push(format!("sealed by a backup that is not there: {label:?}, gap {}", gap.id));
                 }
             }

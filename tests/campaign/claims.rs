@@ -113,6 +113,11 @@ fn recovered(
         let last = log.lines().rfind(|line| line.contains("FATAL")).unwrap_or("it does not end").to_owned();
         return Err(format!("the recovery fails: {last}"));
     }
+    rows_of(&copy)
+}
+
+/// The rows of a server that runs.
+pub(crate) fn rows_of(copy: &Cluster) -> Result<BTreeSet<i64>, String> {
     // Before its first second there is no table either.
     if copy.try_sql("SELECT to_regclass('rows') IS NULL")? == "t" {
         return Ok(BTreeSet::new());
@@ -121,8 +126,17 @@ fn recovered(
     Ok(rows.lines().filter_map(|row| row.trim().parse().ok()).collect())
 }
 
+/// What is missing of the rows that were answered until then.
+pub(crate) fn lacks(restored: &BTreeSet<i64>, rows: &[Row], until: SystemTime) -> Option<String> {
+    let missing =
+        rows.iter().filter(|row| row.answered.is_some_and(|at| at <= until) && !restored.contains(&row.number));
+    let missing: Vec<i64> = missing.map(|row| row.number).collect();
+    let (first, last) = (missing.first()?, missing.last()?);
+    Some(format!("{} rows are missing ({first} to {last})", missing.len()))
+}
+
 /// What contradicts that these are the rows of a moment; `None` for the end of the archive.
-fn contradiction(restored: &BTreeSet<i64>, rows: &[Row], at: Option<i64>) -> Option<String> {
+pub(crate) fn contradiction(restored: &BTreeSet<i64>, rows: &[Row], at: Option<i64>) -> Option<String> {
     let moment = at.map(|at| UNIX_EPOCH + Duration::from_millis(u64::try_from(at).unwrap_or(0)));
     let by = |time: SystemTime| moment.is_none_or(|moment| time <= moment);
     let missing = rows.iter().filter(|row| row.answered.is_some_and(by) && !restored.contains(&row.number));
@@ -149,4 +163,7 @@ fn what_was_answered_before_a_moment_is_missed_and_what_was_begun_after_it_is_to
     assert!(says(&[], Some(5)).is_some_and(|why| why.starts_with("1 rows are missing (Some(1)")));
     assert!(says(&[1, 4], Some(5)).is_some_and(|why| why.ends_with("1 are too new")));
     assert_eq!((says(&[1, 3, 4], None), says(&[1, 3], None).is_some()), (None, true));
+    let lacks = |restored: &[i64], until| lacks(&restored.iter().copied().collect(), &rows, second(until));
+    assert_eq!([lacks(&[1], 5), lacks(&[1, 3], 6), lacks(&[1, 4], 5)], [None, None, None]);
+    assert_eq!(lacks(&[1, 4], 6), Some("1 rows are missing (3 to 3)".to_owned()));
 }

@@ -6,18 +6,22 @@
 //! archived is in a repository with its own content, in the overflow folder, kept, or on record; each closed gap has its
 //! proof; and what `--at` said is held against real restores (`claims.rs`).
 //!
-//! Words choose: `12-40` are seeds, `12 without 3,5` leaves faults out, `short 1-9` those of `make test`, `ledger` kills a process that writes the ledger a thousand
-//! times (`torn_ledger.rs`), `parsers` feeds changed samples to what reads others' words (`parsers.rs`), `moments 200` asks about that many moments of one
-//! history and restores each (`moments.rs`). `CAMPAIGN_SECONDS` ends it before the next seed. A seed that fails is run again with fewer
-//! faults, up to `CAMPAIGN_SHRINK` times. What `make test` runs of it is in `short.rs`.
+//! Words choose: `12-40` are seeds, `12 without 3,5` leaves faults out, `short 1-9` those of `make test`, `ledger` kills a
+//! process that writes the ledger a thousand times (`torn_ledger.rs`), `parsers` feeds changed samples to what reads others'
+//! words (`parsers.rs`), `moments 200` asks about that many moments of one history and restores each (`moments.rs`),
+//! `schedule 1-20` only says what these seeds have. `CAMPAIGN_SECONDS` ends it before the next seed. A seed that fails is run
+//! again with fewer faults, up to `CAMPAIGN_SHRINK` times. What `make test` runs of it is in `short.rs`.
 
 #![expect(clippy::indexing_slicing, reason = "JSON that is not as expected is null")]
 #![expect(clippy::disallowed_methods, reason = "the bans are for the programs")]
 
 mod checks;
 mod claims;
+mod clock;
+mod drills;
 mod faults;
 mod moments;
+mod nodes;
 mod parsers;
 mod random;
 #[path = "../fuzz/src/readers/mod.rs"]
@@ -55,6 +59,11 @@ fn main() -> ExitCode {
     }
     if let Some(count) = words.strip_prefix("moments") {
         return moments::try_all(count);
+    }
+    if let Some(seeds) = words.strip_prefix("schedule ") {
+        let (seeds, left_out) = chosen(seeds);
+        seeds.for_each(|seed| eprintln!("{}", Schedule::of(seed, Size::Whole).without(&left_out)));
+        return ExitCode::SUCCESS;
     }
     match words.as_str() {
         "ledger" => torn_ledger::thousand(),

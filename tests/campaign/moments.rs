@@ -14,7 +14,7 @@
 
 use super::claims::{self, Claim, Shown};
 use super::random::Random;
-use super::schedule::Profile;
+use super::schedule::{Profile, Small};
 use super::workload::{Row, Workload};
 use super::world::World;
 use jiff::Timestamp;
@@ -53,6 +53,9 @@ const PROFILE: Profile = Profile {
     diffs: false,
     gap_by_diff: true,
     folders: true,
+    small: Small::Nothing,
+    clock: false,
+    standby: false,
 };
 
 /// A moment to be asked about, in milliseconds since 1970.
@@ -273,8 +276,8 @@ fn commits(seconds: u64) {
 /// A standby that streams, with the primary's answers waiting for it from now on.
 fn standby(world: &World) -> (Cluster, PgBackRest) {
     let builder = Cluster::builder(&world.lab).name("standby");
-    let backrest = world.config_for(&builder, "store-standby");
-    let standby = builder.archive_command(&world.archive_command(&backrest)).standby_of(&world.cluster);
+    let (backrest, pgdata) = (world.config_for(&builder, "store-standby"), builder.pgdata());
+    let standby = builder.archive_command(&world.archive_command(&backrest, &pgdata)).standby_of(&world.cluster);
     standby.start().unwrap_or_else(|log| panic!("the standby does not start:\n{log}"));
     world.cluster.reload_with("synchronous_standby_names", "*");
     world.wait("the standby is synchronous", WAIT, |world| {

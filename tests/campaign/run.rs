@@ -4,11 +4,11 @@ use super::checks::{self, Watched};
 use super::claims::{self, Claim, Shown};
 use super::faults::{self, Faults};
 use super::random::Random;
-use super::schedule::{Schedule, Size};
+use super::schedule::{Fault, Schedule, Size};
 use super::workload::{PADDING, Seen, Workload};
 use super::world::World;
 use pgbackrest_guard::ledger::gaps::GapState;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -29,6 +29,11 @@ pub(crate) struct Outcome {
     well_after: Duration,
     watched: Watched,
     moments: Moments,
+    /// How many drills came to which verdict.
+    drills: BTreeMap<String, usize>,
+    /// How many old primaries were rewound, and how many had to be copied.
+    rewound: [usize; 2],
+    longest_promotion: Duration,
     took: Duration,
     pub(crate) violations: BTreeSet<String>,
     /// The ends of the logs, of one that fails.
@@ -47,22 +52,37 @@ struct Moments {
     pessimistic: usize,
 }
 
-/// Runs a schedule.
+/// Runs a schedule. What the driver itself stumbles over, a server that does not start, say, is a violation too.
 pub(crate) fn run(schedule: &Schedule, size: Size) -> Outcome {
+    std::panic::catch_unwind(|| attempt(schedule, size)).unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<String>().map_or("a panic", String::as_str);
+        let violations = BTreeSet::from([format!("the driver stumbled: {words}")]);
+        Outcome { seed: schedule.seed, violations, ..Outcome::default() }
+    })
+}
+
+fn attempt(schedule: &Schedule, size: Size) -> Outcome {
     let started = Instant::now();
     let mut world = World::new(schedule.profile);
     let workload = Workload::start(world.primary(), PADDING);
     let (mut faults, mut watched) = (Faults::default(), Watched::default());
     let mut violations = BTreeSet::new();
     let mut random = Random::new(schedule.seed ^ 0xA7);
-    let mut said = go_wrong(schedule, &mut world, &mut faults, &mut watched, &mut violations, &mut random);
+    let mut said = go_wrong(schedule, &mut world, &workload, &mut faults, &mut watched, &mut violations, &mut random);
     faults.end_all(&mut world);
+    faults.drills.finish(&world, &faults.taken_out);
     let well_after = checks::gets_well(&mut world, &mut watched, &mut violations);
     // The last commits come into a segment of their own.
     let seen = workload.end();
     let _ = world.cluster.try_sql("SELECT pg_switch_wal()");
     checks::gets_well(&mut world, &mut watched, &mut violations);
     violations.extend(checks::at_the_end(&world, &seen, &faults, schedule));
+    if schedule.has(Fault::Drill) {
+        faults.drills.in_calm(&world);
+        faults.drills.hold(&world, &seen);
+    }
+    violations.extend(std::mem::take(&mut faults.drills.violations));
+    violations.extend(faults.nodes.violations());
     let moments = moments(&world, &seen, &mut said, &mut random, size, &mut violations);
     let state = world.ledger();
     let count = |of: GapState| state.gaps.iter().filter(|gap| gap.state == of).count();
@@ -79,6 +99,9 @@ pub(crate) fn run(schedule: &Schedule, size: Size) -> Outcome {
         well_after,
         watched,
         moments,
+        drills: std::mem::take(&mut faults.drills.verdicts),
+        rewound: faults.nodes.rewound,
+        longest_promotion: faults.nodes.longest_promotion,
         took: started.elapsed(),
         said: if violations.is_empty() { String::new() } else { ends_of_logs(&world) },
         violations,
@@ -89,6 +112,7 @@ pub(crate) fn run(schedule: &Schedule, size: Size) -> Outcome {
 fn go_wrong(
     schedule: &Schedule,
     world: &mut World,
+    workload: &Workload,
     faults: &mut Faults,
     watched: &mut Watched,
     violations: &mut BTreeSet<String>,
@@ -100,8 +124,9 @@ fn go_wrong(
     let mut ask_at = Duration::from_secs(3);
     while began.elapsed() < schedule.length || events.peek().is_some() {
         while let Some((_, event)) = events.next_if(|(at, _)| *at <= began.elapsed()) {
-            faults.take(event, world);
+            faults.take(event, world, workload);
         }
+        faults.look(world);
         watched.look(world, violations);
         if began.elapsed() > ask_at {
             ask_at += Duration::from_secs(4);
@@ -127,19 +152,25 @@ fn moments(
     let second = |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (first, last) = (seen.rows.first().map(|row| second(row.begun)), seen.rows.last().map(|row| second(row.begun)));
     let (first, last) = (first.unwrap_or(0), last.unwrap_or(0));
+    let meanwhile = claims.len();
     for _ in 0..12 {
         let at = first + random.below(last.saturating_sub(first) + 1);
         claims.extend(claims::claim(world, i64::try_from(at).unwrap_or(0) * 1_000));
     }
     let said = |what: bool| claims.iter().filter(|claim| claim.restorable == Some(what)).count();
     let mut moments = Moments { asked: claims.len(), yes: said(true), no: said(false), ..Moments::default() };
-    let yes: Vec<&Claim> = claims.iter().filter(|claim| claim.restorable == Some(true)).collect();
+    let yes: Vec<(usize, &Claim)> =
+        claims.iter().enumerate().filter(|(_, claim)| claim.restorable == Some(true)).collect();
     // Spread over those of meanwhile and those of now.
     let step = yes.len().div_ceil(most_held).max(1);
-    for (count, claim) in yes.iter().step_by(step).enumerate() {
+    for (count, (number, claim)) in yes.iter().step_by(step).enumerate() {
         match claims::hold(world, claim, &seen.rows, &format!("claim-{count}")) {
             Shown::Holds => moments.held += 1,
-            Shown::Expired => {}
+            // Meanwhile; now everything is well, and what is claimed is there.
+            Shown::Expired if *number < meanwhile => {}
+            Shown::Expired => {
+                violations.insert(format!("a claim names a backup that is not there: {claim:?}"));
+            }
             Shown::False(why) => {
                 moments.wrong += 1;
                 violations.insert(format!("false claim: {claim:?}: {why}"));
@@ -187,7 +218,9 @@ impl fmt::Display for Outcome {
             f,
             "seed {}: {} faults, {} commits, {} segments on {} timelines; gaps: {} healed, {} sealed; longest commit {:.1} s, \
              longest stop {:.1} s, well after {:.0} s; moments: {asked} asked ({yes} yes, {no} no), {held} held, {wrong} \
-             false, {refused} refused, of these {pessimistic} pessimistic; watch: {} MiB, {} descriptors; {:.0} s; {}",
+             false, {refused} refused, of these {pessimistic} pessimistic; drills: {:?}; nodes: {:?} rewound or \
+             copied, longest promotion {:.1} s; watch: {} MiB, {} descriptors; \
+             {:.0} s; {}",
             self.seed,
             self.faults,
             self.rows,
@@ -198,6 +231,9 @@ impl fmt::Display for Outcome {
             self.longest_commit.as_secs_f64(),
             self.longest_stop.as_secs_f64(),
             self.well_after.as_secs_f64(),
+            self.drills,
+            self.rewound,
+            self.longest_promotion.as_secs_f64(),
             self.watched.memory >> 10,
             self.watched.descriptors,
             self.took.as_secs_f64(),
@@ -211,9 +247,13 @@ impl fmt::Display for Outcome {
 pub(crate) fn total(all: &[Outcome]) -> String {
     let sum = |of: fn(&Outcome) -> usize| all.iter().map(of).sum::<usize>();
     let longest = |of: fn(&Outcome) -> Duration| all.iter().map(of).max().unwrap_or_default().as_secs_f64();
+    let mut drills: BTreeMap<&str, usize> = BTreeMap::new();
+    for (verdict, count) in all.iter().flat_map(|one| &one.drills) {
+        *drills.entry(verdict).or_default() += count;
+    }
     format!(
         "{} seeds: {} faults, {} commits, {} segments; gaps: {} healed, {} sealed; moments: {} asked ({} yes, {} no), {} held, {} false, {} \
-         refused, of these {} pessimistic; longest commit {:.1} s, longest stop {:.1} s, slowest to be well {:.0} s; {} seeds \
+         refused, of these {} pessimistic; drills: {:?}; longest commit {:.1} s, longest stop {:.1} s, slowest to be well {:.0} s; {} seeds \
          violated",
         all.len(),
         sum(|one| one.faults),
@@ -228,6 +268,7 @@ pub(crate) fn total(all: &[Outcome]) -> String {
         sum(|one| one.moments.wrong),
         sum(|one| one.moments.refused),
         sum(|one| one.moments.pessimistic),
+        drills,
         longest(|one| one.longest_commit),
         longest(|one| one.longest_stop),
         longest(|one| one.well_after),

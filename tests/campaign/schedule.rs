@@ -8,6 +8,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+/// The first number of the faults that came later.
+const LATER: u64 = 100;
+
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
@@ -59,6 +62,16 @@ pub(crate) enum Fault {
     OthersFull,
     /// Segments in a row, as fast as they come.
     Burst,
+    /// A small disk is full to its last byte, and has room again.
+    DiskFull,
+    /// A drill beside all that.
+    Drill,
+    /// The bucket is deleted and made again, with nothing in it; in the end somebody creates the stanza.
+    BucketEmptied,
+    /// The programs' clock is set, and set right again.
+    ClockStep,
+    /// The standby takes over, and in the end the old primary is rewound and follows it.
+    NewPrimary,
 }
 
 impl Fault {
@@ -89,9 +102,34 @@ impl Fault {
         Self::OthersFull,
         Self::Burst,
     ];
+    /// Drawn beside those, so that a seed's first ones stay what they were. Some are drawn more often.
+    const LATER: [Self; 9] = [
+        Self::DiskFull,
+        Self::DiskFull,
+        Self::Drill,
+        Self::Drill,
+        Self::BucketEmptied,
+        Self::ClockStep,
+        Self::ClockStep,
+        Self::NewPrimary,
+        Self::NewPrimary,
+    ];
     /// Those of the part that `make test` runs.
     const STEADY: [Self; 6] =
         [Self::KeyRevoked, Self::Busy, Self::Refused, Self::KillPush, Self::KillWatch, Self::Checkpoint];
+}
+
+/// What lies on a disk of its own that can be full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Small {
+    /// Nothing.
+    Nothing,
+    /// The state directory.
+    State,
+    /// The data directory, with `pg_wal` and the state.
+    Data,
+    /// pgBackRest's spool.
+    Spool,
 }
 
 /// One fault with its place in time.
@@ -129,6 +167,12 @@ pub(crate) struct Profile {
     pub(crate) gap_by_diff: bool,
     /// Repository 1 in a folder too, for what needs no store.
     pub(crate) folders: bool,
+    /// What lies on a small disk.
+    pub(crate) small: Small,
+    /// The programs go by a clock that can be set.
+    pub(crate) clock: bool,
+    /// Another node follows.
+    pub(crate) standby: bool,
 }
 
 /// How large a campaign is.
@@ -163,17 +207,17 @@ impl Schedule {
             Size::Short => (4, 8_000),
         };
         let of: &[Fault] = if size == Size::Whole { &Fault::ALL } else { &Fault::STEADY };
-        let mut faults = Vec::new();
-        for number in 0..count {
-            let fault = random.pick(of);
-            let at = random.below(length - 3_000);
-            // Most are short, some reach far over others.
-            let longest = if random.chance(25) { 20_000 } else { 5_000 };
-            let lasts = (200 + random.below(longest)).min(length - at);
-            let (at, lasts) = (Duration::from_millis(at), Duration::from_millis(lasts));
-            faults.push(Planned { number: u32::try_from(number).unwrap_or(u32::MAX), at, lasts, fault });
+        let mut faults = drawn(&mut random, of, 0..count, length);
+        let mut random = Random::new(!seed);
+        let profile = if size == Size::Whole { profile.later(&mut random) } else { profile };
+        if size == Size::Whole {
+            let count = 2 + random.below(5);
+            faults.extend(drawn(&mut random, &Fault::LATER, LATER..LATER + count, length));
         }
-        faults.retain(|planned| profile.second || planned.fault != Fault::SecondAway);
+        faults.retain(|planned| profile.has_what_it_takes(planned.fault));
+        // Once: each needs a full backup.
+        let once = faults.iter().find(|planned| planned.fault == Fault::BucketEmptied).map(|planned| planned.number);
+        faults.retain(|planned| planned.fault != Fault::BucketEmptied || Some(planned.number) == once);
         faults.sort_by_key(|planned| (planned.at, planned.number));
         Self { seed, profile, faults, length: Duration::from_millis(length) }
     }
@@ -191,6 +235,19 @@ impl Schedule {
     }
 }
 
+/// Faults with these numbers: most are short, some reach far over others.
+fn drawn(random: &mut Random, of: &[Fault], numbers: std::ops::Range<u64>, length: u64) -> Vec<Planned> {
+    let draw = |number| {
+        let fault = random.pick(of);
+        let at = random.below(length - 3_000);
+        let longest = if random.chance(25) { 20_000 } else { 5_000 };
+        let lasts = (200 + random.below(longest)).min(length - at);
+        let (at, lasts) = (Duration::from_millis(at), Duration::from_millis(lasts));
+        Planned { number: u32::try_from(number).unwrap_or(u32::MAX), at, lasts, fault }
+    };
+    numbers.map(draw).collect()
+}
+
 impl Profile {
     fn of(random: &mut Random, size: Size) -> Self {
         let drawn = Self {
@@ -203,12 +260,36 @@ impl Profile {
             diffs: random.chance(40),
             gap_by_diff: random.chance(40),
             folders: false,
+            small: Small::Nothing,
+            clock: false,
+            standby: false,
         };
         match size {
             Size::Whole => drawn,
             Size::Short => {
                 Self { asynchronous: false, second: false, queue_max: false, diffs: false, threshold: 3, ..drawn }
             }
+        }
+    }
+
+    /// With what came later.
+    fn later(self, random: &mut Random) -> Self {
+        let small = [Small::Nothing, Small::State, Small::State, Small::Data, Small::Data, Small::Spool];
+        let later = Self { small: random.pick(&small), clock: random.chance(50), standby: random.chance(40), ..self };
+        // Each node has a state directory of its own.
+        if later.standby { Self { small: Small::Nothing, ..later } } else { later }
+    }
+
+    /// Whether a fault can happen to it.
+    fn has_what_it_takes(&self, fault: Fault) -> bool {
+        match fault {
+            Fault::SecondAway => self.second,
+            Fault::ClockStep => self.clock,
+            Fault::NewPrimary => self.standby,
+            // One that is started as a standby would first ask the archive.
+            Fault::NewTimeline => !self.standby,
+            Fault::DiskFull => self.small != Small::Nothing,
+            _ => true,
         }
     }
 }
@@ -234,5 +315,6 @@ fn a_seed_gives_the_same_campaign_each_time_and_smaller_ones_keep_their_moments(
     assert!(fewer.faults.iter().all(|planned| one.faults.contains(planned)));
     let kinds: BTreeSet<Fault> =
         (0..40).flat_map(|seed| Schedule::of(seed, Size::Whole).faults).map(|planned| planned.fault).collect();
-    assert_eq!(kinds.len(), Fault::ALL.len(), "each kind comes up");
+    let all: BTreeSet<Fault> = Fault::ALL.into_iter().chain(Fault::LATER).collect();
+    assert_eq!(kinds, all, "each kind comes up");
 }

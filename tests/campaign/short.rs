@@ -7,8 +7,11 @@
 
 mod checks;
 mod claims;
+mod clock;
+mod drills;
 mod faults;
 mod moments;
+mod nodes;
 mod parsers;
 mod random;
 #[path = "../fuzz/src/readers/mod.rs"]

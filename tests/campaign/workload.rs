@@ -38,6 +38,8 @@ pub(crate) struct Seen {
     pub(crate) rows: Vec<Row>,
     /// The checksum of each segment that PostgreSQL had archived; `None`: it was recycled before it was read.
     pub(crate) segments: BTreeMap<String, Option<u32>>,
+    /// When each was finished: what was answered before is in it, or in one before it.
+    pub(crate) finished: BTreeMap<String, SystemTime>,
 }
 
 /// The node that takes the commits.
@@ -142,12 +144,16 @@ fn commit(primary: &Mutex<Primary>, padding: usize, seen: &Mutex<Seen>, stop: &A
 /// Reads the segments that are finished and not read yet. A file that is renamed meanwhile has another name and is not it.
 fn look(pg_wal: &Path, seen: &Mutex<Seen>) {
     let Ok(marks) = fs::read_dir(pg_wal.join("archive_status")) else { return };
-    for mark in marks.flatten() {
-        let Ok(mark) = mark.file_name().into_string() else { continue };
+    for entry in marks.flatten() {
+        let Ok(mark) = entry.file_name().into_string() else { continue };
         let Some(name) = mark.strip_suffix(".ready").or_else(|| mark.strip_suffix(".done")) else { continue };
         let is_segment = name.len() == 24 && name.bytes().all(|digit| digit.is_ascii_hexdigit());
         if !is_segment || locked(seen).segments.get(name).is_some_and(Option::is_some) {
             continue;
+        }
+        // A mark keeps its time when it is renamed.
+        if let Ok(at) = entry.metadata().and_then(|mark| mark.modified()) {
+            locked(seen).finished.entry(name.to_owned()).or_insert(at);
         }
         let path = pg_wal.join(name);
         let inode = || fs::metadata(&path).map(|file| file.ino()).ok();

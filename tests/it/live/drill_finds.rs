@@ -2,8 +2,7 @@
 
 use super::drill::{archived, command, drill, stage, text};
 use super::watch::{Scene, WAIT, scene, scene_with};
-use crate::push::full_disk::Disk;
-use pgbackrest_guard_lab::{Fault, FaultKind, Lab, Operation, Operations, Signal, postgres_programs};
+use pgbackrest_guard_lab::{Disk, Fault, FaultKind, Lab, Operation, Operations, Signal, StopMode, postgres_programs};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -101,6 +100,30 @@ fn long_drill_finds_a_broken_index_an_old_collation_and_missing_wal() {
     let record = drill(&scene, &[], 1);
     assert_eq!((&record["aim"], &stage(&record, "end")["verdict"]), (&"newest".into(), &"failed".into()), "{record}");
     assert!(record["rpo_seconds"].is_u64(), "{record}");
+}
+
+/// What a promotion has left behind a hole lies on another timeline, which no replay comes to.
+#[test]
+fn live_drill_of_the_newest_finds_a_hole_before_a_promotion() {
+    let scene = scene();
+    archived(&scene);
+    let cluster = &scene.cluster;
+    cluster.sql("INSERT INTO t VALUES (102)");
+    // Its end completes the timeline's last segment.
+    cluster.stop(StopMode::Fast);
+    let last = scene.backrest.archived(1).into_iter().rfind(|name| name.len() == 24).unwrap();
+    let key = scene.s3.objects("wal").into_iter().find(|key| key.contains(&format!("{last}-"))).unwrap();
+    scene.s3.remove_object("wal", &key);
+    let signal = scene.lab.write_file(cluster.pgdata().join("standby.signal"), "");
+    cluster.start().unwrap();
+    cluster.promote();
+    assert!(!signal.exists());
+    cluster.sql("INSERT INTO t VALUES (103)");
+    let segment = cluster.switch_wal();
+    cluster.wait_archived(&segment, WAIT);
+    assert!(segment.starts_with("00000002"), "{segment}");
+    let record = drill(&scene, &[], 1);
+    assert_eq!((&record["aim"], &stage(&record, "end")["verdict"]), (&"newest".into(), &"failed".into()), "{record}");
 }
 
 /// Takes a segment out of the archive, behind everything that is claimed; a moment behind it.

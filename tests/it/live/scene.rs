@@ -4,13 +4,12 @@
 //! the laboratory's S3 server. Whatever went wrong on the way, every file that PostgreSQL was told to forget must be
 //! found again ([`Live::every_acknowledged_segment_is_accounted_for`]).
 
-use crate::push::full_disk::Disk;
 use pgbackrest_guard::ledger::gaps::{Cause, Gap};
 use pgbackrest_guard::ledger::state::State;
 use pgbackrest_guard::ledger::{DEFERRED, Ledger};
 use pgbackrest_guard::pgbackrest::Class;
 use pgbackrest_guard::wal::WalFile;
-use pgbackrest_guard_lab::{Cluster, ClusterBuilder, Lab, Output, PgBackRest, PgBackRestBuilder, S3Server};
+use pgbackrest_guard_lab::{Cluster, ClusterBuilder, Disk, Lab, Output, PgBackRest, PgBackRestBuilder, S3Server};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;

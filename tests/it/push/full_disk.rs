@@ -5,53 +5,12 @@
 
 use super::standin::{Case, SEGMENT};
 use pgbackrest_guard::ledger::slots::FILE_BYTES;
-use std::fs::{self, File};
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use pgbackrest_guard_lab::Disk;
+use std::fs;
+use std::process::Command;
 
 const REFUSED: &str = "ERROR: [049]: unable to connect to 'h:443': [111] Connection refused\n";
 const MIB: u64 = 1 << 20;
-
-/// A mounted tmpfs, unmounted again whatever happens.
-pub(crate) struct Disk(PathBuf);
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Lazily: a file that is still open must not keep the mount.
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
-
-impl Disk {
-    /// Mounts a tmpfs of so many MiB; `None`, and a line, without the right to.
-    pub(crate) fn mount(folder: &Path, mebibytes: u64) -> Option<Self> {
-        let options = format!("size={mebibytes}m,mode=0700");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder).stderr(Stdio::null());
-        if mount.status().is_ok_and(|status| status.success()) {
-            return Some(Self(folder.to_owned()));
-        }
-        eprintln!("skipped: a tmpfs can't be mounted here (root and CAP_SYS_ADMIN are needed)");
-        None
-    }
-
-    /// Writes until there is no room for another byte.
-    pub(crate) fn fill(&self) {
-        let mut filler = File::create(self.0.join("filler")).unwrap();
-        for size in [1 << 20, 4096, 1] {
-            let block = vec![b'x'; size];
-            while filler.write_all(&block).is_ok() {}
-        }
-        assert!(fs::write(self.0.join("probe"), "x").is_err(), "the disk must be full");
-        let _ = fs::remove_file(self.0.join("probe"));
-    }
-
-    /// Takes away what [`Disk::fill`] wrote.
-    pub(crate) fn empty(&self) {
-        fs::remove_file(self.0.join("filler")).unwrap();
-    }
-}
 
 /// A failing push whose data directory lies on a tmpfs of 8 MiB.
 fn on_a_small_disk(name: &str) -> Option<(Case, Disk)> {
@@ -68,7 +27,7 @@ fn on_a_small_disk(name: &str) -> Option<(Case, Disk)> {
 fn a_loss_is_recorded_on_a_full_disk() {
     let Some((case, disk)) = on_a_small_disk("a ledger from before") else { return };
     let first = case.status(49).ledger("made", |state| state.push.failed_count == 1);
-    let ledger = fs::metadata(disk.0.join(".pgbackrest_guard/ledger")).unwrap();
+    let ledger = fs::metadata(disk.path().join(".pgbackrest_guard/ledger")).unwrap();
     assert_eq!(ledger.len(), FILE_BYTES);
     disk.fill();
     let lost = first.again().env("WAL_DROP_THRESHOLD_MB", "1").status(0).lost("unavailable", "drop-threshold");
@@ -102,7 +61,7 @@ fn a_history_file_that_can_not_be_copied_is_kept_in_the_ledger() {
     let kept = kept.again().status(0).ledger("once", |state| state.kept_files.len() == 1);
     disk.empty();
     let outcome = kept.again().argument(format!("pg_wal/{SEGMENT}")).works().status(0).deferred(&[HISTORY]);
-    let copy = fs::read(disk.0.join(".pgbackrest_guard/deferred").join(HISTORY)).unwrap();
+    let copy = fs::read(disk.path().join(".pgbackrest_guard/deferred").join(HISTORY)).unwrap();
     outcome.check(copy == CONTENT, "the same bytes");
     outcome.ledger("not any more", |state| state.kept_files.is_empty());
 }
@@ -127,7 +86,7 @@ fn a_read_only_state_directory_holds_the_archiver_up_only_while_the_disk_is_not_
     let Some(disk) = Disk::mount(&folder, 8) else { return };
     let made = case.env("WAL_GUARD_STATE_DIR", &folder).argument(format!("pg_wal/{SEGMENT}")).works().status(0);
     let made = made.again().says(REFUSED).exits(49).argument(format!("pg_wal/{HISTORY}"));
-    let remounted = Command::new("mount").args(["-o", "remount,ro"]).arg(&disk.0).status().unwrap();
+    let remounted = Command::new("mount").args(["-o", "remount,ro"]).arg(disk.path()).status().unwrap();
     assert!(remounted.success());
     let refused = made.status(49).stderr_has("is not dropped").marker(false);
     refused.again().env("WAL_FREE_RESERVE_MB", "8796093022208").status(0).stderr_has("could NOT be kept");
@@ -139,8 +98,8 @@ fn without_a_ledger_nothing_is_given_up_above_the_reserve() {
     disk.fill();
     let case = case.env("WAL_DROP_THRESHOLD_MB", "1");
     let kept = case.status(49).marker(false).stderr_has("nothing can be recorded").stderr_has("is not dropped");
-    let ledger = disk.0.join(".pgbackrest_guard/ledger");
-    kept.check(!ledger.exists() && !disk.0.join(".pgbackrest_guard/ledger.new").exists(), "no half ledger");
+    let ledger = disk.path().join(".pgbackrest_guard/ledger");
+    kept.check(!ledger.exists() && !disk.path().join(".pgbackrest_guard/ledger.new").exists(), "no half ledger");
 
     let under = kept.again().env("WAL_FREE_RESERVE_MB", "4");
     let given_up = under.status(0).stderr_has(&format!("dropping {SEGMENT}")).stderr_has("could NOT be recorded");

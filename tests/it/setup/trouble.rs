@@ -2,7 +2,7 @@
 //! One line says what and where, the exit code is 1, and no half-way state is left.
 
 use super::scene::Scene;
-use crate::push::full_disk::Disk;
+use pgbackrest_guard_lab::Disk;
 use std::fs;
 use std::process::Command;
 

@@ -1,8 +1,7 @@
 //! The watcher on a disk without a byte left: its stamps stay what they were, and nothing is concluded from that.
 
 use super::scene::{SOON, now, scene_in};
-use crate::push::full_disk::Disk;
-use pgbackrest_guard_lab::Lab;
+use pgbackrest_guard_lab::{Disk, Lab};
 
 #[test]
 fn live_stamps_survive_a_full_disk() {

@@ -204,9 +204,19 @@ fn clear_abandoned() {
         // A laboratory in the making may not have locked its file yet; leave young ones alone.
         if old(&owner) && owner.try_lock().is_ok() {
             end_processes(&folder);
+            for disk in mounted_below(&folder) {
+                crate::disk::unmount(&disk);
+            }
             fs::remove_dir_all(&folder).unwrap_or_default();
         }
     }
+}
+
+/// Where something is mounted in a folder; the names of laboratories and their folders have no blanks.
+fn mounted_below(folder: &Path) -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(PathBuf::from);
+    points.filter(|point| point.starts_with(folder)).collect()
 }
 
 fn old(file: &File) -> bool {

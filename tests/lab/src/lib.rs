@@ -2,8 +2,8 @@
 //!
 //! Nothing here is a stand-in. A test gets throw-away `PostgreSQL` clusters, the machine's own
 //! pgBackRest, an S3 server over TLS in the test's process, whose keys, policies, buckets and
-//! faults it changes while everything runs, OpenSSH's server for a repository on another host, and a
-//! way to foreign stores that fails on demand. All of it lives in one folder under `/tmp` (a Unix socket's path must
+//! faults it changes while everything runs, OpenSSH's server for a repository on another host, a
+//! way to foreign stores that fails on demand, and small disks that can be full. All of it lives in one folder under `/tmp` (a Unix socket's path must
 //! stay below 108 bytes) and ends when the values are dropped.
 //!
 //! A failure of the laboratory is the failure of the test, so its functions panic with what they
@@ -43,6 +43,7 @@
 
 mod backrest;
 mod cluster;
+mod disk;
 mod front;
 mod lab;
 mod restore;
@@ -52,6 +53,7 @@ mod wait;
 
 pub use backrest::{Output, PgBackRest, PgBackRestBuilder};
 pub use cluster::{Cluster, ClusterBuilder, StopMode, postgres_programs};
+pub use disk::Disk;
 pub use front::{Front, Way};
 pub use lab::{Lab, Process};
 pub use rustix::process::Signal;
