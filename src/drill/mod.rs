@@ -115,7 +115,7 @@ impl Drill<'_> {
             None => choose(before.as_ref().map(|before| before.aim), &request.claimed, random),
         };
         let target = moment.map_or_else(|| "latest".to_owned(), shown);
-        if self.select() && self.restore(moment, &target) {
+        if self.select() && self.restore(at, moment, &target) {
             self.until = request.budget.map(|budget| Instant::now() + budget);
             self.checksums();
             self.look_through();
@@ -127,16 +127,16 @@ impl Drill<'_> {
             .pgdata
             .as_ref()
             .and_then(|pgdata| crate::data_directory::DataDirectory::new(pgdata.value.clone()).control());
-        let reached = self.restored.reached.clone();
         DrillRecord {
             at,
-            rpo_seconds: moment.is_none().then(|| rpo(at, reached.as_deref())).flatten(),
+            rpo_seconds: moment.is_none().then(|| self.restored.rpo(at)).flatten(),
             verdict: all,
             aim,
             target,
             backup: self.restored.backup,
             repository: self.restored.repository,
-            reached,
+            reached: self.restored.reached,
+            heartbeat: self.restored.heartbeat,
             bytes: self.restored.bytes,
             seconds: began.elapsed().as_secs_f64(),
             stages: self.stages,
@@ -203,7 +203,7 @@ impl Drill<'_> {
     }
 
     /// Space, copy, replay, and whether the target was reached: a restore, with its own proof.
-    fn restore(&mut self, moment: Option<i64>, target: &str) -> bool {
+    fn restore(&mut self, at: i64, moment: Option<i64>, target: &str) -> bool {
         let began = Instant::now();
         let argument = moment.map_or_else(|| "latest".to_owned(), |_| format!("--to={target}"));
         let (ran, log) = self.call_restore("restore", &[argument]);
@@ -222,6 +222,9 @@ impl Drill<'_> {
         }
         if moment.is_none() {
             self.note("end", Instant::now(), self.restored.end());
+            if let Some(found) = self.restored.loss(at) {
+                self.note("loss", Instant::now(), found);
+            }
         }
         let found = self.restored.collations();
         self.note("collations", Instant::now(), found);
@@ -288,13 +291,6 @@ impl Drill<'_> {
         };
         self.note("stop", began, (found.0, found.1.to_owned()));
     }
-}
-
-/// How long before the drill the newest commit was that came back, in seconds: what a loss of the origin would have cost at
-/// most. A heartbeat is no commit and has no time.
-fn rpo(at: i64, reached: Option<&str>) -> Option<u64> {
-    let reached: jiff::Timestamp = reached?.parse().ok()?;
-    Some(at.saturating_sub(reached.as_second()).max(0).unsigned_abs())
 }
 
 fn versions(request: &Request, postgresql: Option<String>) -> Vec<String> {

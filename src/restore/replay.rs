@@ -7,11 +7,11 @@
 use super::leftover::{Stays, end_leftover};
 use super::server::{self, Server};
 use super::state::{Reached, Stage};
-use super::{RestoreError, Work, cut_off, place, promotion};
+use super::{RestoreError, Work, cut_off, heartbeat, place, promotion};
 use crate::checkpoint::{self, patience};
 use crate::postgres::{Postgres, Recovery, ServerError};
 use crate::settings::{Connection, role};
-use crate::wal::{Lsn, parse_history};
+use crate::wal::{Lsn, SegmentName, SegmentSize, Timeline, parse_history};
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -30,6 +30,8 @@ pub(super) struct Proof {
     pub(super) position: Lsn,
     /// The timeline that the copy is on now.
     pub(super) new_timeline: u32,
+    /// The newest heartbeat that was replayed, in microseconds since 1970.
+    pub(super) last_heartbeat: Option<i64>,
     /// Indexes whose collation had another version in the origin's libraries, by database; `None` where nobody can tell.
     pub(super) to_rebuild: Option<Vec<String>>,
 }
@@ -99,8 +101,8 @@ pub(super) fn replay(work: &mut Work<'_>) -> Result<Proof, RestoreError> {
 
 /// How many segments lie between the first one and this one.
 fn number(work: &Work<'_>, name: &str) -> Option<u64> {
-    let size = crate::wal::SegmentSize::try_from(work.state.way.segment_bytes).ok()?;
-    let name: crate::wal::SegmentName = name.parse().ok()?;
+    let size = SegmentSize::try_from(work.state.way.segment_bytes).ok()?;
+    let name: SegmentName = name.parse().ok()?;
     name.number(size).checked_sub(work.state.way.first.number(size))
 }
 
@@ -245,9 +247,13 @@ fn proof(work: &Work<'_>, to_rebuild: Option<Vec<String>>) -> Result<Proof, Rest
     let new_timeline = target.control().ok_or_else(unreadable)?.timeline;
     let path = target.pg_wal().join(format!("{new_timeline:08X}.history"));
     let text = fs::read_to_string(&path).map_err(|error| RestoreError::file("read", &path, error))?;
-    let (timeline, position) = parse_history(&text).pop().ok_or_else(unreadable)?;
+    let history = parse_history(&text);
+    let (timeline, position) = history.last().copied().ok_or_else(unreadable)?;
+    let line: Vec<Timeline> = history.iter().map(|(timeline, _)| *timeline).chain([Timeline(new_timeline)]).collect();
+    let size = SegmentSize::try_from(work.state.way.segment_bytes).ok();
+    let last_heartbeat = size.and_then(|size| heartbeat::newest(target, &line, size, position));
     checkpoint::reached("restore-stopped");
-    Ok(Proof { timeline: timeline.0, position, new_timeline, to_rebuild })
+    Ok(Proof { timeline: timeline.0, position, new_timeline, last_heartbeat, to_rebuild })
 }
 
 #[cfg(test)]

@@ -87,19 +87,21 @@ impl Said {
     /// What was asked for beside what was reached.
     pub(super) fn proof(self, state: &State, proof: &Proof) {
         let last = state.reached.last_commit.map(moment);
+        let heartbeat = proof.last_heartbeat.map(moment);
         if self.json {
             return line(&json!({
                 "event": "proof", "target": target(&state.wanted.target), "timeline": proof.timeline,
-                "lsn": proof.position, "last_commit": last, "new_timeline": proof.new_timeline,
+                "lsn": proof.position, "last_commit": last, "last_heartbeat": heartbeat, "new_timeline": proof.new_timeline,
                 "words": state.reached.words, "indexes_to_rebuild": proof.to_rebuild
             }));
         }
         text(&format!(
-            "asked for {}\nreached   timeline {} up to {}, the last commit at {}{}\n",
+            "asked for {}\nreached   timeline {} up to {}, the last commit at {}{}{}\n",
             state.wanted.target,
             proof.timeline,
             proof.position,
             last.as_deref().unwrap_or("an unknown time: none was replayed"),
+            heartbeat.map_or(String::new(), |at| format!("\n          the watcher's last heartbeat at {at}")),
             state.reached.words.as_ref().map_or(String::new(), |words| format!("\n          {words}"))
         ));
     }

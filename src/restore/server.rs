@@ -4,7 +4,7 @@
 //! `postgresql.auto.conf` (guc.c, PostgreSQL 13 to 18). Settings that a hot standby needs at least as high as its primary had
 //! them come from `pg_control` (xlogrecovery.c, `CheckRequiredParameterValues`).
 
-use super::{Request, RestoreError, Work, copy, place};
+use super::{Request, RestoreError, Work, copy, heartbeat, place};
 use crate::data_directory::DataDirectory;
 use crate::durable;
 use rustix::process::{Pid, Signal, kill_process};
@@ -278,6 +278,7 @@ fn own(work: &Work<'_>) -> Result<Vec<String>, RestoreError> {
         "recovery_target_action=pause".to_owned(),
         format!("checkpoint_timeout={checkpoint_timeout}"),
         format!("max_wal_size={max_wal_size}"),
+        format!("wal_keep_size={}MB", heartbeat::KEPT_MIB),
     ])
 }
 

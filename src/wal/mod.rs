@@ -7,9 +7,11 @@
 //! (backup history) and `.history` (timeline history) files.
 
 pub mod commits;
+pub mod heartbeats;
 mod history;
 mod listing;
 mod page;
+mod records;
 
 pub use history::{parents, parse_history};
 pub use listing::listed;

@@ -8,6 +8,7 @@ mod check;
 mod docs;
 mod drill;
 mod drill_finds;
+mod drill_loss;
 mod get;
 mod get_ends;
 mod get_handover;
