@@ -51,7 +51,9 @@ pub enum Volume {
     UnderWay,
     /// A copy that our restore has finished, and that was not handed over.
     Restored,
-    /// A cluster in recovery, and no note of a restore of ours beside it.
+    /// A copy that our restore has not finished, and nothing beside it tells how far it had come.
+    CutOff,
+    /// A cluster in recovery, by somebody else's wish.
     Recovering,
     /// A copy that does not archive yet, and nothing shows that this container has restored it.
     Copy,
@@ -85,10 +87,17 @@ pub fn recovery(asked: &Asked<'_>, volume: Volume) -> Result<Recovery, String> {
         (Volume::UnderWay, false) => {
             Err("a restore of it is not finished: set its WAL_RECOVER_* variables again".to_owned())
         }
+        // What it recovers by, the source's configuration, is gone too.
+        (Volume::CutOff, _) => {
+            let before = if is_asked { "" } else { "set its WAL_RECOVER_* variables again, and " };
+            Err(format!(
+                "a restore of it was cut off, and what that has noted beside it is gone: {before}empty the data directory, and \
+                 it is restored from the beginning; on a volume that holds the folder above it too it would have gone on"
+            ))
+        }
         (Volume::Recovering, true) => {
-            Err("its recovery is not finished, and what a restore has noted beside it is gone: \
-             empty the data directory to restore again, on a volume that holds the folder above it too; or unset the \
-             WAL_RECOVER_* variables to let the server recover as it is configured"
+            Err("it holds a cluster whose recovery is not finished: unset the WAL_RECOVER_* variables \
+                                           to let it recover as it is configured, or empty it to restore instead"
                 .to_owned())
         }
         (Volume::Empty | Volume::UnderWay, true) => {
@@ -187,7 +196,10 @@ mod tests {
         assert_eq!(recovery(&asked(&[]), Volume::Copy), Ok(Recovery::None), "a person's own");
         assert_eq!(recovery(&asked(&[BUCKET]), Volume::Copy), Ok(Recovery::HandOver));
         assert_eq!(recovery(&asked(&[]), Volume::Recovering), Ok(Recovery::None), "a person's own");
-        assert!(recovery(&asked(&[BUCKET]), Volume::Recovering).unwrap_err().contains("is not finished"));
+        assert!(recovery(&asked(&[BUCKET]), Volume::Recovering).unwrap_err().contains("unset the WAL_RECOVER_*"));
+        let cut_off = |set| recovery(&asked(set), Volume::CutOff).unwrap_err();
+        assert!(cut_off(&[]).contains("is gone: set its WAL_RECOVER_* variables again, and empty the data directory"));
+        assert!(cut_off(&[BUCKET]).contains("is gone: empty the data directory"));
         assert!(recovery(&asked(&[]), Volume::UnderWay).unwrap_err().contains("not finished"));
     }
 

@@ -209,11 +209,22 @@ impl Own {
             Volume::Empty
         } else if restore::is_restored(pgdata) {
             if self.config().exists() { Volume::Restored } else { Volume::Copy }
+        } else if self.is_cut_off(pgdata) {
+            Volume::CutOff
         } else if pgdata.join("recovery.signal").exists() {
             Volume::Recovering
         } else {
             Volume::Cluster
         }
+    }
+
+    /// Whether a copy of ours has not been handed over: its recovery's settings, which name our configuration, still stand in
+    /// `postgresql.auto.conf`. Where its promotion was cut off `recovery.signal` is gone already.
+    fn is_cut_off(&self, pgdata: &Path) -> bool {
+        let folder = self.folder.file_name().unwrap_or_default().to_string_lossy();
+        let ours = format!("{folder}/{FILE_NAME}");
+        let text = fs::read_to_string(pgdata.join("postgresql.auto.conf")).unwrap_or_default();
+        text.lines().any(|line| line.trim_start().starts_with("restore_command") && line.contains(&ours))
     }
 
     /// What comes after the restore, in an order in which it can be done again: our configuration, which has the keys of the
