@@ -34,3 +34,39 @@ pub(super) fn newest(data: &DataDirectory, line: &[Timeline], size: SegmentSize,
     }
     None
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test's own files")]
+mod tests {
+    use super::*;
+    use crate::wal::heartbeats::made::heartbeat;
+    use crate::wal::made::{START, record, segment, size};
+    use std::fs;
+
+    #[test]
+    fn it_is_looked_for_back_along_the_timelines_that_led_there() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("pg_wal")).unwrap();
+        let write = |name: &str, records: &[Vec<u8>]| {
+            fs::write(folder.path().join("pg_wal").join(name), segment(records)).unwrap();
+        };
+        let data = DataDirectory::new(folder.path().to_owned());
+        let found = |line: &[u32], position: u64| {
+            let line: Vec<Timeline> = line.iter().copied().map(Timeline).collect();
+            newest(&data, &line, size(), Lsn(position)).map(|at| at / 1_000_000)
+        };
+        let end = START + size().bytes();
+        let [early, late, other] = [1_000_000_000, 1_100_000_000, 1_200_000_000];
+        let at = |second: i64| heartbeat(&jiff::Timestamp::from_second(second).unwrap().to_string());
+        // The number of START's segment is 5.
+        write("000000010000000000000005", &[at(early), at(late), record(10, 0, &[], &[7; 9])]);
+        assert_eq!(found(&[1], end), Some(late));
+        assert_eq!(found(&[1], START + 48), Some(early), "what was replayed");
+        assert_eq!(found(&[1], START), None, "a segment that is not there");
+        // A timeline that began in it has its own file of it, up to there as on the old one; one of another line does not count.
+        write("000000030000000000000005", &[at(other)]);
+        assert_eq!(found(&[1, 2], end), Some(late));
+        write("000000020000000000000005", &[at(early)]);
+        assert_eq!(found(&[1, 2], end), Some(early));
+    }
+}

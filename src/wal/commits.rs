@@ -50,7 +50,7 @@ fn time_of(record: &Record<'_>) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wal::records::made::{START, page, record, segment, size};
+    use crate::wal::made::{START, page, record, segment, size};
 
     fn commit(second: i64) -> Vec<u8> {
         record(TRANSACTIONS, 0x80, &[], &((second - EPOCH) * 1_000_000 + 5).to_ne_bytes())

@@ -41,15 +41,14 @@ fn time_of(record: &Record<'_>) -> Option<i64> {
     std::str::from_utf8(text).ok()?.parse::<Timestamp>().ok().map(Timestamp::as_microsecond)
 }
 
+/// Heartbeats that were made for a test.
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wal::records::made::{START, page, record, segment, size};
+pub(crate) mod made {
+    use super::{MESSAGES, PREFIX};
+    use crate::wal::records::made::record;
 
-    const TIME: &str = "2026-11-26T13:48:26.378271Z";
-    const AT: i64 = 1_795_700_906_378_271;
-
-    fn message(prefix: &str, text: &str) -> Vec<u8> {
+    /// A logical message's main data.
+    pub(super) fn message(prefix: &str, text: &str) -> Vec<u8> {
         let length = |text: &str, more: u64| (text.len() as u64 + more).to_ne_bytes();
         let mut data = vec![5, 0, 0, 0, 0, 0, 0, 0];
         data.extend(length(prefix, 1));
@@ -58,9 +57,20 @@ mod tests {
         data
     }
 
-    fn heartbeat(text: &str) -> Vec<u8> {
+    /// A heartbeat's record.
+    pub(crate) fn heartbeat(text: &str) -> Vec<u8> {
         record(MESSAGES, 0, &[], &message(PREFIX, text))
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::made::{heartbeat, message};
+    use super::*;
+    use crate::wal::made::{START, page, record, segment, size};
+
+    const TIME: &str = "2026-11-26T13:48:26.378271Z";
+    const AT: i64 = 1_795_700_906_378_271;
 
     fn found(bytes: &[u8], before: u64) -> Option<i64> {
         let stretch = Stretch { start: START, size: size(), before, most: usize::MAX };

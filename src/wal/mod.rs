@@ -16,6 +16,8 @@ mod records;
 pub use history::{parents, parse_history};
 pub use listing::listed;
 pub use page::{LongPageHeader, PageHeaderError, PageTimeline, whole_segment};
+#[cfg(test)]
+pub(crate) use records::made;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -153,18 +153,18 @@ pub(super) fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> 
 
 /// Segments that were made for a test.
 #[cfg(test)]
-pub(super) mod made {
+pub(crate) mod made {
     use super::{HEADER, PAGE};
     use crate::wal::SegmentSize;
 
-    pub(in crate::wal) const START: u64 = 5 << 20;
+    pub(crate) const START: u64 = 5 << 20;
 
-    pub(in crate::wal) fn size() -> SegmentSize {
+    pub(crate) fn size() -> SegmentSize {
         SegmentSize::try_from(1 << 20).unwrap()
     }
 
     /// A record whose main data are these bytes.
-    pub(in crate::wal) fn record(manager: u8, info: u8, parts: &[u8], data: &[u8]) -> Vec<u8> {
+    pub(crate) fn record(manager: u8, info: u8, parts: &[u8], data: &[u8]) -> Vec<u8> {
         let mut record = vec![0; HEADER];
         record.extend(parts);
         record.extend([255, u8::try_from(data.len()).unwrap()]);
@@ -176,7 +176,7 @@ pub(super) mod made {
     }
 
     /// A segment of these records, one after the other; what follows is zero.
-    pub(in crate::wal) fn segment(records: &[Vec<u8>]) -> Vec<u8> {
+    pub(crate) fn segment(records: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes: Vec<u8> = Vec::new();
         let header = |bytes: &mut Vec<u8>, continued: usize| {
             let length = if bytes.is_empty() { 40 } else { 24 };
@@ -203,7 +203,7 @@ pub(super) mod made {
     }
 
     /// A page of a segment.
-    pub(in crate::wal) fn page(bytes: &[u8], number: u64) -> Option<Box<[u8; PAGE]>> {
+    pub(crate) fn page(bytes: &[u8], number: u64) -> Option<Box<[u8; PAGE]>> {
         let at = usize::try_from(number).unwrap() * PAGE;
         bytes.get(at..at + PAGE).and_then(|page| <[u8; PAGE]>::try_from(page).ok()).map(Box::new)
     }
