@@ -102,6 +102,7 @@ pub(super) fn unclear(ran: &Ran, events: &[Value]) -> Found {
     match ran {
         Ran::Told => (Verdict::Unverified, SIGNAL.to_owned()),
         Ran::NotStarted(error) => (Verdict::Unverified, format!("the restore can't be started: {error}")),
+        Ran::Killed(signal) => (Verdict::Unverified, format!("the restore was ended by signal {signal}")),
         Ran::Ended(_) | Ran::OutOfTime => {
             let verdict =
                 if ["target", "replay", "damaged"].contains(&kind) { Verdict::Failed } else { Verdict::Unverified };
@@ -154,9 +155,9 @@ mod tests {
             ("place", Verdict::Unverified),
             ("", Verdict::Unverified),
         ] {
-            assert_eq!(of(&Ran::Ended(Some(1)), kind), expected, "{kind}");
+            assert_eq!(of(&Ran::Ended(1), kind), expected, "{kind}");
         }
         assert_eq!(of(&Ran::Told, "replay"), Verdict::Unverified);
-        assert_eq!(of(&Ran::Ended(None), ""), Verdict::Unverified);
+        assert_eq!(of(&Ran::Killed(9), "replay"), Verdict::Unverified);
     }
 }
