@@ -82,7 +82,7 @@ pub(super) fn replay(work: &mut Work<'_>) -> Result<Proof, RestoreError> {
             }
             Found::AtTarget(recovery) => {
                 note(work, &server, &recovery)?;
-                let promoted = ask(work).and_then(|postgres| postgres.promote());
+                let promoted = ask_all(work).and_then(|postgres| postgres.promote());
                 promoted.map_err(|error| RestoreError::Interrupted(error.to_string()))?;
             }
             Found::Promoted(recovery) => {
@@ -200,14 +200,25 @@ fn variable(work: &Work<'_>, name: &str) -> Option<String> {
     work.request.environment.get(name).and_then(|value| value.to_str()).map(str::to_owned)
 }
 
+/// The server of the replay, as a role.
+fn server_as(work: &Work<'_>, role: String) -> Postgres {
+    let host = Some(place::socket(work.folder.path()));
+    let database = variable(work, "POSTGRES_DB");
+    let connection = Connection { host, port: Some(server::PORT), user: Some(role), database };
+    Postgres::of(&work.place.target, &connection).within(Duration::from_secs(30))
+}
+
+/// The same as one who may promote it, and enter every database. Whoever gets in is let in as any role (`server::isolation`).
+fn ask_all(work: &Work<'_>) -> Result<Postgres, ServerError> {
+    let postgres = ask(work)?;
+    Ok(postgres.superuser()?.map_or(postgres, |role| server_as(work, role)))
+}
+
 /// The server of the replay, by the first role that it knows.
 fn ask(work: &Work<'_>) -> Result<Postgres, ServerError> {
     let mut last = ServerError::MustEnd;
     for role in roles(work) {
-        let host = Some(place::socket(work.folder.path()));
-        let database = variable(work, "POSTGRES_DB");
-        let connection = Connection { host, port: Some(server::PORT), user: Some(role), database };
-        let postgres = Postgres::of(&work.place.target, &connection).within(Duration::from_secs(30));
+        let postgres = server_as(work, role);
         match postgres.recovery() {
             Ok(_) => return Ok(postgres),
             // Another role changes nothing.
@@ -230,7 +241,7 @@ fn stranger(work: &Work<'_>, why: &str) -> RestoreError {
 
 /// Indexes that are to be rebuilt, in every database; `None` where one could not be asked.
 fn to_rebuild(work: &Work<'_>) -> Option<Vec<String>> {
-    let asked = ask(work).and_then(|postgres| {
+    let asked = ask_all(work).and_then(|postgres| {
         let mut all = Vec::new();
         for database in postgres.databases()? {
             all.extend(postgres.in_database(&database).indexes_to_rebuild()?);

@@ -9,6 +9,8 @@ use crate::decide::restore::{Plan, Target, moment};
 use crate::sizes;
 use crate::wal::Lsn;
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
@@ -40,10 +42,11 @@ impl Said {
         }
         let fetched = fetched.map_or("unknown".to_owned(), sizes::shown);
         text(&format!(
-            "restore {} to {}\n  backup    {} in repository {}, {fetched} to fetch\n  replay    from {}, {} {} at most, \
+            "restore {} to {}{}\n  backup    {} in repository {}, {fetched} to fetch\n  replay    from {}, {} {} at most, \
              on timeline {}\n  space     {} needed, {} there\n  archiving off until the copy has a path of its own\n{}",
             to.display(),
             plan.target,
+            here(&plan.target),
             plan.backup,
             plan.repository,
             plan.first,
@@ -136,6 +139,16 @@ fn target(target: &Target) -> Value {
         Target::Latest => json!("latest"),
         Target::Immediate => json!("immediate"),
     }
+}
+
+/// A moment as this machine's clocks show it, where that is not UTC.
+fn here(target: &Target) -> String {
+    let zoned = match target {
+        Target::Time(at) => Timestamp::from_microsecond(*at).ok().map(|at| at.to_zoned(TimeZone::system())),
+        _ => None,
+    };
+    let zoned = zoned.filter(|zoned| !zoned.offset().is_zero());
+    zoned.map_or(String::new(), |zoned| format!(" ({} here)", zoned.strftime("%Y-%m-%d %H:%M:%S%.f %:z")))
 }
 
 fn line(value: &Value) {

@@ -29,6 +29,8 @@ mod recycled;
 mod repositories;
 mod repository_host;
 mod restore;
+mod restore_holes;
+mod restore_programs;
 mod restore_resumed;
 mod run;
 mod run_recover;
