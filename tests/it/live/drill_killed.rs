@@ -3,11 +3,12 @@
 use super::drill::{archived, command, drill, stage, text};
 use super::drill_finds::{at_work_in, unverified};
 use super::drill_origin::Origin;
-use super::watch::{Scene, scene_with};
+use super::watch::{Scene, WAIT, scene_with};
 use pgbackrest_guard::checkpoint::OF_DRILL;
-use pgbackrest_guard_lab::{Fault, Operation, Operations};
+use pgbackrest_guard_lab::{Fault, FaultKind, Lab, Operation, Operations, Signal};
 use std::fs;
 use std::path::PathBuf;
+use std::process::Stdio;
 
 fn scene() -> Scene {
     let scene =
@@ -75,6 +76,38 @@ fn live_drill_whose_restore_is_killed_ends_what_that_has_left() {
         unverified(&record, "restore", "signal 9");
         assert_eq!(at_work_in(&folder(&scene)), Vec::<i32>::new(), "{checkpoint}");
         assert!(!folder(&scene).exists(), "{checkpoint}");
+        origin.is_untouched(&scene);
+    }
+}
+
+/// In the copy and in the replay, each of which waits for a store that says nothing.
+#[test]
+fn live_drill_that_is_told_to_end_while_it_restores_leaves_nothing() {
+    let scene = scene();
+    let origin = Origin::of(&scene);
+    let folder = folder(&scene);
+    let last = scene.cluster.done().into_iter().filter(|name| name.len() == 24).max().unwrap();
+    let copying = folder.join("data/backup.manifest");
+    let replaying = folder.join(".data.pgbackrest-guard-restore/server.log");
+    let waits = || fs::read_to_string(&replaying).is_ok_and(|log| log.contains("could not be queried"));
+    let looks: [(Fault, &dyn Fn() -> bool); 2] = [
+        (Fault::new(FaultKind::Hang).on(Operations::of(Operation::Get, "/bundle/")), &|| copying.exists()),
+        (Fault::status(503, "SlowDown").on(Operations::of(Operation::Get, &last)), &waits),
+    ];
+    for (fault, is_there) in looks {
+        scene.s3.inject(fault);
+        let mut drill = command(&scene, "drill", &["--json"]);
+        drill.env("WAL_GET_RETRY_SECONDS", "300").stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = drill.spawn().unwrap();
+        scene.cluster.wait_until("it waits for the store", WAIT, is_there);
+        Lab::signal(child.id().try_into().unwrap(), Signal::TERM);
+        let output = child.wait_with_output().unwrap();
+        scene.s3.clear_faults();
+        assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+        let record = serde_json::from_slice(&output.stdout).unwrap();
+        unverified(&record, "restore", "interrupted by a signal");
+        assert_eq!(at_work_in(&folder), Vec::<i32>::new());
+        assert!(!folder.exists());
         origin.is_untouched(&scene);
     }
 }
