@@ -5,6 +5,7 @@
 //! stay in a container's settings after the restore.
 
 use super::setup::{Reason, screen_bucket, screen_value};
+use crate::moment::{NotAMoment, parse_moment};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 
@@ -163,7 +164,11 @@ fn target(asked: &Asked<'_>) -> Result<Vec<String>, String> {
         "WAL_RECOVER_TARGET_LSN" => "--to-lsn",
         "WAL_RECOVER_TARGET_NAME" => "--to-name",
         _ if text.eq_ignore_ascii_case("latest") => return Ok(vec!["latest".to_owned()]),
-        _ => "--to",
+        _ => {
+            let wrong = |why: NotAMoment| format!("{name} is '{}': {why}", text.escape_debug());
+            parse_moment(&text).map_err(wrong)?;
+            "--to"
+        }
     };
     // One word, so that no value can be taken for a flag.
     Ok(vec![format!("{flag}={text}")])
@@ -232,7 +237,15 @@ mod tests {
     #[test]
     fn junk_is_named_by_its_variable_and_secrets_are_not_shown() {
         let time = ("WAL_RECOVER_TARGET_TIME", "latest");
-        let table: [(&[(&str, &str)], &str); 8] = [
+        let table: [(&[(&str, &str)], &str); 10] = [
+            (
+                &[BUCKET, ("WAL_RECOVER_TARGET_TIME", "2026-11-22 10:00:00")],
+                "TARGET_TIME is '2026-11-22 10:00:00': it has no",
+            ),
+            (
+                &[BUCKET, ("POSTGRES_RECOVERY_TARGET_TIME", "yesterday")],
+                "RECOVERY_TARGET_TIME is 'yesterday': it is no time",
+            ),
             (
                 &[("WAL_RECOVER_FROM_BUCKET", "${{bucket.BUCKET}}"), time],
                 "FROM_BUCKET is refused: unresolved-template-ref",

@@ -59,8 +59,8 @@ impl Restored {
         }
     }
 
-    /// How long before a moment, in seconds since 1970, the newest commit or heartbeat is that came back, in seconds: what a loss
-    /// of the origin would have cost then, at most. A heartbeat shows that whatever was committed before it is there.
+    /// How long before a moment, in seconds since 1970, the newest commit or heartbeat is that came back, in seconds: what
+    /// a loss of the origin would have cost then, at most. A heartbeat shows that whatever was committed before it is there.
     pub(super) fn rpo(&self, at: i64) -> Option<u64> {
         let times = [&self.reached, &self.heartbeat].into_iter().flatten();
         let newest = times.filter_map(|time| time.parse::<jiff::Timestamp>().ok()).max()?;

@@ -31,7 +31,8 @@ const OWN_COLLATION: &str = "union all select 100, 'the database''s collation', 
      pg_database_collation_actual_version(oid) from pg_database where datname = current_database()";
 
 /// A superuser that can log in; the role that asks, if it is one.
-const SUPERUSER: &str = "select rolname::text from pg_roles where rolsuper and rolcanlogin order by rolname = current_user desc, oid limit 1";
+const SUPERUSER: &str = "select rolname::text from pg_roles where rolsuper and rolcanlogin \
+     order by rolname = current_user desc, oid limit 1";
 
 /// The databases that can be connected to.
 const DATABASES: &str = "select datname::text from pg_database where datallowconn order by 1";

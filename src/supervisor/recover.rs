@@ -44,6 +44,12 @@ pub(super) enum NotRecovered {
     /// The restore has failed; it has said why.
     #[error("the requested restore has ended with {0}, and CMD is not started; the next start goes on with it")]
     Failed(String),
+    /// The restore has refused it; it has said why.
+    #[error(
+        "the requested restore has ended with exit code {0}, and CMD is not started: nothing was touched, and the next \
+         start asks for the same"
+    )]
+    NotBegun(i32),
     /// A signal has ended it.
     #[error("interrupted by a signal: the next start goes on with the restore")]
     Signal(Signal),
@@ -64,7 +70,7 @@ impl NotRecovered {
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::Signal(signal) => Exit::Command(u8::try_from(128 + signal.as_raw()).unwrap_or(1)),
-            Self::Refused(_) | Self::Failed(_) | Self::File { .. } => Exit::Failed,
+            Self::Refused(_) | Self::Failed(_) | Self::NotBegun(_) | Self::File { .. } => Exit::Failed,
         }
     }
 
@@ -167,6 +173,7 @@ fn wait(child: Pid, signals: &mut Signals, is_done: &dyn Fn() -> bool) -> Result
         return match (status.exit_status(), told) {
             (Some(0), _) => Ok(()),
             (_, Some(signal)) => Err(NotRecovered::Signal(signal)),
+            (Some(code @ (2 | 3)), None) => Err(NotRecovered::NotBegun(code)),
             (_, None) => Err(NotRecovered::Failed(words(status))),
         };
     }

@@ -140,7 +140,8 @@ pub(crate) fn archived(scene: &Scene) {
     scene.cluster.wait_archived(&segment, WAIT);
 }
 
-/// R8: what lies in no window is refused, and the nearest moments are named. R10: what was reached is said beside what was asked for.
+/// R8: what lies in no window is refused, and the nearest moments are named. R10: what was reached is said beside what was
+/// asked for.
 #[test]
 fn live_restore_to_every_kind_of_target() {
     let scene = backed_up();
@@ -228,8 +229,8 @@ fn live_restore_goes_on_after_an_outage_and_a_signal() {
     assert_eq!(copy.rows(), "1");
 }
 
-/// R4: a cluster, a running server and what is none of ours stay. R8: refused before the first byte. R15: what has failed for good
-/// is not tried again.
+/// R4: a cluster, a running server and what is none of ours stay. R8: refused before the first byte. R15: what has failed
+/// for good is not tried again.
 #[test]
 fn live_restore_refuses_what_would_destroy_something() {
     let scene = backed_up();

@@ -31,6 +31,7 @@ fn refuses(volume: &Volume, variables: &[(&'static str, String)], words: &str) {
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains(words) && said.contains("CMD is not started"), "{words}: {said}");
     assert!(!said.contains("before initdb") && !said.contains(SECRET), "{said}");
+    assert!(!said.contains("goes on with it"), "there is nothing to go on with: {said}");
     assert!(!volume.scene.path("data/PG_VERSION").exists());
 }
 
@@ -89,6 +90,8 @@ fn live_run_restores_before_it_starts_and_never_makes_an_empty_cluster() {
         all.push(one);
         all
     };
+    let nobodys = ("POSTGRES_RECOVERY_TARGET_TIME", "2026-11-22 10:00:00".to_owned());
+    refuses(&volume, &with(source(&volume), nobodys), "it has no offset from UTC");
     let far = ("WAL_RECOVER_TARGET_TIME", "2001-01-01T00:00:00Z".to_owned());
     refuses(&volume, &with(source(&volume), far), "older than every usable backup");
     let elsewhere = with(with(source(&volume), target.clone()), ("WAL_RECOVER_FROM_PATH", "/nowhere".to_owned()));
@@ -149,7 +152,8 @@ fn live_run_refuses_a_copy_that_was_cut_off_where_nothing_tells_how_far_it_had_c
     volume.stops(run, 0);
 }
 
-/// R6: `serves` looks for what the source has left, its keys among it. R7: without its variables a restore is not taken for done.
+/// R6: `serves` looks for what the source has left, its keys among it. R7: without its variables a restore is not taken for
+/// done.
 #[test]
 fn live_run_goes_on_where_it_was_killed_and_hands_over() {
     // The first process of a namespace can't be killed from inside.
