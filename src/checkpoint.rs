@@ -48,6 +48,17 @@ pub const OF_RESTORE: &[&str] = &[
     "restore-handed-over",
 ];
 
+/// The checkpoints of a drill, in the order in which it passes them.
+pub const OF_DRILL: &[&str] = &[
+    "drill-entered",
+    "drill-selected",
+    "drill-restored",
+    "drill-started",
+    "drill-looked-through",
+    "drill-stopped",
+    "drill-recorded",
+];
+
 /// The checkpoints of `run` between a restore and CMD, in the order in which it passes them.
 pub const OF_RUN: &[&str] = &["run-restored", "run-path-noted", "run-handed-over"];
 
@@ -55,7 +66,7 @@ pub const OF_RUN: &[&str] = &["run-restored", "run-path-noted", "run-handed-over
 #[cfg(debug_assertions)]
 pub fn reached(name: &str) {
     debug_assert!(
-        [NAMES, OF_EXCHANGE, OF_WATCH, OF_SETUP, OF_RESTORE, OF_RUN].concat().contains(&name),
+        [NAMES, OF_EXCHANGE, OF_WATCH, OF_SETUP, OF_RESTORE, OF_DRILL, OF_RUN].concat().contains(&name),
         "{name} is not listed"
     );
     #[expect(clippy::disallowed_methods, reason = "a test's switch, no setting")]

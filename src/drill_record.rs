@@ -77,7 +77,10 @@ pub struct DrillRecord {
     pub repository: Option<u32>,
     /// The newest commit that was replayed, as an RFC 3339 time.
     pub reached: Option<String>,
-    /// Where it went for the newest moment: how long before it the newest commit was that came back, in seconds.
+    /// The newest heartbeat of the watcher that was replayed, as an RFC 3339 time.
+    #[serde(default)]
+    pub heartbeat: Option<String>,
+    /// Where it went for the newest moment: how long before it the newest commit or heartbeat was that came back, in seconds.
     #[serde(default)]
     pub rpo_seconds: Option<u64>,
     /// Bytes that the backup has, unpacked.

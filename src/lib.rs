@@ -21,6 +21,7 @@ pub mod exit;
 pub mod get;
 pub mod ledger;
 pub mod log;
+pub mod moment;
 pub mod pgbackrest;
 pub mod postgres;
 pub mod presence;

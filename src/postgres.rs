@@ -163,6 +163,10 @@ const FACTS: &str = "select (select system_identifier from pg_control_system()):
      true) = 'always', false) \
      from pg_stat_archiver";
 
+/// The text is its time, which a drill reads out of the WAL that it has replayed ([`crate::wal::heartbeats`]).
+const HEARTBEAT: &str = "select pg_logical_emit_message(false, 'pgbackrest_guard_heartbeat', \
+     to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'))";
+
 impl Postgres {
     /// The server of a data directory: where its pid file says, unless the settings say otherwise.
     #[must_use]
@@ -245,12 +249,12 @@ impl Postgres {
         })
     }
 
-    /// Writes a WAL record that says that the cluster is alive, so that an idle cluster's archive keeps up.
+    /// Writes a WAL record that says that the cluster is alive, so that an idle cluster's archive keeps up, and when.
     ///
     /// # Errors
     /// When the server does not answer in time, or before `must_end` says so.
     pub fn heartbeat(&self, must_end: &mut dyn FnMut() -> bool) -> Result<(), ServerError> {
-        self.emit(must_end, "select pg_logical_emit_message(false, 'pgbackrest_guard_heartbeat', '')")
+        self.emit(must_end, HEARTBEAT)
     }
 
     /// Writes a transaction, so that a recovery to a time after a backup finds a commit at which to stop.

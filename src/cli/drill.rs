@@ -3,11 +3,11 @@
 use super::GUARD as PROGRAM;
 use super::cluster::ClusterArguments;
 use super::common::CommonArguments;
-use super::moment::parse_moment;
 use super::status::claims;
 use crate::drill::{Request, drill};
 use crate::exit::Exit;
 use crate::log;
+use crate::moment::parse_moment;
 use crate::settings::{self, CommonSettings, DrillSettings, Environment, RepositoryNumber, role};
 use crate::signals::Signals;
 use clap::Args;
@@ -65,8 +65,7 @@ pub(super) fn run(arguments: DrillArguments) -> Exit {
 
 fn request(arguments: DrillArguments) -> Result<Request, String> {
     let DrillArguments { at, budget, sql, keep, repo, postgres_bin, json, cluster, common } = arguments;
-    let at =
-        at.map(|text| parse_moment(&text, false).map_err(|error| format!("--at '{}': {error}", text.escape_debug())));
+    let at = at.map(|text| parse_moment(&text).map_err(|error| format!("--at '{}': {error}", text.escape_debug())));
     let at = at.transpose()?.map(jiff::Timestamp::as_second);
     let mut flags = common.into_unchecked_flags()?;
     let mut sources = settings::sources(flags.config.as_deref(), Environment::of_process());

@@ -9,7 +9,6 @@ mod drill;
 mod forms;
 pub mod get;
 pub mod guard;
-pub mod moment;
 mod next;
 mod owner;
 pub mod push;

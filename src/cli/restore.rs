@@ -3,10 +3,10 @@
 use super::GUARD as PROGRAM;
 use super::cluster::ClusterArguments;
 use super::common::CommonArguments;
-use super::moment::parse_moment;
 use crate::decide::restore::{Asked, Target};
 use crate::exit::Exit;
 use crate::log;
+use crate::moment::{NotAMoment, parse_local, parse_moment};
 use crate::restore::{Request, restore};
 use crate::settings::{self, CommonSettings, Environment, RepositoryNumber, RestoreSettings};
 use crate::signals::Signals;
@@ -146,8 +146,11 @@ fn request(arguments: RestoreArguments) -> Result<Request, String> {
 
 fn target(arguments: &RestoreArguments) -> Result<Target, String> {
     if let Some(text) = &arguments.to {
-        let at = parse_moment(text, arguments.local_time)
-            .map_err(|error| format!("--to '{}': {error}", text.escape_debug()))?;
+        let at = if arguments.local_time { parse_local(text) } else { parse_moment(text) };
+        let at = at.map_err(|error| {
+            let hint = if error == NotAMoment::NoOffset { ", or say --local-time" } else { "" };
+            format!("--to '{}': {error}{hint}", text.escape_debug())
+        })?;
         return Ok(Target::Time(at.as_microsecond()));
     }
     let name = || arguments.to_name.clone().map(Target::Name);

@@ -9,6 +9,7 @@ use crate::data_directory::DataDirectory;
 use crate::decide::drill::Claimed;
 use crate::exit::Exit;
 use crate::log;
+use crate::moment::parse_moment;
 use crate::problem_report;
 use crate::settings::{self, CommonSettings, Connection, Environment, SetupSettings, Sources, WatchSettings};
 use crate::setup::{self, Mode};
@@ -45,7 +46,7 @@ pub(super) struct LookArguments {
     #[arg(long, conflicts_with_all = ["watch", "acknowledge"])]
     repo: bool,
     /// Say whether this moment can be restored (2026-11-22 10:00:00+00); exit 0 for yes, 1 for no, 2 for unknown
-    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with_all = ["gaps", "watch", "to", "acknowledge", "report"])]
+    #[arg(long, value_name = "TIME", value_parser = parse_moment, conflicts_with_all = ["gaps", "watch", "to", "acknowledge", "report"])]
     at: Option<Timestamp>,
     /// Draw with ASCII only
     #[arg(long)]
@@ -80,10 +81,6 @@ fn task(form: FormArguments, look: &LookArguments) -> Result<Task, String> {
 }
 
 /// A moment with its offset from UTC: without one it would be another moment for each reader.
-fn parse_time(text: &str) -> Result<Timestamp, String> {
-    text.trim().parse().map_err(|_| "no time with an offset, such as '2026-11-22 10:00:00+00'".to_owned())
-}
-
 fn looking(common: CommonArguments, cluster: ClusterArguments, look: &LookArguments) -> Result<Looking, String> {
     let mut flags = common.into_unchecked_flags()?;
     let mut sources = settings::sources(flags.config.as_deref(), Environment::of_process());

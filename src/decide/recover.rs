@@ -5,6 +5,7 @@
 //! stay in a container's settings after the restore.
 
 use super::setup::{Reason, screen_bucket, screen_value};
+use crate::moment::{NotAMoment, parse_moment};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 
@@ -51,7 +52,9 @@ pub enum Volume {
     UnderWay,
     /// A copy that our restore has finished, and that was not handed over.
     Restored,
-    /// A cluster in recovery, and no note of a restore of ours beside it.
+    /// A copy that our restore has not finished, and nothing beside it tells how far it had come.
+    CutOff,
+    /// A cluster in recovery, by somebody else's wish.
     Recovering,
     /// A copy that does not archive yet, and nothing shows that this container has restored it.
     Copy,
@@ -85,10 +88,19 @@ pub fn recovery(asked: &Asked<'_>, volume: Volume) -> Result<Recovery, String> {
         (Volume::UnderWay, false) => {
             Err("a restore of it is not finished: set its WAL_RECOVER_* variables again".to_owned())
         }
-        (Volume::Recovering, true) => Err("its recovery is not finished, and the restore's notes beside it are gone: \
-             empty the data directory to restore again, on a volume that holds the folder above it too; or unset the \
-             WAL_RECOVER_* variables to let the server recover as it is configured"
-            .to_owned()),
+        // What it recovers by, the source's configuration, is gone too.
+        (Volume::CutOff, _) => {
+            let before = if is_asked { "" } else { "set its WAL_RECOVER_* variables again, and " };
+            Err(format!(
+                "a restore of it was cut off, and its notes beside it are gone: {before}empty the data directory, and \
+                 it is restored from the beginning; on a volume that also holds the folder above, it would have gone on"
+            ))
+        }
+        (Volume::Recovering, true) => {
+            Err("it holds a cluster whose recovery is not finished: unset the WAL_RECOVER_* variables \
+                 to let it recover as it is configured, or empty it to restore instead"
+                .to_owned())
+        }
         (Volume::Empty | Volume::UnderWay, true) => {
             source(asked)?;
             target(asked).map(Recovery::Restore)
@@ -152,7 +164,11 @@ fn target(asked: &Asked<'_>) -> Result<Vec<String>, String> {
         "WAL_RECOVER_TARGET_LSN" => "--to-lsn",
         "WAL_RECOVER_TARGET_NAME" => "--to-name",
         _ if text.eq_ignore_ascii_case("latest") => return Ok(vec!["latest".to_owned()]),
-        _ => "--to",
+        _ => {
+            let wrong = |why: NotAMoment| format!("{name} is '{}': {why}", text.escape_debug());
+            parse_moment(&text).map_err(wrong)?;
+            "--to"
+        }
     };
     // One word, so that no value can be taken for a flag.
     Ok(vec![format!("{flag}={text}")])
@@ -185,7 +201,10 @@ mod tests {
         assert_eq!(recovery(&asked(&[]), Volume::Copy), Ok(Recovery::None), "a person's own");
         assert_eq!(recovery(&asked(&[BUCKET]), Volume::Copy), Ok(Recovery::HandOver));
         assert_eq!(recovery(&asked(&[]), Volume::Recovering), Ok(Recovery::None), "a person's own");
-        assert!(recovery(&asked(&[BUCKET]), Volume::Recovering).unwrap_err().contains("is not finished"));
+        assert!(recovery(&asked(&[BUCKET]), Volume::Recovering).unwrap_err().contains("unset the WAL_RECOVER_*"));
+        let cut_off = |set| recovery(&asked(set), Volume::CutOff).unwrap_err();
+        assert!(cut_off(&[]).contains("is gone: set its WAL_RECOVER_* variables again, and empty the data directory"));
+        assert!(cut_off(&[BUCKET]).contains("is gone: empty the data directory"));
         assert!(recovery(&asked(&[]), Volume::UnderWay).unwrap_err().contains("not finished"));
     }
 
@@ -218,7 +237,15 @@ mod tests {
     #[test]
     fn junk_is_named_by_its_variable_and_secrets_are_not_shown() {
         let time = ("WAL_RECOVER_TARGET_TIME", "latest");
-        let table: [(&[(&str, &str)], &str); 8] = [
+        let table: [(&[(&str, &str)], &str); 10] = [
+            (
+                &[BUCKET, ("WAL_RECOVER_TARGET_TIME", "2026-11-22 10:00:00")],
+                "TARGET_TIME is '2026-11-22 10:00:00': it has no",
+            ),
+            (
+                &[BUCKET, ("POSTGRES_RECOVERY_TARGET_TIME", "yesterday")],
+                "RECOVERY_TARGET_TIME is 'yesterday': it is no time",
+            ),
             (
                 &[("WAL_RECOVER_FROM_BUCKET", "${{bucket.BUCKET}}"), time],
                 "FROM_BUCKET is refused: unresolved-template-ref",

@@ -209,6 +209,7 @@ fn a_large_archive_is_planned_at_once() {
     assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
 }
 
+/// R10: another timeline, a position before the target, a commit behind it.
 #[test]
 fn what_was_reached_is_held_against_what_was_asked_for() {
     let absent = Some(Lsn(600));

@@ -10,6 +10,7 @@ mod restored;
 mod sandbox;
 mod stages;
 
+use crate::checkpoint;
 use crate::decide::drill::{Claimed, choose, outside, verdict};
 use crate::drill_record::{Aim, DrillRecord, StageRecord, Verdict};
 use crate::exit::Exit;
@@ -71,6 +72,7 @@ pub fn drill(request: &Request, signals: &Signals) -> Exit {
             return Exit::Refused;
         }
     };
+    checkpoint::reached("drill-entered");
     let folder = request.common.state_dir.as_ref().map(|folder| folder.value.clone());
     let before = folder.as_deref().and_then(DrillRecord::read);
     let drill =
@@ -80,6 +82,10 @@ pub fn drill(request: &Request, signals: &Signals) -> Exit {
         && let Err(error) = record.write(&folder)
     {
         tracing::error!("what the drill showed can't be recorded in {}: {error}", folder.display());
+    }
+    checkpoint::reached("drill-recorded");
+    if let Err(error) = sandbox.end_left() {
+        tracing::warn!("something of the drill is left: {error}");
     }
     if request.keep {
         tracing::info!("the sandbox is kept: {}; the next drill removes it", sandbox.path().display());
@@ -115,7 +121,8 @@ impl Drill<'_> {
             None => choose(before.as_ref().map(|before| before.aim), &request.claimed, random),
         };
         let target = moment.map_or_else(|| "latest".to_owned(), shown);
-        if self.select() && self.restore(moment, &target) {
+        if self.select() && self.restore(at, moment, &target) {
+            checkpoint::reached("drill-restored");
             self.until = request.budget.map(|budget| Instant::now() + budget);
             self.checksums();
             self.look_through();
@@ -127,16 +134,16 @@ impl Drill<'_> {
             .pgdata
             .as_ref()
             .and_then(|pgdata| crate::data_directory::DataDirectory::new(pgdata.value.clone()).control());
-        let reached = self.restored.reached.clone();
         DrillRecord {
             at,
-            rpo_seconds: moment.is_none().then(|| rpo(at, reached.as_deref())).flatten(),
+            rpo_seconds: moment.is_none().then(|| self.restored.rpo(at)).flatten(),
             verdict: all,
             aim,
             target,
             backup: self.restored.backup,
             repository: self.restored.repository,
-            reached,
+            reached: self.restored.reached,
+            heartbeat: self.restored.heartbeat,
             bytes: self.restored.bytes,
             seconds: began.elapsed().as_secs_f64(),
             stages: self.stages,
@@ -167,15 +174,15 @@ impl Drill<'_> {
         let events = events(&log);
         let refused = events.iter().any(|event| event["event"] == "refused" && event["kind"] == "target");
         let found = match ran {
-            Ran::Ended(Some(3)) if refused => {
-                (Verdict::Passed, format!("{} is refused, as it must be", shown(outside)))
-            }
-            Ran::Ended(Some(0)) => {
+            Ran::Ended(3) if refused => (Verdict::Passed, format!("{} is refused, as it must be", shown(outside))),
+            Ran::Ended(0) => {
                 (Verdict::Failed, format!("{} lies before everything, and is not refused", shown(outside)))
             }
             ran => unclear(&ran, &events),
         };
-        self.note("select", began, found)
+        let goes_on = self.note("select", began, found);
+        checkpoint::reached("drill-selected");
+        goes_on
     }
 
     fn call_restore(&self, stage: &str, target: &[String]) -> (Ran, PathBuf) {
@@ -203,14 +210,14 @@ impl Drill<'_> {
     }
 
     /// Space, copy, replay, and whether the target was reached: a restore, with its own proof.
-    fn restore(&mut self, moment: Option<i64>, target: &str) -> bool {
+    fn restore(&mut self, at: i64, moment: Option<i64>, target: &str) -> bool {
         let began = Instant::now();
         let argument = moment.map_or_else(|| "latest".to_owned(), |_| format!("--to={target}"));
         let (ran, log) = self.call_restore("restore", &[argument]);
         let events = events(&log);
         self.restored = Restored::of(&events);
         let found = match ran {
-            Ran::Ended(Some(0)) => {
+            Ran::Ended(0) => {
                 let words = self.restored.words.clone().unwrap_or_else(|| "to the end of the archive".to_owned());
                 let reached = self.restored.reached.clone().unwrap_or_else(|| "no commit".to_owned());
                 (Verdict::Passed, format!("{target} was the target, {reached} is the last commit: {words}"))
@@ -222,6 +229,9 @@ impl Drill<'_> {
         }
         if moment.is_none() {
             self.note("end", Instant::now(), self.restored.end());
+            if let Some(found) = self.restored.loss(at) {
+                self.note("loss", Instant::now(), found);
+            }
         }
         let found = self.restored.collations();
         self.note("collations", Instant::now(), found);
@@ -263,6 +273,7 @@ impl Drill<'_> {
             return;
         };
         self.note("start", began, (Verdict::Passed, "it takes connections".to_owned()));
+        checkpoint::reached("drill-started");
         let bench = self.bench();
         let mut found = Vec::new();
         let mut timed = |name: &'static str, stage: &dyn Fn() -> Found| {
@@ -279,8 +290,10 @@ impl Drill<'_> {
         for (name, began, what) in found {
             self.note(name, began, what);
         }
+        checkpoint::reached("drill-looked-through");
         let began = Instant::now();
         let stopped = server.stop();
+        checkpoint::reached("drill-stopped");
         let found = if stopped {
             (Verdict::Passed, "it stopped cleanly")
         } else {
@@ -288,13 +301,6 @@ impl Drill<'_> {
         };
         self.note("stop", began, (found.0, found.1.to_owned()));
     }
-}
-
-/// How long before the drill the newest commit was that came back, in seconds: what a loss of the origin would have cost at
-/// most. A heartbeat is no commit and has no time.
-fn rpo(at: i64, reached: Option<&str>) -> Option<u64> {
-    let reached: jiff::Timestamp = reached?.parse().ok()?;
-    Some(at.saturating_sub(reached.as_second()).max(0).unsigned_abs())
 }
 
 fn versions(request: &Request, postgresql: Option<String>) -> Vec<String> {

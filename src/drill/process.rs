@@ -5,7 +5,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -30,8 +30,10 @@ pub(super) struct Call {
 
 /// How it ended.
 pub(super) enum Ran {
-    /// By itself, with this code; `None`: by a signal that was not ours.
-    Ended(Option<i32>),
+    /// By itself, with this code.
+    Ended(i32),
+    /// By this signal, which was not ours.
+    Killed(i32),
     /// We ended it: its time was over.
     OutOfTime,
     /// We ended it: we were told to end.
@@ -49,7 +51,9 @@ pub(super) fn run(call: &Call, log: &Path, until: Option<Instant>, signals: &Sig
     loop {
         match child.try_wait() {
             Ok(None) => {}
-            Ok(Some(status)) => return Ran::Ended(status.code()),
+            Ok(Some(status)) => {
+                return status.code().map_or_else(|| Ran::Killed(status.signal().unwrap_or(0)), Ran::Ended);
+            }
             Err(error) => return Ran::NotStarted(error),
         }
         let late = until.is_some_and(|until| Instant::now() >= until);

@@ -17,6 +17,8 @@ pub(super) struct Restored {
     pub(super) hole: bool,
     /// The newest commit that was replayed, as an RFC 3339 time.
     pub(super) reached: Option<String>,
+    /// The newest heartbeat that was replayed, as an RFC 3339 time.
+    pub(super) heartbeat: Option<String>,
     /// PostgreSQL's words on where it stopped.
     pub(super) words: Option<String>,
     /// Indexes that are to be rebuilt; `None` where nobody can tell.
@@ -40,6 +42,7 @@ impl Restored {
             bytes: plan.and_then(|plan| plan.pointer("/bytes/needed")?.as_u64()),
             hole: plan.is_some_and(|plan| plan["hole_behind"] == true),
             reached: proof.and_then(|proof| text(&proof["last_commit"])),
+            heartbeat: proof.and_then(|proof| text(&proof["last_heartbeat"])),
             words: proof.and_then(|proof| text(&proof["words"])),
             to_rebuild: proof.and_then(|proof| proof["indexes_to_rebuild"].as_array().map(strings)),
             programs: programs.and_then(|programs| text(&programs["folder"])).map(PathBuf::from),
@@ -54,6 +57,24 @@ impl Restored {
         } else {
             (Verdict::Passed, "no WAL is missing up to the archive's end".to_owned())
         }
+    }
+
+    /// How long before a moment, in seconds since 1970, the newest commit or heartbeat is that came back, in seconds: what
+    /// a loss of the origin would have cost then, at most. A heartbeat shows that whatever was committed before it is there.
+    pub(super) fn rpo(&self, at: i64) -> Option<u64> {
+        let times = [&self.reached, &self.heartbeat].into_iter().flatten();
+        let newest = times.filter_map(|time| time.parse::<jiff::Timestamp>().ok()).max()?;
+        Some(at.saturating_sub(newest.as_second()).max(0).unsigned_abs())
+    }
+
+    /// The same as a stage; `None` where nothing that came back has a time.
+    pub(super) fn loss(&self, at: i64) -> Option<Found> {
+        let seconds = self.rpo(at)?;
+        let [commit, heartbeat] = [&self.reached, &self.heartbeat].map(|time| time.as_deref().unwrap_or("none"));
+        let words = format!(
+            "a loss of the origin would have cost {seconds} s at most: newest commit {commit}, heartbeat {heartbeat}"
+        );
+        Some((Verdict::Passed, words))
     }
 
     /// Whether its indexes are sorted as this machine's libraries sort.
@@ -81,6 +102,7 @@ pub(super) fn unclear(ran: &Ran, events: &[Value]) -> Found {
     match ran {
         Ran::Told => (Verdict::Unverified, SIGNAL.to_owned()),
         Ran::NotStarted(error) => (Verdict::Unverified, format!("the restore can't be started: {error}")),
+        Ran::Killed(signal) => (Verdict::Unverified, format!("the restore was ended by signal {signal}")),
         Ran::Ended(_) | Ran::OutOfTime => {
             let verdict =
                 if ["target", "replay", "damaged"].contains(&kind) { Verdict::Failed } else { Verdict::Unverified };
@@ -104,6 +126,25 @@ mod tests {
     }
 
     #[test]
+    fn a_heartbeat_shows_how_much_an_idle_cluster_would_have_lost() {
+        let of = |commit: Value, heartbeat: Value| {
+            Restored::of(&[json!({"event": "proof", "last_commit": commit, "last_heartbeat": heartbeat})])
+        };
+        let [early, late] = ["2026-11-22T10:00:00.9Z", "2026-11-22T10:00:30Z"].map(|time| json!(time));
+        let at = 1_795_341_600 + 45;
+        for (commit, heartbeat, expected) in [
+            (early.clone(), late.clone(), Some(15)),
+            (late, early.clone(), Some(15)),
+            (early, Value::Null, Some(45)),
+            (Value::Null, json!("2026-11-22T10:01:00Z"), Some(0)),
+            (Value::Null, Value::Null, None),
+        ] {
+            assert_eq!(of(commit, heartbeat).rpo(at), expected);
+        }
+        assert_eq!(of(Value::Null, Value::Null).loss(at), None);
+    }
+
+    #[test]
     fn only_a_target_that_is_not_there_is_a_failure() {
         let of = |ran: &Ran, kind: &str| unclear(ran, &[json!({"event": "failed", "kind": kind, "why": "x"})]).0;
         for (kind, expected) in [
@@ -114,9 +155,9 @@ mod tests {
             ("place", Verdict::Unverified),
             ("", Verdict::Unverified),
         ] {
-            assert_eq!(of(&Ran::Ended(Some(1)), kind), expected, "{kind}");
+            assert_eq!(of(&Ran::Ended(1), kind), expected, "{kind}");
         }
         assert_eq!(of(&Ran::Told, "replay"), Verdict::Unverified);
-        assert_eq!(of(&Ran::Ended(None), ""), Verdict::Unverified);
+        assert_eq!(of(&Ran::Killed(9), "replay"), Verdict::Unverified);
     }
 }

@@ -70,17 +70,21 @@ impl Sandbox {
             return Err(NoSandbox::Busy(folder.to_owned()));
         }
         let sandbox = Self { folder: folder.to_owned(), _lock: lock };
-        // Its restore and that one's pgBackRest outlive a drill that is killed.
-        let words = ["--target=", "--pg1-path="].map(|flag| format!("{flag}{}", sandbox.data().display()));
-        if !end_left(&words) {
-            return Err(NoSandbox::Restore(folder.to_owned()));
-        }
-        sandbox.end_leftover().map_err(NoSandbox::Left)?;
+        sandbox.end_left()?;
         sandbox.clear().map_err(failed)?;
         for part in [sandbox.server(), restore::socket(&sandbox.server())] {
             durable::create_private_folder(&part).map_err(failed)?;
         }
         Ok(sandbox)
+    }
+
+    /// Ends what works in it: a restore and its pgBackRest outlive a drill that is killed, and a server a restore that is.
+    pub(super) fn end_left(&self) -> Result<(), NoSandbox> {
+        let words = ["--target=", "--pg1-path="].map(|flag| format!("{flag}{}", self.data().display()));
+        if !end_left(&words) {
+            return Err(NoSandbox::Restore(self.folder.clone()));
+        }
+        self.end_leftover().map_err(NoSandbox::Left)
     }
 
     /// The data directory of the copy.
@@ -203,13 +207,14 @@ impl Drop for Server {
     }
 }
 
-/// The role that the copy knows, of those that may be meant, and how to reach it.
+/// The role to look at the copy as: a superuser of those that it has, by one of the roles that may be meant.
 pub(super) fn role(sandbox: &Sandbox, roles: &[String]) -> Option<String> {
     let data = DataDirectory::new(sandbox.data());
     roles.iter().find_map(|role| {
         let host = Some(restore::socket(&sandbox.server()));
         let connection = Connection { host, port: Some(restore::PORT), user: Some(role.clone()), database: None };
-        Postgres::of(&data, &connection).databases().ok().map(|_| role.clone())
+        let superuser = Postgres::of(&data, &connection).superuser().ok()?;
+        Some(superuser.unwrap_or_else(|| role.clone()))
     })
 }
 

@@ -9,6 +9,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+/// What `pg_dumpall` says where it can't start `pg_dump`, which must lie beside it and be of its own version
+/// (`pg_dumpall.c`, PostgreSQL 13 to 18).
+const NOT_STARTED: [&str; 2] = ["is needed by pg_dumpall but was not found", "but was not the same version as"];
+
 /// What a stage needs.
 pub(super) struct Bench<'b> {
     pub(super) sandbox: &'b Sandbox,
@@ -37,8 +41,8 @@ impl Bench<'_> {
         let text = process::words(&log);
         let line = text.lines().find(|line| line.starts_with("Data page checksum version:"));
         match (ran, line.and_then(|line| line.rsplit(' ').next())) {
-            (Ran::Ended(Some(0)), Some("0")) => (Verdict::Passed, "data checksums are off".to_owned()),
-            (Ran::Ended(Some(0)), Some(_)) => {
+            (Ran::Ended(0), Some("0")) => (Verdict::Passed, "data checksums are off".to_owned()),
+            (Ran::Ended(0), Some(_)) => {
                 let mut arguments = vec!["--check".into()];
                 arguments.extend(data());
                 judged(
@@ -64,7 +68,7 @@ impl Bench<'_> {
             ["--all", "--install-missing", "--heapallindexed", "--parent-check", "--no-strict-names"];
         let arguments = OPTIONS.map(OsString::from).into_iter().chain(self.connection(role)).collect();
         let call = self.call("amcheck", "pg_amcheck", arguments);
-        if let (Ran::Ended(Some(_)), text) = (&call.0, process::tail(&call.1))
+        if let (Ran::Ended(_), text) = (&call.0, process::tail(&call.1))
             && text.contains("could not open extension control file")
         {
             return (Verdict::Unverified, "the extension amcheck is not installed".to_owned());
@@ -77,7 +81,12 @@ impl Bench<'_> {
         // Without --no-sync it fails: /dev/null takes no fsync(2).
         let arguments =
             ["--file=/dev/null", "--no-sync"].map(OsString::from).into_iter().chain(self.connection(role)).collect();
-        judged(&self.call("read", "pg_dumpall", arguments), "pg_dumpall", "every row was read")
+        let call = self.call("read", "pg_dumpall", arguments);
+        let words = process::tail(&call.1);
+        if let Some(line) = words.lines().find(|line| NOT_STARTED.iter().any(|words| line.contains(words))) {
+            return (Verdict::Unverified, last_line(line));
+        }
+        judged(&call, "pg_dumpall", "every row was read")
     }
 
     /// The statements of a file: each must return true and nothing else.
@@ -90,10 +99,8 @@ impl Bench<'_> {
         let text = process::words(&log);
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         match ran {
-            Ran::Ended(Some(0)) if lines.is_empty() => {
-                (Verdict::Failed, format!("{} returned nothing", file.display()))
-            }
-            Ran::Ended(Some(0)) => match lines.iter().find(|line| line.trim() != "t") {
+            Ran::Ended(0) if lines.is_empty() => (Verdict::Failed, format!("{} returned nothing", file.display())),
+            Ran::Ended(0) => match lines.iter().find(|line| line.trim() != "t") {
                 None => (Verdict::Passed, format!("{} statements returned true", lines.len())),
                 Some(other) => (Verdict::Failed, format!("a statement returned '{}'", last_line(other))),
             },
@@ -123,7 +130,7 @@ fn complaint(text: &str) -> String {
 /// What a program's end means where 0 is good and anything else is not.
 fn judged((ran, log): &(Ran, PathBuf), program: &str, good: &str) -> Found {
     match ran {
-        Ran::Ended(Some(0)) => (Verdict::Passed, good.to_owned()),
+        Ran::Ended(0) => (Verdict::Passed, good.to_owned()),
         Ran::Ended(_) => (Verdict::Failed, complaint(&process::words(log))),
         other => (Verdict::Unverified, not_run(other, program)),
     }
@@ -133,6 +140,7 @@ fn judged((ran, log): &(Ran, PathBuf), program: &str, good: &str) -> Found {
 fn not_run(ran: &Ran, program: &str) -> String {
     match ran {
         Ran::Ended(_) => format!("{program} says nothing that can be read"),
+        Ran::Killed(signal) => format!("{program} was ended by signal {signal}"),
         Ran::OutOfTime => format!("{program} was not done within --budget"),
         Ran::Told => SIGNAL.to_owned(),
         Ran::NotStarted(error) => format!("{program} can't be started: {error}"),

@@ -30,6 +30,10 @@ const INDEXES: &str = "with changed as (select oid, quote_ident(collname) as nam
 const OWN_COLLATION: &str = "union all select 100, 'the database''s collation', datcollversion, \
      pg_database_collation_actual_version(oid) from pg_database where datname = current_database()";
 
+/// A superuser that can log in; the role that asks, if it is one.
+const SUPERUSER: &str = "select rolname::text from pg_roles where rolsuper and rolcanlogin \
+     order by rolname = current_user desc, oid limit 1";
+
 /// The databases that can be connected to.
 const DATABASES: &str = "select datname::text from pg_database where datallowconn order by 1";
 
@@ -49,6 +53,14 @@ impl Postgres {
                 last_commit: row.get(3),
             })
         })
+    }
+
+    /// A superuser of the server's that can log in; `None` where there is none.
+    ///
+    /// # Errors
+    /// When the server does not answer in time.
+    pub fn superuser(&self) -> Result<Option<String>, ServerError> {
+        self.within_limit(&mut || false, |client| Ok(client.query_opt(SUPERUSER, &[])?.map(|row| row.get(0))))
     }
 
     /// Asks for a promotion, and waits for nothing.

@@ -27,7 +27,10 @@ pub(super) fn hand_over(work: &Work<'_>) -> Result<(), RestoreError> {
         Err(error) => return Err(RestoreError::file("read", &path, error)),
     };
     let left = without_recovery(&text);
-    durable::replace(&path, left.as_bytes(), 0o600, None).map_err(|error| RestoreError::file("write", &path, error))
+    durable::replace(&path, left.as_bytes(), 0o600, None).map_err(|error| RestoreError::file("write", &path, error))?;
+    // `pg_ctl restart` would start the copy as the replay was started (pg_ctl.c, `read_post_opts`).
+    let options = work.place.target.path().join("postmaster.opts");
+    durable::remove(&options).map_err(|error| RestoreError::file("remove", &options, error))
 }
 
 /// Whether a data directory was restored by us, and has not been let archive yet.

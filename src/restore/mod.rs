@@ -11,6 +11,7 @@ mod below;
 mod copy;
 mod cut_off;
 mod hand_over;
+mod heartbeat;
 mod leftover;
 mod place;
 mod promotion;

@@ -7,11 +7,11 @@
 use super::leftover::{Stays, end_leftover};
 use super::server::{self, Server};
 use super::state::{Reached, Stage};
-use super::{RestoreError, Work, cut_off, place, promotion};
+use super::{RestoreError, Work, cut_off, heartbeat, place, promotion};
 use crate::checkpoint::{self, patience};
 use crate::postgres::{Postgres, Recovery, ServerError};
 use crate::settings::{Connection, role};
-use crate::wal::{Lsn, parse_history};
+use crate::wal::{Lsn, SegmentName, SegmentSize, Timeline, parse_history};
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -30,6 +30,8 @@ pub(super) struct Proof {
     pub(super) position: Lsn,
     /// The timeline that the copy is on now.
     pub(super) new_timeline: u32,
+    /// The newest heartbeat that was replayed, in microseconds since 1970.
+    pub(super) last_heartbeat: Option<i64>,
     /// Indexes whose collation had another version in the origin's libraries, by database; `None` where nobody can tell.
     pub(super) to_rebuild: Option<Vec<String>>,
 }
@@ -80,7 +82,7 @@ pub(super) fn replay(work: &mut Work<'_>) -> Result<Proof, RestoreError> {
             }
             Found::AtTarget(recovery) => {
                 note(work, &server, &recovery)?;
-                let promoted = ask(work).and_then(|postgres| postgres.promote());
+                let promoted = ask_all(work).and_then(|postgres| postgres.promote());
                 promoted.map_err(|error| RestoreError::Interrupted(error.to_string()))?;
             }
             Found::Promoted(recovery) => {
@@ -99,8 +101,8 @@ pub(super) fn replay(work: &mut Work<'_>) -> Result<Proof, RestoreError> {
 
 /// How many segments lie between the first one and this one.
 fn number(work: &Work<'_>, name: &str) -> Option<u64> {
-    let size = crate::wal::SegmentSize::try_from(work.state.way.segment_bytes).ok()?;
-    let name: crate::wal::SegmentName = name.parse().ok()?;
+    let size = SegmentSize::try_from(work.state.way.segment_bytes).ok()?;
+    let name: SegmentName = name.parse().ok()?;
     name.number(size).checked_sub(work.state.way.first.number(size))
 }
 
@@ -198,14 +200,25 @@ fn variable(work: &Work<'_>, name: &str) -> Option<String> {
     work.request.environment.get(name).and_then(|value| value.to_str()).map(str::to_owned)
 }
 
+/// The server of the replay, as a role.
+fn server_as(work: &Work<'_>, role: String) -> Postgres {
+    let host = Some(place::socket(work.folder.path()));
+    let database = variable(work, "POSTGRES_DB");
+    let connection = Connection { host, port: Some(server::PORT), user: Some(role), database };
+    Postgres::of(&work.place.target, &connection).within(Duration::from_secs(30))
+}
+
+/// The same as one who may promote it, and enter every database. Whoever gets in is let in as any role (`server::isolation`).
+fn ask_all(work: &Work<'_>) -> Result<Postgres, ServerError> {
+    let postgres = ask(work)?;
+    Ok(postgres.superuser()?.map_or(postgres, |role| server_as(work, role)))
+}
+
 /// The server of the replay, by the first role that it knows.
 fn ask(work: &Work<'_>) -> Result<Postgres, ServerError> {
     let mut last = ServerError::MustEnd;
     for role in roles(work) {
-        let host = Some(place::socket(work.folder.path()));
-        let database = variable(work, "POSTGRES_DB");
-        let connection = Connection { host, port: Some(server::PORT), user: Some(role), database };
-        let postgres = Postgres::of(&work.place.target, &connection).within(Duration::from_secs(30));
+        let postgres = server_as(work, role);
         match postgres.recovery() {
             Ok(_) => return Ok(postgres),
             // Another role changes nothing.
@@ -228,7 +241,7 @@ fn stranger(work: &Work<'_>, why: &str) -> RestoreError {
 
 /// Indexes that are to be rebuilt, in every database; `None` where one could not be asked.
 fn to_rebuild(work: &Work<'_>) -> Option<Vec<String>> {
-    let asked = ask(work).and_then(|postgres| {
+    let asked = ask_all(work).and_then(|postgres| {
         let mut all = Vec::new();
         for database in postgres.databases()? {
             all.extend(postgres.in_database(&database).indexes_to_rebuild()?);
@@ -245,9 +258,13 @@ fn proof(work: &Work<'_>, to_rebuild: Option<Vec<String>>) -> Result<Proof, Rest
     let new_timeline = target.control().ok_or_else(unreadable)?.timeline;
     let path = target.pg_wal().join(format!("{new_timeline:08X}.history"));
     let text = fs::read_to_string(&path).map_err(|error| RestoreError::file("read", &path, error))?;
-    let (timeline, position) = parse_history(&text).pop().ok_or_else(unreadable)?;
+    let history = parse_history(&text);
+    let (timeline, position) = history.last().copied().ok_or_else(unreadable)?;
+    let line: Vec<Timeline> = history.iter().map(|(timeline, _)| *timeline).chain([Timeline(new_timeline)]).collect();
+    let size = SegmentSize::try_from(work.state.way.segment_bytes).ok();
+    let last_heartbeat = size.and_then(|size| heartbeat::newest(target, &line, size, position));
     checkpoint::reached("restore-stopped");
-    Ok(Proof { timeline: timeline.0, position, new_timeline, to_rebuild })
+    Ok(Proof { timeline: timeline.0, position, new_timeline, last_heartbeat, to_rebuild })
 }
 
 #[cfg(test)]

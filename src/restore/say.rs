@@ -9,6 +9,8 @@ use crate::decide::restore::{Plan, Target, moment};
 use crate::sizes;
 use crate::wal::Lsn;
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
@@ -40,10 +42,11 @@ impl Said {
         }
         let fetched = fetched.map_or("unknown".to_owned(), sizes::shown);
         text(&format!(
-            "restore {} to {}\n  backup    {} in repository {}, {fetched} to fetch\n  replay    from {}, {} {} at most, \
+            "restore {} to {}{}\n  backup    {} in repository {}, {fetched} to fetch\n  replay    from {}, {} {} at most, \
              on timeline {}\n  space     {} needed, {} there\n  archiving off until the copy has a path of its own\n{}",
             to.display(),
             plan.target,
+            here(&plan.target),
             plan.backup,
             plan.repository,
             plan.first,
@@ -87,19 +90,21 @@ impl Said {
     /// What was asked for beside what was reached.
     pub(super) fn proof(self, state: &State, proof: &Proof) {
         let last = state.reached.last_commit.map(moment);
+        let heartbeat = proof.last_heartbeat.map(moment);
         if self.json {
             return line(&json!({
                 "event": "proof", "target": target(&state.wanted.target), "timeline": proof.timeline,
-                "lsn": proof.position, "last_commit": last, "new_timeline": proof.new_timeline,
+                "lsn": proof.position, "last_commit": last, "last_heartbeat": heartbeat, "new_timeline": proof.new_timeline,
                 "words": state.reached.words, "indexes_to_rebuild": proof.to_rebuild
             }));
         }
         text(&format!(
-            "asked for {}\nreached   timeline {} up to {}, the last commit at {}{}\n",
+            "asked for {}\nreached   timeline {} up to {}, the last commit at {}{}{}\n",
             state.wanted.target,
             proof.timeline,
             proof.position,
             last.as_deref().unwrap_or("an unknown time: none was replayed"),
+            heartbeat.map_or(String::new(), |at| format!("\n          the watcher's last heartbeat at {at}")),
             state.reached.words.as_ref().map_or(String::new(), |words| format!("\n          {words}"))
         ));
     }
@@ -134,6 +139,16 @@ fn target(target: &Target) -> Value {
         Target::Latest => json!("latest"),
         Target::Immediate => json!("immediate"),
     }
+}
+
+/// A moment as this machine's clocks show it, where that is not UTC.
+fn here(target: &Target) -> String {
+    let zoned = match target {
+        Target::Time(at) => Timestamp::from_microsecond(*at).ok().map(|at| at.to_zoned(TimeZone::system())),
+        _ => None,
+    };
+    let zoned = zoned.filter(|zoned| !zoned.offset().is_zero());
+    zoned.map_or(String::new(), |zoned| format!(" ({} here)", zoned.strftime("%Y-%m-%d %H:%M:%S%.f %:z")))
 }
 
 fn line(value: &Value) {

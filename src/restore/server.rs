@@ -4,17 +4,17 @@
 //! `postgresql.auto.conf` (guc.c, PostgreSQL 13 to 18). Settings that a hot standby needs at least as high as its primary had
 //! them come from `pg_control` (xlogrecovery.c, `CheckRequiredParameterValues`).
 
-use super::{Request, RestoreError, Work, copy, place};
+use super::{Request, RestoreError, Work, copy, heartbeat, place};
 use crate::data_directory::DataDirectory;
 use crate::durable;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// The port of the socket; there is no other.
@@ -61,6 +61,9 @@ const ISOLATED: [&str; 24] = [
     "jit=off",
 ];
 
+/// The programs that are started.
+const NEEDED: [&str; 2] = ["postgres", "pg_controldata"];
+
 /// The programs of one version of PostgreSQL.
 #[derive(Debug)]
 pub(super) struct Programs(PathBuf);
@@ -85,15 +88,28 @@ impl Programs {
         let mut seen = BTreeSet::new();
         folders.retain(|folder| seen.insert(folder.clone()));
         let fits = |folder: &PathBuf| major(&folder.join("postgres")).as_deref() == Some(version);
-        let found = folders.iter().find(|folder| fits(folder));
-        found.cloned().map(Self).ok_or_else(|| {
-            let places: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
-            RestoreError::Refused(format!(
-                "the backup is of PostgreSQL {version}, whose programs are not in {}; install it, or name their folder by \
-                 --postgres-bin",
-                places.join(", ")
-            ))
-        })
+        let found: Vec<&PathBuf> = folders.iter().filter(|folder| fits(folder)).collect();
+        if let Some(whole) = found.iter().find(|folder| missing(folder).is_none()) {
+            return Ok(Self((*whole).clone()));
+        }
+        let part = found.first().and_then(|folder| Some((folder, missing(folder)?)));
+        Err(part.map_or_else(
+            || {
+                let places: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+                RestoreError::Refused(format!(
+                    "the backup is of PostgreSQL {version}, whose programs are not in {}; install it, or name their folder by \
+                     --postgres-bin",
+                    places.join(", ")
+                ))
+            },
+            |(folder, name)| {
+                RestoreError::Refused(format!(
+                    "{} has no {name}, which a restore needs beside postgres; install the whole server package of \
+                     PostgreSQL {version}, or name another folder by --postgres-bin",
+                    folder.display()
+                ))
+            },
+        ))
     }
 
     /// What their server calls its version: `15.18 (Debian 15.18-1)`.
@@ -112,16 +128,21 @@ impl Programs {
     }
 }
 
-/// A program's output; `None` where it can't be had.
-fn output(program: &Path, arguments: &[&str]) -> Option<String> {
+/// What a folder lacks of the programs that a restore starts.
+fn missing(folder: &Path) -> Option<&'static str> {
+    NEEDED.into_iter().find(|name| rustix::fs::access(folder.join(name), rustix::fs::Access::EXEC_OK).is_err())
+}
+
+/// A program's output.
+fn output(program: &Path, argument: &OsStr) -> io::Result<Output> {
     #[expect(clippy::disallowed_methods, reason = "PostgreSQL's programs are not pgBackRest")]
     let mut command = Command::new(program);
-    let output = command.args(arguments).env("LC_ALL", "C").stdin(Stdio::null()).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    command.arg(argument).env("LC_ALL", "C").stdin(Stdio::null()).output()
 }
 
 fn version(postgres: &Path) -> Option<String> {
-    let text = output(postgres, &["--version"])?;
+    let output = output(postgres, OsStr::new("--version")).ok().filter(|output| output.status.success())?;
+    let text = String::from_utf8_lossy(&output.stdout);
     text.trim().strip_prefix("postgres (PostgreSQL) ").map(str::to_owned)
 }
 
@@ -171,7 +192,7 @@ impl Server {
         let file = file.map_err(|error| RestoreError::file("open", &log, error))?;
         let from = file.metadata().map_or(0, |file| file.len());
         let errors = file.try_clone().map_err(|error| RestoreError::file("open", &log, error))?;
-        let mut settings = required(work);
+        let mut settings = required(work)?;
         settings.extend(raised.clone());
         let isolated = isolation(folder).map_err(|error| RestoreError::file("write to", folder, error))?;
         let mut options: Vec<OsString> = isolated;
@@ -253,20 +274,25 @@ fn signal(pid: u32, signal: Signal) {
 
 /// What `pg_controldata` says of the copy.
 pub(super) fn control_data(work: &Work<'_>) -> Result<String, RestoreError> {
-    let target = work.place.target.path().to_string_lossy().into_owned();
-    let text = output(&work.programs.path("pg_controldata"), &[&target]);
-    text.ok_or_else(|| RestoreError::Interrupted(format!("pg_controldata can't read {target}")))
+    let (program, target) = (work.programs.path("pg_controldata"), work.place.target.path());
+    let output = output(&program, target.as_os_str());
+    let output = output.map_err(|source| RestoreError::Program { program: program.clone(), source })?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let words = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
+    Err(RestoreError::Interrupted(format!("{} can't read {}: {words}", program.display(), target.display())))
 }
 
 /// What the copy needs at least.
-fn required(work: &Work<'_>) -> BTreeMap<String, String> {
-    let text = control_data(work).unwrap_or_default();
+fn required(work: &Work<'_>) -> Result<BTreeMap<String, String>, RestoreError> {
+    let text = control_data(work)?;
     let line = |line: &str| {
         let (name, value) = line.split_once(':')?;
         let (_, setting) = REQUIRED.iter().find(|(words, _)| *words == name.trim())?;
         Some(((*setting).to_owned(), value.trim().to_owned()))
     };
-    text.lines().filter_map(line).collect()
+    Ok(text.lines().filter_map(line).collect())
 }
 
 /// Settings of this replay.
@@ -278,6 +304,7 @@ fn own(work: &Work<'_>) -> Result<Vec<String>, RestoreError> {
         "recovery_target_action=pause".to_owned(),
         format!("checkpoint_timeout={checkpoint_timeout}"),
         format!("max_wal_size={max_wal_size}"),
+        format!("wal_keep_size={}MB", heartbeat::KEPT_MIB),
     ])
 }
 

@@ -18,6 +18,8 @@ pub struct Drill {
     pub target: String,
     /// The newest commit that was replayed.
     pub reached: Option<String>,
+    /// Where it went for the newest moment: what a loss of the origin would have cost then at most, in seconds.
+    pub rpo_seconds: Option<u64>,
     /// How long it took, in whole seconds, rounded up.
     pub seconds: u64,
     /// When the newest drill that passed began.
@@ -39,6 +41,7 @@ impl Drill {
             backup: record.backup.clone(),
             target: record.target.clone(),
             reached: record.reached.clone(),
+            rpo_seconds: record.rpo_seconds,
             seconds: whole(record.seconds),
             passed_at: record.passed_at.and_then(moment),
             troubles: troubles.map(|stage| format!("{}: {}", stage.name, stage.detail)).collect(),

@@ -44,6 +44,12 @@ pub(super) enum NotRecovered {
     /// The restore has failed; it has said why.
     #[error("the requested restore has ended with {0}, and CMD is not started; the next start goes on with it")]
     Failed(String),
+    /// The restore has refused it; it has said why.
+    #[error(
+        "the requested restore has ended with exit code {0}, and CMD is not started: nothing was touched, and the next \
+         start asks for the same"
+    )]
+    NotBegun(i32),
     /// A signal has ended it.
     #[error("interrupted by a signal: the next start goes on with the restore")]
     Signal(Signal),
@@ -64,7 +70,7 @@ impl NotRecovered {
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::Signal(signal) => Exit::Command(u8::try_from(128 + signal.as_raw()).unwrap_or(1)),
-            Self::Refused(_) | Self::Failed(_) | Self::File { .. } => Exit::Failed,
+            Self::Refused(_) | Self::Failed(_) | Self::NotBegun(_) | Self::File { .. } => Exit::Failed,
         }
     }
 
@@ -167,6 +173,7 @@ fn wait(child: Pid, signals: &mut Signals, is_done: &dyn Fn() -> bool) -> Result
         return match (status.exit_status(), told) {
             (Some(0), _) => Ok(()),
             (_, Some(signal)) => Err(NotRecovered::Signal(signal)),
+            (Some(code @ (2 | 3)), None) => Err(NotRecovered::NotBegun(code)),
             (_, None) => Err(NotRecovered::Failed(words(status))),
         };
     }
@@ -209,11 +216,22 @@ impl Own {
             Volume::Empty
         } else if restore::is_restored(pgdata) {
             if self.config().exists() { Volume::Restored } else { Volume::Copy }
+        } else if self.is_cut_off(pgdata) {
+            Volume::CutOff
         } else if pgdata.join("recovery.signal").exists() {
             Volume::Recovering
         } else {
             Volume::Cluster
         }
+    }
+
+    /// Whether a copy of ours has not been handed over: its recovery's settings, which name our configuration, still stand in
+    /// `postgresql.auto.conf`. Where its promotion was cut off `recovery.signal` is gone already.
+    fn is_cut_off(&self, pgdata: &Path) -> bool {
+        let folder = self.folder.file_name().unwrap_or_default().to_string_lossy();
+        let ours = format!("{folder}/{FILE_NAME}");
+        let text = fs::read_to_string(pgdata.join("postgresql.auto.conf")).unwrap_or_default();
+        text.lines().any(|line| line.trim_start().starts_with("restore_command") && line.contains(&ours))
     }
 
     /// What comes after the restore, in an order in which it can be done again: our configuration, which has the keys of the

@@ -7,13 +7,17 @@
 //! (backup history) and `.history` (timeline history) files.
 
 pub mod commits;
+pub mod heartbeats;
 mod history;
 mod listing;
 mod page;
+mod records;
 
 pub use history::{parents, parse_history};
 pub use listing::listed;
 pub use page::{LongPageHeader, PageHeaderError, PageTimeline, whole_segment};
+#[cfg(test)]
+pub(crate) use records::made;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

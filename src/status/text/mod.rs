@@ -222,8 +222,9 @@ fn drill(out: &mut String, style: &Style, report: &Report) {
     let from = drill.backup.as_ref().map_or(String::new(), |backup| format!(" from {backup}"));
     let on = drill.at.map_or(String::new(), |at| format!(" on {at}"));
     let took = if drill.seconds < 120 { format!("{} s", drill.seconds) } else { format!("{} min", drill.seconds / 60) };
+    let loss = drill.rpo_seconds.map_or(String::new(), |seconds| format!("; at most {seconds} s would have been lost"));
     let what = match drill.verdict {
-        "passed" => format!("proved restorable{on}, {took}: {}{from}", drill.target),
+        "passed" => format!("proved restorable{on}, {took}: {}{from}{loss}", drill.target),
         "failed" => format!("FAILED{on}: {}{from}; {}", drill.target, drill.troubles.join("; ")),
         _ => format!("not verified{on}: {}", drill.troubles.join("; ")),
     };

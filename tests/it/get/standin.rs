@@ -159,6 +159,8 @@ impl Get {
         let root = self.root();
         fs::write(root.join("pgbackrest.conf"), &self.configuration).unwrap();
         fs::write(root.join("answer.sh"), &self.script).unwrap();
+        // Its own clock begins after this one.
+        let started = Instant::now();
         let child = Command::new(env!("CARGO_BIN_EXE_pgbackrest-guard-get"))
             .args(&self.words)
             .args(words)
@@ -170,7 +172,7 @@ impl Get {
             .stderr(File::create(root.join("stderr")).unwrap())
             .spawn()
             .unwrap();
-        Running { child, case: self, started: Instant::now() }
+        Running { child, case: self, started }
     }
 
     /// Gets the segment; the exit code must be `expected`.

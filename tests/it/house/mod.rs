@@ -6,6 +6,7 @@
 mod circles;
 mod columns;
 pub(crate) mod docs_blocks;
+mod holes;
 mod package;
 mod sizing;
 mod tidy;

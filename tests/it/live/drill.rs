@@ -1,5 +1,6 @@
 //! `drill` on a real archive: what it proves, what it finds broken, and that its origin notices nothing.
 
+use super::drill_origin::Origin;
 use super::handover_record::Ended;
 use super::watch::{Scene, WAIT, scene, scene_with};
 use pgbackrest_guard_lab::{Cluster, Lab, Signal, StopMode, postgres_programs};
@@ -57,18 +58,12 @@ pub(crate) fn archived(scene: &Scene) {
     scene.watch_once(&[("WAL_BACKUP_CATALOG_VERIFY_INTERVAL_SECONDS", "1")]);
 }
 
-/// What a drill must leave as it was.
-fn origin(scene: &Scene) -> (Vec<String>, String, usize) {
-    let done = scene.cluster.done();
-    (done, fs::read_to_string(scene.cluster.pgdata().join(".pgbackrest_backup_state")).unwrap(), scene.backups())
-}
-
 #[test]
 fn long_drill_proves_the_newest_the_oldest_and_any_moment_in_turn() {
     let scene = scene_with(|backrest| backrest.archive_async(true), |postgres| postgres);
     archived(&scene);
-    let before = origin(&scene);
     let sql = scene.lab.write_file("checks.sql", "SELECT count(*) >= 1 FROM t;\nSELECT bool_and(n > 0) FROM t;\n");
+    let before = Origin::of(&scene);
     let sql = format!("--sql={}", sql.display());
     for aim in ["newest", "oldest", "random"] {
         let record = drill(&scene, &[&sql], 0);
@@ -77,7 +72,7 @@ fn long_drill_proves_the_newest_the_oldest_and_any_moment_in_turn() {
             assert_eq!(stage(&record, name)["verdict"], "passed", "{name}: {record}");
         }
     }
-    assert_eq!(origin(&scene), before);
+    before.is_untouched(&scene);
     assert!(!scene.lab.path().join("pgbackrest-guard-drill").exists());
     let report: Value = serde_json::from_str(&status(&scene, &["--output=json"])).unwrap();
     assert_eq!(report["drill"]["verdict"], "passed", "{report}");

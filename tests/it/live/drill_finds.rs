@@ -11,7 +11,7 @@ use std::process::Stdio;
 
 /// That nothing was proved, and this stage says why.
 #[track_caller]
-fn unverified(record: &Value, name: &str, words: &str) {
+pub(crate) fn unverified(record: &Value, name: &str, words: &str) {
     assert_eq!(record["verdict"], "unverified", "{record}");
     let stage = stage(record, name);
     assert_eq!(stage["verdict"], "unverified", "{record}");
@@ -30,6 +30,7 @@ CREATE INDEX sorted ON broken (s COLLATE \"en-x-icu\");
 CREATE OR REPLACE FUNCTION cmp(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT btint4cmp($2, $1)';
 UPDATE pg_collation SET collversion = '0' WHERE collname = 'en-x-icu';";
 
+/// R8: too little room is found out before the first byte, for a restore too.
 #[test]
 fn long_drill_is_never_green_where_something_was_not_looked_at() {
     let scene = scene();
@@ -78,6 +79,7 @@ fn long_drill_is_never_green_where_something_was_not_looked_at() {
     assert_eq!(full("restore", &["latest", &format!("--target={}", small.join("copy").display())]), 0);
 }
 
+/// R16: an index that was built with another version of its collation is named.
 #[test]
 fn long_drill_finds_a_broken_index_an_old_collation_and_missing_wal() {
     let scene = scene();
@@ -241,7 +243,7 @@ fn live_drill_finds_wal_that_only_postgresql_can_tell_to_be_damaged() {
 }
 
 /// The processes whose arguments name a folder.
-fn at_work_in(folder: &Path) -> Vec<i32> {
+pub(crate) fn at_work_in(folder: &Path) -> Vec<i32> {
     let named = |pid: &i32| {
         let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         String::from_utf8_lossy(&arguments).contains(folder.to_str().unwrap())

@@ -140,6 +140,8 @@ pub(crate) fn archived(scene: &Scene) {
     scene.cluster.wait_archived(&segment, WAIT);
 }
 
+/// R8: what lies in no window is refused, and the nearest moments are named. R10: what was reached is said beside what was
+/// asked for.
 #[test]
 fn live_restore_to_every_kind_of_target() {
     let scene = backed_up();
@@ -178,6 +180,7 @@ fn live_restore_to_every_kind_of_target() {
     assert_eq!(early.status.code(), Some(0), "right behind the backup: {}", text(&early));
 }
 
+/// R5: each step can be done again.
 #[test]
 fn live_restore_killed_at_every_checkpoint_goes_on() {
     let (scene, time) = between_two_commits();
@@ -226,6 +229,8 @@ fn live_restore_goes_on_after_an_outage_and_a_signal() {
     assert_eq!(copy.rows(), "1");
 }
 
+/// R4: a cluster, a running server and what is none of ours stay. R8: refused before the first byte. R15: what has failed
+/// for good is not tried again.
 #[test]
 fn live_restore_refuses_what_would_destroy_something() {
     let scene = backed_up();
@@ -268,6 +273,7 @@ fn live_restore_refuses_what_would_destroy_something() {
     assert_eq!(rows(cluster), "1");
 }
 
+/// R9: after a failover the line is followed that holds the moment.
 #[test]
 fn live_restore_follows_the_timeline_that_holds_the_moment() {
     let scene = backed_up();

@@ -3,7 +3,7 @@
 use super::run::{BUCKET, KEY, SECRET, Volume};
 use crate::run::scene::{Run, places};
 use pgbackrest_guard::checkpoint::OF_RUN;
-use pgbackrest_guard_lab::Signal;
+use pgbackrest_guard_lab::{Lab, Signal};
 use std::fs;
 use std::path::Path;
 
@@ -31,6 +31,7 @@ fn refuses(volume: &Volume, variables: &[(&'static str, String)], words: &str) {
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains(words) && said.contains("CMD is not started"), "{words}: {said}");
     assert!(!said.contains("before initdb") && !said.contains(SECRET), "{said}");
+    assert!(!said.contains("goes on with it"), "there is nothing to go on with: {said}");
     assert!(!volume.scene.path("data/PG_VERSION").exists());
 }
 
@@ -73,6 +74,7 @@ fn serves(volume: &Volume, run: &mut Run) {
     assert!(!run.said().contains("before initdb"), "{}", run.said());
 }
 
+/// R1: whatever is missing or wrong, nothing becomes an empty database. R4: on a volume with a cluster nothing is staged.
 #[test]
 fn live_run_restores_before_it_starts_and_never_makes_an_empty_cluster() {
     let volume = Volume::new(places()[0]);
@@ -88,6 +90,8 @@ fn live_run_restores_before_it_starts_and_never_makes_an_empty_cluster() {
         all.push(one);
         all
     };
+    let nobodys = ("POSTGRES_RECOVERY_TARGET_TIME", "2026-11-22 10:00:00".to_owned());
+    refuses(&volume, &with(source(&volume), nobodys), "it has no offset from UTC");
     let far = ("WAL_RECOVER_TARGET_TIME", "2001-01-01T00:00:00Z".to_owned());
     refuses(&volume, &with(source(&volume), far), "older than every usable backup");
     let elsewhere = with(with(source(&volume), target.clone()), ("WAL_RECOVER_FROM_PATH", "/nowhere".to_owned()));
@@ -110,6 +114,46 @@ fn live_run_restores_before_it_starts_and_never_makes_an_empty_cluster() {
     assert!(Path::new(&volume.scene.path("data/PG_VERSION")).exists());
 }
 
+/// R7: where the data directory alone is a volume, and the container is a new one.
+#[test]
+fn live_run_refuses_a_copy_that_was_cut_off_where_nothing_tells_how_far_it_had_come() {
+    let volume = Volume::new(*places().last().unwrap());
+    let moment = archived(&volume);
+    let mut all = source(&volume);
+    all.push(("WAL_RECOVER_TARGET_TIME", moment));
+    all.push(("WAL_RECOVER_FROM_PATH", repository_path(&volume, "origin")));
+    let mut killed = all.clone();
+    killed.push(("WAL_GUARD_TEST_KILL_AT", "restore-reached".to_owned()));
+    let mut run = start(&volume, &killed);
+    assert_eq!(run.status().code(), Some(1), "{}", run.said());
+    // With the container go its processes and its folders.
+    for process in volume.scene.lab.processes() {
+        Lab::signal(process.pid, Signal::KILL);
+    }
+    run.wait("they are gone", |_| volume.scene.lab.processes().is_empty());
+    let data = volume.scene.path("data");
+    fs::remove_dir_all(volume.scene.path(".data.pgbackrest-guard")).unwrap();
+    let _ = fs::remove_dir_all(volume.scene.path(".data.pgbackrest-guard-restore"));
+    let refused = |variables: &[(&'static str, String)], words: &str| {
+        let mut run = start(&volume, variables);
+        assert_eq!(run.status().code(), Some(1), "{}", run.said());
+        assert!(run.said().contains(words) && run.said().contains("CMD is not started"), "{words}: {}", run.said());
+    };
+    refused(&all, "is gone: empty the data directory");
+    refused(&[], "is gone: set its WAL_RECOVER_* variables again, and empty the data directory");
+    // The same in the middle of its promotion: a server that is started on that replays past the target.
+    fs::remove_file(data.join("recovery.signal")).unwrap();
+    refused(&all, "is gone: empty the data directory");
+    // As the line says.
+    fs::remove_dir_all(&data).unwrap();
+    volume.scene.lab.folder("data");
+    let mut run = start(&volume, &all);
+    serves(&volume, &mut run);
+    volume.stops(run, 0);
+}
+
+/// R6: `serves` looks for what the source has left, its keys among it. R7: without its variables a restore is not taken for
+/// done.
 #[test]
 fn live_run_goes_on_where_it_was_killed_and_hands_over() {
     // The first process of a namespace can't be killed from inside.

@@ -31,6 +31,7 @@ fn drill() -> Drill {
         target: "latest".to_owned(),
         reached: Some("2026-11-23T02:59:58.25Z".to_owned()),
         seconds: 846,
+        rpo_seconds: Some(2),
         passed_at: at("2026-11-23T03:00:00Z"),
         troubles: Vec::new(),
     }

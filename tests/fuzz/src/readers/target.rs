@@ -1,9 +1,9 @@
 //! What a restore is to reach, as people type it.
 
 use jiff::Timestamp;
-use pgbackrest_guard::cli::moment::parse_moment;
 use pgbackrest_guard::decide::restore::{Asked, Target, plan};
 use pgbackrest_guard::decide::windows::{Archive, Backup, Commit, Lost, Switch};
+use pgbackrest_guard::moment::parse_moment;
 use pgbackrest_guard::wal::{Lsn, SegmentName, SegmentSize, Timeline, WalFile};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -32,10 +32,10 @@ static ARCHIVE: LazyLock<[Archive; 1]> = LazyLock::new(|| {
 
 pub(super) fn target(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    if let Ok(at) = parse_moment(&text, false) {
+    if let Ok(at) = parse_moment(&text) {
         let micros = at.as_microsecond();
         let (_, words) = Target::Time(micros).words();
-        let again = words.as_deref().map(|words| parse_moment(words, false).map(Timestamp::as_microsecond));
+        let again = words.as_deref().map(|words| parse_moment(words).map(Timestamp::as_microsecond));
         assert_eq!(again, Some(Ok(micros)), "{words:?}");
         reach(&Target::Time(micros));
     }
