@@ -203,8 +203,8 @@ mod tests {
         assert_eq!(recovery(&asked(&[]), Volume::Recovering), Ok(Recovery::None), "a person's own");
         assert!(recovery(&asked(&[BUCKET]), Volume::Recovering).unwrap_err().contains("unset the WAL_RECOVER_*"));
         let cut_off = |set| recovery(&asked(set), Volume::CutOff).unwrap_err();
-        assert!(cut_off(&[]).contains("is gone: set its WAL_RECOVER_* variables again, and empty the data directory"));
-        assert!(cut_off(&[BUCKET]).contains("is gone: empty the data directory"));
+        assert!(cut_off(&[]).contains("are gone: set its WAL_RECOVER_* variables again, and empty the data directory"));
+        assert!(cut_off(&[BUCKET]).contains("are gone: empty the data directory"));
         assert!(recovery(&asked(&[]), Volume::UnderWay).unwrap_err().contains("not finished"));
     }
 
