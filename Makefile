@@ -241,7 +241,7 @@ campaign: deps
 # Words in FUZZ choose readers (tests/fuzz/src/readers/mod.rs): make fuzz FUZZ=ini; FUZZ_SECONDS=600 or FUZZ_RUNS=1000000 in the environment
 # end each. The flags are what cargo-fuzz gives the compiler without a sanitizer, and the stable one takes them. With --target, because build
 # scripts must not be instrumented.
-FUZZ = bucket commits failure history info ini ledger listing page redaction settings settings-file state target
+FUZZ = bucket commits failure heartbeats history info ini ledger listing page redaction settings settings-file state target
 FUZZ_FLAGS = -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')

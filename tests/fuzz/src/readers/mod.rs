@@ -25,10 +25,11 @@ pub struct Reader {
 }
 
 /// Every reader.
-pub const READERS: [Reader; 14] = [
+pub const READERS: [Reader; 15] = [
     Reader { name: "bucket", read: configuration::bucket },
     Reader { name: "commits", read: wal::commits },
     Reader { name: "failure", read: failures::failure },
+    Reader { name: "heartbeats", read: wal::heartbeats },
     Reader { name: "history", read: wal::history },
     Reader { name: "info", read: archive::info },
     Reader { name: "ini", read: configuration::ini },

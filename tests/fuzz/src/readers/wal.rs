@@ -1,8 +1,12 @@
-//! PostgreSQL's own files: the first page of a segment, its commits, a timeline's history.
+//! PostgreSQL's own files: the first page of a segment, its commits and heartbeats, a timeline's history.
 
 use pgbackrest_guard::wal::commits::{PAGE, newest};
+use pgbackrest_guard::wal::heartbeats::{self, Stretch};
 use pgbackrest_guard::wal::{LongPageHeader, Lsn, PageTimeline, SegmentName, SegmentSize, Timeline};
 use pgbackrest_guard::wal::{parents, parse_history};
+
+/// Where the segment of a test begins.
+const START: u64 = 0x0300_0000;
 
 pub(super) fn page(bytes: &[u8]) {
     let Ok(header) = LongPageHeader::parse(bytes) else { return };
@@ -27,11 +31,29 @@ pub(super) fn page(bytes: &[u8]) {
 
 /// The input is what stands on the last two pages of a segment, half on each; only its headers' addresses are right.
 pub(super) fn commits(bytes: &[u8]) {
-    const START: u64 = 0x0300_0000;
     let size = SegmentSize::try_from(1 << 20).expect("a size");
     let last = size.bytes() / PAGE as u64 - 1;
+    let mut page = two_pages(bytes, size);
+    let Some(end) = newest(START, size, 2, &mut page) else { return };
+    let pages = START + (last - 1) * PAGE as u64..START + size.bytes();
+    assert!(pages.contains(&end.lsn) && end.lsn % 8 == 0, "{end:?}");
+}
+
+/// The same input, in which the newest heartbeat is looked for.
+pub(super) fn heartbeats(bytes: &[u8]) {
+    let size = SegmentSize::try_from(1 << 20).expect("a size");
+    let mut page = two_pages(bytes, size);
+    let mut found = |before| heartbeats::newest(Stretch { start: START, size, before, most: 2 }, &mut page);
+    let newest = found(u64::MAX);
+    assert_eq!(found(START + size.bytes()), newest, "everything in the segment counts");
+    assert_eq!(found(START), None, "nothing before it does");
+}
+
+/// The last two pages of a segment, half of the input on each; only their headers' addresses are right.
+fn two_pages(bytes: &[u8], size: SegmentSize) -> impl FnMut(u64) -> Option<Box<[u8; PAGE]>> + '_ {
+    let last = size.bytes() / PAGE as u64 - 1;
     let (first_half, second_half) = bytes.split_at(bytes.len() / 2);
-    let mut page = |number: u64| {
+    move |number| {
         let mut page = Box::new([0; PAGE]);
         let content = if number == last { second_half } else { first_half };
         for (to, from) in page.iter_mut().zip(content) {
@@ -40,10 +62,7 @@ pub(super) fn commits(bytes: &[u8]) {
         let address = START + number * PAGE as u64;
         page[8..16].copy_from_slice(&address.to_ne_bytes());
         Some(page)
-    };
-    let Some(end) = newest(START, size, 2, &mut page) else { return };
-    let pages = START + (last - 1) * PAGE as u64..START + size.bytes();
-    assert!(pages.contains(&end.lsn) && end.lsn % 8 == 0, "{end:?}");
+    }
 }
 
 pub(super) fn history(bytes: &[u8]) {
