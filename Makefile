@@ -128,6 +128,11 @@ release:
 	$(CARGO) rustc --release --bin pgbackrest-guard-push -- -C target-feature=+crt-static -C relocation-model=static
 	$(CARGO) rustc --release --bin pgbackrest-guard-get -- -C target-feature=+crt-static -C relocation-model=static
 	cp $(TARGET)/release/pgbackrest-guard-push $(TARGET)/release/pgbackrest-guard-get $(RELEASE)/
+	@for program in pgbackrest-guard pgbackrest-guard-push pgbackrest-guard-get; do \
+		$(RELEASE)/$$program --version >/dev/null || { \
+			echo "$(RELEASE)/$$program does not start here: try another linker (mold 1.10.1 links it wrongly)" >&2; exit 1; \
+		}; \
+	done
 
 # Everything linked statically: it runs on any Linux of this machine's kind, whatever its libraries.
 dist: release

@@ -7,8 +7,10 @@
 #![expect(clippy::unwrap_used, reason = "a measurement that can't be made must end the run")]
 #![expect(clippy::disallowed_methods, reason = "a variable of its own, which is no setting")]
 
+use launcher::Launcher;
 use pgbackrest_guard::space;
 use pgbackrest_guard_lab::{Cluster, Lab, PgBackRest, within};
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -21,7 +23,12 @@ const SYNC_ROUNDS: usize = 120;
 const DRAINS: usize = 3;
 const DRAINED: usize = 300;
 
+mod launcher;
+
 fn main() {
+    if launcher::served() {
+        return;
+    }
     let bench = Bench::new();
     println!("{}\n", versions(&bench.lab));
     println!("{:<52} {:>9} {:>9} {:>9} {:>9}   result", "median", "true", "bare", "sh", "guard");
@@ -60,6 +67,7 @@ struct Bench {
     synchronous: PgBackRest,
     repository: PathBuf,
     guard: PathBuf,
+    launcher: RefCell<Launcher>,
 }
 
 impl Bench {
@@ -73,7 +81,8 @@ impl Bench {
         let synchronous = builder("synchronous").archive_async(false).write();
         let cluster = postgres.start();
         synchronous.stanza_create();
-        Self { lab, cluster, asynchronous, synchronous, repository, guard }
+        let launcher = RefCell::new(Launcher::new(&lab, cluster.pgdata()));
+        Self { lab, cluster, asynchronous, synchronous, repository, guard, launcher }
     }
 
     /// The command that pushes `%p`, by one of the four.
@@ -95,9 +104,14 @@ impl Bench {
         }
     }
 
+    /// The same of one file.
+    fn words(&self, pusher: Pusher, backrest: &PgBackRest, file: &str) -> String {
+        self.archive_command(pusher, backrest).replace("%p", file)
+    }
+
     /// The same, ready to be started without a shell in between.
     fn command(&self, pusher: Pusher, backrest: &PgBackRest, file: &str) -> Command {
-        let words = self.archive_command(pusher, backrest).replace("%p", file);
+        let words = self.words(pusher, backrest, file);
         let mut words = words.split(' ');
         let mut command = self.lab.command(words.next().unwrap());
         command.args(words).current_dir(self.cluster.pgdata()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -110,11 +124,7 @@ impl Bench {
         for round in 0..rounds + 5 {
             for (pusher, times) in in_turn(round, &mut times) {
                 prepare();
-                let mut command = self.command(pusher, backrest, file);
-                let start = Instant::now();
-                let status = command.status().unwrap();
-                let took = start.elapsed();
-                assert!(status.success(), "{command:?} ended with {status}");
+                let took = self.launcher.borrow_mut().time(&self.words(pusher, backrest, file));
                 // The first rounds fill caches and make the ledger.
                 if round >= 5 {
                     times.push(took.as_secs_f64() * 1000.0);

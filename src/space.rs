@@ -5,8 +5,9 @@
 //! them. `pg_wal` may be a symbolic link; what it points to is measured.
 
 use crate::settings::Mebibytes;
-use crate::wal::SegmentSize;
+use crate::wal::{SegmentName, SegmentSize};
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, openat, statat};
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -14,6 +15,9 @@ use std::path::Path;
 const MIB: u64 = 1 << 20;
 /// So many segments may wait at least: with segments of 1 GiB the first failure would be one too many.
 const LEAST_SEGMENTS: u64 = 4;
+
+/// So many files are measured each; of more segments only which are there.
+const MEASURED_EACH: u64 = 256;
 
 /// The WAL that waits for archiving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub struct Backlog {
 pub fn backlog(pg_wal: &Path) -> io::Result<Backlog> {
     let wal = open_folder(pg_wal)?;
     let (mut files, mut bytes) = (0, 0);
+    // Segments that wait and have not been measured.
+    let mut many = HashSet::new();
     // Relative to open folders: with 100,000 names the path look-ups would cost more than all the rest.
     let status = openat(&wal, "archive_status", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     if let Ok(status) = status {
@@ -38,13 +44,39 @@ pub fn backlog(pg_wal: &Path) -> io::Result<Backlog> {
             let entry = entry?;
             let Some(name) = entry.file_name().to_bytes().strip_suffix(b".ready") else { continue };
             files += 1;
-            bytes += size(&wal, name);
+            match segment(name).filter(|_| files > MEASURED_EACH) {
+                Some(segment) => _ = many.insert(segment),
+                None => bytes += size(&wal, name),
+            }
         }
     }
     if files == 0 {
         return Ok(Backlog { files: None, bytes: everything(pg_wal)? });
     }
-    Ok(Backlog { files: Some(files), bytes })
+    Ok(Backlog { files: Some(files), bytes: bytes + of_one_size(&wal, &many)? })
+}
+
+/// The bytes of those of these segments that are there, by one look at the folder and at one of them: a segment has its
+/// whole size before it gets its name, and all of a cluster have the same (xlog.c, `XLogFileInitInternal`, PostgreSQL 15).
+fn of_one_size(wal: &OwnedFd, segments: &HashSet<SegmentName>) -> io::Result<u64> {
+    if segments.is_empty() {
+        return Ok(0);
+    }
+    let (mut count, mut each) = (0, 0);
+    for entry in Dir::read_from(wal)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if segment(name).is_some_and(|segment| segments.contains(&segment)) {
+            count += 1;
+            // The one that was measured may be gone meanwhile.
+            each = if each == 0 { size(wal, name) } else { each };
+        }
+    }
+    Ok(each.saturating_mul(count))
+}
+
+fn segment(name: &[u8]) -> Option<SegmentName> {
+    std::str::from_utf8(name).ok()?.parse().ok()
 }
 
 /// The bytes of all files in `pg_wal` and its folders.
@@ -171,6 +203,22 @@ mod tests {
         fs::remove_dir(folder.path().join("archive_status")).unwrap();
         assert_eq!(backlog(folder.path()).unwrap(), Backlog { files: None, bytes: 2 * MIB });
         assert!(backlog(&folder.path().join("nowhere")).is_err());
+    }
+
+    #[test]
+    fn of_very_many_segments_those_that_are_there_count() {
+        let name = |number: u64| format!("{number:024X}");
+        let names: Vec<String> = (1..=600).map(name).collect();
+        let files: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), MIB)).collect();
+        let orphans: Vec<String> = (5001..=5100).map(name).collect();
+        let others = ["00000002.history", "000000010000000000000001.00000028.backup"];
+        let ready = names[..500].iter().chain(&orphans).map(String::as_str).chain(others);
+        let folder = pg_wal(&files, &ready.collect::<Vec<_>>());
+        for other in others {
+            fs::write(folder.path().join(other), "1234567890").unwrap();
+        }
+        let waiting = Backlog { files: Some(602), bytes: 500 * MIB + 20 };
+        assert_eq!(backlog(folder.path()).unwrap(), waiting);
     }
 
     #[test]

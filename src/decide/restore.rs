@@ -362,12 +362,13 @@ impl fmt::Display for Refusal {
             }
             Self::Position { lsn, near: [before, after] } => {
                 let near = |near: &Option<Lsn>| near.map_or("none".to_owned(), |lsn| lsn.to_string());
+                let why = match (before, after) {
+                    (Some(_), None) => "the archived WAL ends before it",
+                    (None, Some(_)) => "it is older than every usable backup",
+                    _ => "WAL is missing before it",
+                };
                 let (before, after) = (near(before), near(after));
-                write!(
-                    f,
-                    "{lsn} can't be restored: it lies in no stretch of the archive that follows a backup without a hole; \
-                     the nearest position before it: {before}, after it: {after}"
-                )
+                write!(f, "{lsn} can't be restored: {why}; the nearest position before it: {before}, after it: {after}")
             }
         }
     }

@@ -132,6 +132,11 @@ fn a_refusal_names_the_nearest_moments() {
     assert!(said(Target::Lsn(Lsn(lsn(22)))).contains("before it: 0/13FFFFFF, after it: 0/19000100"));
     assert!(said(Target::Lsn(Lsn(5))).contains("before it: none, after it: 0/2000100"));
     assert_eq!(plan(&[], &[], &asked(Target::Latest)), Err(Refusal::NoBackup));
+    for (number, why) in
+        [(1, "older than every usable backup"), (22, "WAL is missing before it"), (99, "WAL ends before it")]
+    {
+        assert!(said(Target::Lsn(Lsn(lsn(number)))).contains(why), "{number}: {}", said(Target::Lsn(Lsn(lsn(number)))));
+    }
 }
 
 #[test]

@@ -173,7 +173,7 @@ pub fn restore(request: &Request, signals: &Signals) -> Exit {
 fn go(request: &Request, signals: &Signals, said: Said) -> Result<(), RestoreError> {
     let place = Place::find(request)?;
     let wanted = wanted(request);
-    let found = Folder::read(&place.folder)?;
+    let found = place.noted()?;
     place.check(request.replace, found.is_some())?;
     let below = request.repository_below.as_ref();
     let below = below.map(|base| below::below(&request.common, &request.environment, base)).transpose();
@@ -276,7 +276,7 @@ fn begin(
     say_plan(request, place, &plan, &seen, [needed, room], said);
     let way = Way::of(&plan, segment_bytes, size, version.to_owned());
     let ours = place.content != Content::Cluster || request.replace;
-    Ok((State::new(wanted, way, ours, seen.fingerprint()), programs))
+    Ok((State::new(wanted, place.target.path(), way, ours, seen.fingerprint()), programs))
 }
 
 fn say_plan(request: &Request, place: &Place, plan: &Plan, seen: &Seen, space: [u64; 2], said: Said) {
@@ -286,7 +286,7 @@ fn say_plan(request: &Request, place: &Place, plan: &Plan, seen: &Seen, space: [
         tracing::warn!("WAL is missing behind that: what was written later can't be restored");
     }
     if !plan.proved {
-        tracing::warn!("that {} is in the archive shows only when it is replayed", plan.target);
+        tracing::warn!("whether {} is in the archive shows only when it is replayed", plan.target);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where a restore goes, and whether it may: everything that is looked at before the first byte.
 
-use super::state::Folder;
+use super::state::{Folder, State};
 use super::{Request, RestoreError, leftover};
 use crate::data_directory::DataDirectory;
 use crate::space::{self, Volume};
@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 pub(super) struct Place {
     pub(super) target: DataDirectory,
     pub(super) folder: PathBuf,
+    /// Whether that folder lies beside the data directory, and not in a state directory.
+    is_beside: bool,
     pub(super) content: Content,
 }
 
@@ -40,10 +42,28 @@ impl Place {
         // A mounted volume's parent is often root's.
         let can_be_written = rustix::fs::access(beside, rustix::fs::Access::WRITE_OK).is_ok();
         let set = request.common.state_dir.as_ref().map(|folder| folder.value.as_path());
-        let set = set.filter(|folder| !can_be_written && folder.parent() != Some(&target));
+        // Not the default, which lies in the data directory: neither in the copy nor in its origin.
+        let pgdata = request.common.pgdata.as_ref().map(|pgdata| pgdata.value.as_path());
+        let in_data = |folder: &Path| folder.parent().is_some_and(|parent| parent == target || Some(parent) == pgdata);
+        let set = set.filter(|folder| !can_be_written && !in_data(folder));
         let parent = set.unwrap_or(beside);
         let content = content(&target).map_err(|error| RestoreError::file("look into", &target, error))?;
-        Ok(Self { folder: working_folder(parent, &target), content, target: DataDirectory::new(target) })
+        let (folder, is_beside) = (working_folder(parent, &target), set.is_none());
+        Ok(Self { folder, is_beside, content, target: DataDirectory::new(target) })
+    }
+
+    /// What an earlier run has noted in the working folder. In a state directory two data directories of one name share it.
+    pub(super) fn noted(&self) -> Result<Option<State>, RestoreError> {
+        let found = Folder::read(&self.folder)?;
+        match found.as_ref().and_then(|state| state.data.as_deref()) {
+            Some(other) if !self.is_beside && other != self.target.path() => Err(refused(format!(
+                "{} holds the restore of {}, which is under way; repeat that one's command, or name another folder by \
+                 --state-dir",
+                self.folder.display(),
+                other.display()
+            ))),
+            _ => Ok(found),
+        }
     }
 
     /// Refuses what no restore may touch; `under_way`: what lies there is this restore's own.
@@ -59,6 +79,12 @@ impl Place {
         }
         if self.foreign_server_runs(under_way) {
             return Err(refused(format!("a server runs on {path}; stop it, or name another directory by --target")));
+        }
+        if let Some(closed) = closed(self.target.path()) {
+            return Err(refused(format!(
+                "this user can't write to {}; have {path} made for it, or name another directory by --target",
+                closed.display()
+            )));
         }
         if under_way {
             return Ok(());
@@ -125,6 +151,13 @@ pub fn working_folder(parent: &Path, target: &Path) -> PathBuf {
 #[must_use]
 pub fn socket(folder: &Path) -> PathBuf {
     folder.join("socket")
+}
+
+/// The directory, or the nearest one above it that exists, where this user may write nothing.
+fn closed(target: &Path) -> Option<&Path> {
+    let there = target.ancestors().find(|path| path.exists())?;
+    let may = rustix::fs::access(there, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
+    may.is_err().then_some(there)
 }
 
 fn refused(why: String) -> RestoreError {

@@ -78,6 +78,9 @@ pub(super) struct Reached {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct State {
     pub(super) wanted: Wanted,
+    /// The data directory; unknown to 0.2.0.
+    #[serde(default)]
+    pub(super) data: Option<PathBuf>,
     pub(super) way: Way,
     pub(super) stage: Stage,
     /// When it began, in seconds since 1970.
@@ -93,9 +96,18 @@ pub(super) struct State {
 
 impl State {
     /// One that begins now.
-    pub(super) fn new(wanted: Wanted, way: Way, ours: bool, fingerprint: String) -> Self {
-        let reached = Reached::default();
-        Self { wanted, way, stage: Stage::Planned, began_at: epoch::now(), ours, fingerprint, failure: None, reached }
+    pub(super) fn new(wanted: Wanted, data: &Path, way: Way, ours: bool, fingerprint: String) -> Self {
+        Self {
+            wanted,
+            data: Some(data.to_owned()),
+            way,
+            stage: Stage::Planned,
+            began_at: epoch::now(),
+            ours,
+            fingerprint,
+            failure: None,
+            reached: Reached::default(),
+        }
     }
 }
 

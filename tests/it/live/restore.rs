@@ -168,7 +168,7 @@ fn live_restore_to_every_kind_of_target() {
     let copy = Copy::of(&scene, "none");
     copy.refused(&["--to", "2001-01-01T00:00:00Z"], &["older than every usable backup", "after it: 2"]);
     copy.refused(&["--to", "2099-01-01 00:00:00+00"], &["no commit after it is known", "nearest moment before it: 2"]);
-    copy.refused(&["--to-lsn", "F/0"], &["lies in no stretch", "before it: 0/"]);
+    copy.refused(&["--to-lsn", "F/0"], &["the archived WAL ends before it", "before it: 0/"]);
     copy.refused(&["--set", "20200101-000000F"], &["there is no backup 20200101-000000F; there are: 2"]);
     assert!(!copy.path().exists() && !copy.folder().exists());
     assert_eq!(copy.restore(&["--to", "2026-11-22 10:00:00"]).status.code(), Some(2));

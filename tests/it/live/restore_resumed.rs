@@ -1,10 +1,11 @@
 //! `restore` that was killed: what it left behind, at any moment, and a server that can't be asked.
 
 use super::restore::{Copy, between_two_commits, text};
-use super::watch::WAIT;
+use super::watch::{Scene, WAIT};
 use pgbackrest_guard_lab::{Fault, FaultKind, Lab, Operation, Operations, Signal};
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -54,6 +55,44 @@ fn live_restore_names_a_server_that_it_cannot_end_and_one_that_it_cannot_ask() {
     assert!(text(&output).contains("accepts none of the roles"), "{}", text(&output));
     assert!(text(&output).contains("by PGUSER") && server(&copy.path()).is_none(), "{}", text(&output));
     Copy::of(&scene, "strange").with("PGUSER", "other").restored(&["latest"]);
+}
+
+/// A parent folder that is root's, as that of a mounted volume often is.
+fn closed(scene: &Scene, name: &str) -> PathBuf {
+    let folder = scene.lab.folder(name);
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
+    folder
+}
+
+#[test]
+fn live_restore_refuses_a_place_that_it_may_not_write_to_and_another_restores_notes() {
+    let (scene, _) = between_two_commits();
+    closed(&scene, "closed");
+    let copy = Copy::of(&scene, "closed/copy");
+    for arguments in [&["latest", "--dry-run"][..], &["latest"]] {
+        copy.refused(arguments, &["this user can't write to", "/closed; have"]);
+    }
+    // Nor does it write into the data directory of the origin, where the default state directory is.
+    let own = scene.cluster.pgdata().join(".pgbackrest_guard/.copy.pgbackrest-guard-restore");
+    assert!(!own.exists(), "{}", own.display());
+    // Two volumes whose data directories have the same name, and one folder for notes.
+    for name in ["one/data", "two/data"] {
+        scene.lab.folder(name);
+        closed(&scene, name.trim_end_matches("/data"));
+    }
+    scene.lab.folder("notes");
+    let notes = scene.lab.path().join("notes").display().to_string();
+    let one = Copy::of(&scene, "one/data").with("WAL_GUARD_STATE_DIR", &notes);
+    Copy::of(&scene, "one/data").refused(&["latest"], &["name a folder that can be written by --state-dir"]);
+    let killed = Copy::of(&scene, "one/data").with("WAL_GUARD_STATE_DIR", &notes);
+    let killed = killed.with("WAL_GUARD_TEST_KILL_AT", "restore-planned").restore(&["latest"]);
+    assert_eq!(killed.status.code(), None, "{}", text(&killed));
+    let two = Copy::of(&scene, "two/data").with("WAL_GUARD_STATE_DIR", &notes);
+    for arguments in [&["latest"][..], &["latest", "--replace"]] {
+        two.refused(arguments, &["holds the restore of", "/one/data, which is under way"]);
+    }
+    one.restored(&["latest"]);
+    two.restored(&["latest"]);
 }
 
 #[test]
