@@ -65,7 +65,7 @@ fn what_the_archive_has_is_healed_without_a_push() {
     let said = watch(&live, &live.postgres);
     assert!(said.contains("1 WAL file on record as lost is in the archive"), "{said}");
     assert_eq!(states(&live.postgres), [GapState::Healed], "{said}");
-    assert!(!said.contains("still lay in pg_wal") && !said.contains("running pgbackrest backup"), "{said}");
+    assert!(!said.contains("every repository has it now") && !said.contains("running pgbackrest backup"), "{said}");
 }
 
 #[test]

@@ -147,7 +147,7 @@ fn live_watch_ends_a_wedged_worker_and_archiving_goes_on() {
     scene.cluster.wait_until("the worker hangs", WAIT, worker);
     let variables = [("WAL_BACKUP_POLL_INTERVAL_SECONDS", "1"), ("WAL_GUARD_TEST_PATIENCE_SECONDS", "4")];
     let watcher = Running::start(&scene.lab, &mut scene.watcher(&scene.cluster, &variables));
-    watcher.wait_for("has moved nothing for 4 s while WAL waits: ended");
+    watcher.wait_for("has made no progress for 4 s while WAL waits: ended");
     scene.s3.clear_faults();
     scene.cluster.wait_archived(stuck.last().unwrap(), WAIT);
     watcher.end();
