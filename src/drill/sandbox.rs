@@ -69,12 +69,12 @@ impl Sandbox {
         if fs2::FileExt::try_lock_exclusive(&lock).is_err() {
             return Err(NoSandbox::Busy(folder.to_owned()));
         }
-        let sandbox = Self { folder: folder.to_owned(), _lock: lock };
+        // What works in it names it without links.
+        let sandbox = Self { folder: fs::canonicalize(folder).map_err(failed)?, _lock: lock };
         sandbox.end_left()?;
         sandbox.clear().map_err(failed)?;
-        for part in [sandbox.server(), restore::socket(&sandbox.server())] {
-            durable::create_private_folder(&part).map_err(failed)?;
-        }
+        durable::create_private_folder(&sandbox.server()).map_err(failed)?;
+        restore::make_socket(&sandbox.server()).map_err(failed)?;
         Ok(sandbox)
     }
 
@@ -109,16 +109,23 @@ impl Sandbox {
 
     /// Ends a server that a killed drill has left: one that listens in this folder, and no other.
     fn end_leftover(&self) -> Result<(), restore::Stays> {
-        let sockets =
-            [self.server(), working_folder(&self.folder, &self.data())].map(|folder| restore::socket(&folder));
+        let sockets = self.servers().map(|folder| restore::socket(&folder));
         restore::end_leftover(&DataDirectory::new(self.data()), &sockets, &mut |pause| {
             std::thread::sleep(pause);
             false
         })
     }
 
+    /// Where a server works: the drill's own, and that of its restore.
+    fn servers(&self) -> [PathBuf; 2] {
+        [self.server(), working_folder(&self.folder, &self.data())]
+    }
+
     /// Removes everything but the lock.
     fn clear(&self) -> io::Result<()> {
+        for folder in self.servers() {
+            restore::unlink_socket(&folder)?;
+        }
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             if entry.file_name() == OWNER {

@@ -19,6 +19,7 @@ mod prove;
 mod replay;
 mod say;
 mod server;
+mod socket;
 mod state;
 
 use crate::checkpoint;
@@ -30,8 +31,9 @@ use crate::settings::{CommonSettings, Environment};
 use crate::signals::Signals;
 pub use hand_over::{is_restored, may_archive};
 pub use leftover::{Stays, end_leftover};
-pub use place::{socket, working_folder};
+pub use place::working_folder;
 pub use server::{PORT, isolation};
+pub use socket::{make_socket, socket, unlink_socket};
 
 use archive::Seen;
 use place::{Content, Place};

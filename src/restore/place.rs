@@ -1,5 +1,6 @@
 //! Where a restore goes, and whether it may: everything that is looked at before the first byte.
 
+use super::socket::socket;
 use super::state::{Folder, State};
 use super::{Request, RestoreError, leftover};
 use crate::data_directory::DataDirectory;
@@ -34,7 +35,7 @@ pub(super) enum Content {
 impl Place {
     /// Looks around.
     pub(super) fn find(request: &Request) -> Result<Self, RestoreError> {
-        let target = fs::canonicalize(&request.target).unwrap_or_else(|_| request.target.clone());
+        let target = without_links(&request.target);
         if target.file_name().is_none() {
             return Err(RestoreError::Refused("/ is no data directory".to_owned()));
         }
@@ -140,17 +141,18 @@ impl Place {
     }
 }
 
+/// A path without links, and the same whether it is there yet or not.
+fn without_links(path: &Path) -> PathBuf {
+    let there = path.ancestors().find_map(|there| Some((there, fs::canonicalize(there).ok()?)));
+    let joined = there.and_then(|(there, real)| Some((path.strip_prefix(there).ok()?, real)));
+    joined.map_or_else(|| path.to_owned(), |(rest, real)| real.join(rest).components().collect())
+}
+
 /// The folder that a restore of a data directory works in.
 #[must_use]
 pub fn working_folder(parent: &Path, target: &Path) -> PathBuf {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     parent.join(format!(".{name}.pgbackrest-guard-restore"))
-}
-
-/// The folder of the socket of the replay's server.
-#[must_use]
-pub fn socket(folder: &Path) -> PathBuf {
-    folder.join("socket")
 }
 
 /// The directory, or the nearest one above it that exists, where this user may write nothing.
@@ -182,4 +184,24 @@ fn content(path: &Path) -> io::Result<Content> {
     } else {
         Content::Other
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_path_has_one_name_before_and_after_it_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = fs::canonicalize(folder.path()).unwrap();
+        fs::create_dir(real.join("volume")).unwrap();
+        symlink(real.join("volume"), real.join("link")).unwrap();
+        let (by_link, expected) = (real.join("link/15/main"), real.join("volume/15/main"));
+        assert_eq!(without_links(&by_link), expected);
+        fs::create_dir_all(&by_link).unwrap();
+        assert_eq!(without_links(&by_link), expected);
+        assert_eq!(without_links(&real.join("link/15/main/")), expected);
+        assert_eq!(without_links(Path::new("/nowhere/at/all")), Path::new("/nowhere/at/all"));
+    }
 }

@@ -6,8 +6,9 @@
 
 use super::leftover::{Stays, end_leftover};
 use super::server::{self, Server};
+use super::socket::socket;
 use super::state::{Reached, Stage};
-use super::{RestoreError, Work, cut_off, heartbeat, place, promotion};
+use super::{RestoreError, Work, cut_off, heartbeat, promotion};
 use crate::checkpoint::{self, patience};
 use crate::postgres::{Postgres, Recovery, ServerError};
 use crate::settings::{Connection, role};
@@ -182,7 +183,7 @@ fn ended(work: &Work<'_>, log: &str) -> RestoreError {
 
 /// Ends what a killed restore has left.
 fn end_left(work: &Work<'_>) -> Result<(), RestoreError> {
-    let sockets = [place::socket(&work.place.folder)];
+    let sockets = [socket(&work.place.folder)];
     let ended = end_leftover(&work.place.target, &sockets, &mut |pause| work.signals.wait(pause));
     ended.map_err(|stays| match stays {
         Stays::Signal => RestoreError::Signal,
@@ -202,7 +203,7 @@ fn variable(work: &Work<'_>, name: &str) -> Option<String> {
 
 /// The server of the replay, as a role.
 fn server_as(work: &Work<'_>, role: String) -> Postgres {
-    let host = Some(place::socket(work.folder.path()));
+    let host = Some(socket(work.folder.path()));
     let database = variable(work, "POSTGRES_DB");
     let connection = Connection { host, port: Some(server::PORT), user: Some(role), database };
     Postgres::of(&work.place.target, &connection).within(Duration::from_secs(30))

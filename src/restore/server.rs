@@ -4,7 +4,8 @@
 //! `postgresql.auto.conf` (guc.c, PostgreSQL 13 to 18). Settings that a hot standby needs at least as high as its primary had
 //! them come from `pg_control` (xlogrecovery.c, `CheckRequiredParameterValues`).
 
-use super::{Request, RestoreError, Work, copy, heartbeat, place};
+use super::socket::{make_socket, socket};
+use super::{Request, RestoreError, Work, copy, heartbeat};
 use crate::data_directory::DataDirectory;
 use crate::durable;
 use rustix::process::{Pid, Signal, kill_process};
@@ -155,6 +156,7 @@ fn major(postgres: &Path) -> Option<String> {
 /// # Errors
 /// When those can't be written.
 pub fn isolation(folder: &Path) -> io::Result<Vec<OsString>> {
+    make_socket(folder)?;
     let [config, hba, ident] = ["replay.conf", "pg_hba.conf", "pg_ident.conf"].map(|name| folder.join(name));
     for (path, text) in [(&config, ""), (&hba, "local all all trust\n"), (&ident, "")] {
         durable::replace(path, text.as_bytes(), 0o600, None)?;
@@ -163,7 +165,7 @@ pub fn isolation(folder: &Path) -> io::Result<Vec<OsString>> {
         ("config_file", config),
         ("hba_file", hba),
         ("ident_file", ident),
-        ("unix_socket_directories", place::socket(folder)),
+        ("unix_socket_directories", socket(folder)),
         ("external_pid_file", folder.join("postmaster.pid")),
     ];
     let named = paths.into_iter().map(|(name, path)| {

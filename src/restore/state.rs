@@ -5,6 +5,7 @@
 //! and can be done again: a kill at any instant costs that stage.
 
 use super::RestoreError;
+use super::socket::{make_socket, unlink_socket};
 use crate::decide::restore::{Plan, Target};
 use crate::durable;
 use crate::epoch;
@@ -152,10 +153,11 @@ impl Folder {
         if fs2::FileExt::try_lock_exclusive(&file).is_err() {
             return Err(RestoreError::Refused(format!("another restore works in {}: wait for it", path.display())));
         }
-        for part in ["lock", "log", "spool", "socket"] {
+        for part in ["lock", "log", "spool"] {
             let part = path.join(part);
             durable::create_private_folder(&part).map_err(|error| RestoreError::file("make", &part, error))?;
         }
+        make_socket(path).map_err(|error| RestoreError::file("make the socket's folder in", path, error))?;
         Ok(Self { path: path.to_owned(), _lock: file })
     }
 
@@ -189,6 +191,7 @@ impl Folder {
     pub(super) fn remove(self) -> Result<(), RestoreError> {
         let failed = |error| RestoreError::file("remove", &self.path, error);
         durable::remove(&self.path.join(FILE_NAME)).map_err(failed)?;
+        unlink_socket(&self.path).map_err(failed)?;
         fs::remove_dir_all(&self.path).map_err(failed)
     }
 }

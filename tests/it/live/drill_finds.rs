@@ -252,23 +252,38 @@ pub(crate) fn at_work_in(folder: &Path) -> Vec<i32> {
     entries.filter_map(|name| name.to_str()?.parse().ok()).filter(named).collect()
 }
 
-/// They are stopped, so that nothing but the next drill can end them.
+/// They are stopped, so that nothing but the next drill can end them. A folder that is reached by a link has another name for
+/// pgBackRest and for the server.
 #[test]
 fn live_drill_ends_the_restore_that_a_killed_one_has_left() {
     let scene = scene();
     archived(&scene);
-    let data = scene.lab.path().join("pgbackrest-guard-drill/data");
+    symlink(scene.lab.folder("volume"), scene.lab.path().join("link")).unwrap();
+    let drill = |arguments: &[&str]| {
+        let mut drill = command(&scene, "drill", arguments);
+        drill.env("WAL_DRILL_DIR", scene.lab.path().join("link/a-drill"));
+        drill
+    };
+    let data = scene.lab.path().join("volume/a-drill/data");
+    let left = || at_work_in(Path::new("/a-drill/data"));
     scene.s3.inject(Fault::new(FaultKind::Hang).on(Operations::of(Operation::Get, "/bundle/")));
-    let mut child = command(&scene, "drill", &[]).spawn().unwrap();
+    let mut child = drill(&[]).spawn().unwrap();
     scene.cluster.wait_until("the backup is copied", WAIT, || data.join("backup.manifest").exists());
     child.kill().unwrap();
     child.wait().unwrap();
-    let left = at_work_in(&data);
-    assert!(left.len() >= 2, "a restore and its pgBackRest: {left:?}");
-    for pid in &left {
-        Lab::signal(*pid, Signal::STOP);
+    assert!(left().len() >= 2, "a restore and its pgBackRest: {:?}", left());
+    for pid in left() {
+        Lab::signal(pid, Signal::STOP);
     }
     scene.s3.clear_faults();
-    assert_eq!(drill(&scene, &[], 0)["verdict"], "passed");
-    assert_eq!(at_work_in(&data), Vec::<i32>::new());
+    let output = drill(&[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert_eq!(left(), Vec::<i32>::new());
+    // The server of a restore, too.
+    let mut child = drill(&[]).env("WAL_GUARD_TEST_KILL_AT", "drill-started").spawn().unwrap();
+    child.wait().unwrap();
+    assert!(!left().is_empty());
+    let output = drill(&[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert_eq!(left(), Vec::<i32>::new());
 }

@@ -7,7 +7,8 @@ use super::watch::{Scene, WAIT, scene_with};
 use pgbackrest_guard::checkpoint::OF_DRILL;
 use pgbackrest_guard_lab::{Fault, FaultKind, Lab, Operation, Operations, Signal};
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 fn scene() -> Scene {
@@ -63,19 +64,23 @@ fn long_drill_killed_at_every_stage_is_cleared_by_the_next() {
     assert!(!folder(&scene).exists());
 }
 
-/// As by the kernel where memory runs short: the drill lives on, and so does what the restore has started.
+/// As by the kernel where memory runs short: the drill lives on, and so does what the restore has started. The folder is reached
+/// by a link, and has another name for pgBackRest and for the server.
 #[test]
 fn live_drill_whose_restore_is_killed_ends_what_that_has_left() {
     let scene = scene();
+    symlink(scene.lab.folder("volume"), scene.lab.path().join("link")).unwrap();
     let origin = Origin::of(&scene);
+    let folder = scene.lab.path().join("volume/a-drill");
     for checkpoint in ["restore-copying", "restore-reached"] {
         let mut killed = command(&scene, "drill", &["--json"]);
+        killed.env("WAL_DRILL_DIR", scene.lab.path().join("link/a-drill"));
         let output = killed.env("WAL_GUARD_TEST_KILL_AT", checkpoint).output().unwrap();
         assert_eq!(output.status.code(), Some(3), "{checkpoint}: {}", text(&output));
         let record = serde_json::from_slice(&output.stdout).unwrap();
         unverified(&record, "restore", "signal 9");
-        assert_eq!(at_work_in(&folder(&scene)), Vec::<i32>::new(), "{checkpoint}");
-        assert!(!folder(&scene).exists(), "{checkpoint}");
+        assert_eq!(at_work_in(Path::new("/a-drill/data")), Vec::<i32>::new(), "{checkpoint}");
+        assert!(!folder.exists(), "{checkpoint}");
         origin.is_untouched(&scene);
     }
 }

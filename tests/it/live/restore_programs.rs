@@ -79,3 +79,23 @@ fn live_restore_and_drill_as_a_role_that_is_no_superuser() {
     let record: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(record["verdict"], "passed", "{record}");
 }
+
+/// A socket's path may have 107 bytes (unix(7)); that of a data directory may be any number longer.
+#[test]
+fn live_restore_and_drill_where_the_path_of_a_socket_would_be_too_long() {
+    let scene = scene();
+    drillable(&scene);
+    scene.lab.copy_program(env!("CARGO_BIN_EXE_pgbackrest-guard-get"));
+    let long = "l".repeat(100);
+    let copy = Copy::of(&scene, &long);
+    copy.restored(&["latest"]);
+    assert!(copy.path().join("PG_VERSION").exists() && !copy.folder().exists());
+    let folder = scene.lab.path().join("d".repeat(100));
+    let output = command(&scene, "drill", &["--json"]).env("WAL_DRILL_DIR", &folder).output().unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(record["verdict"], "passed", "{record}");
+    assert!(!folder.exists());
+    let left = fs::read_dir("/tmp").unwrap().flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+    let left: Vec<PathBuf> = left.filter(|to| to.starts_with(scene.lab.path())).collect();
+    assert_eq!(left, Vec::<PathBuf>::new(), "links to its sockets");
+}
