@@ -40,8 +40,9 @@ impl Place {
             return Err(RestoreError::Refused("/ is no data directory".to_owned()));
         }
         let beside = target.parent().unwrap_or(Path::new("/"));
-        // A mounted volume's parent is often root's.
-        let can_be_written = rustix::fs::access(beside, rustix::fs::Access::WRITE_OK).is_ok();
+        // A mounted volume's parent is often root's. One that is not there yet is made in what is.
+        let there = beside.ancestors().find(|path| path.exists()).unwrap_or(beside);
+        let can_be_written = rustix::fs::access(there, rustix::fs::Access::WRITE_OK).is_ok();
         let set = request.common.state_dir.as_ref().map(|folder| folder.value.as_path());
         // Not the default, which lies in the data directory: neither in the copy nor in its origin.
         let pgdata = request.common.pgdata.as_ref().map(|pgdata| pgdata.value.as_path());

@@ -4,7 +4,7 @@ use super::restore::{Copy, between_two_commits, text};
 use super::watch::{Scene, WAIT};
 use pgbackrest_guard_lab::{Fault, FaultKind, Lab, Operation, Operations, Signal};
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -93,6 +93,22 @@ fn live_restore_refuses_a_place_that_it_may_not_write_to_and_another_restores_no
     }
     one.restored(&["latest"]);
     two.restored(&["latest"]);
+}
+
+/// What it has left names its folders as the first command did, when the last two of them were not there yet.
+#[test]
+fn live_restore_that_was_killed_goes_on_where_its_folder_is_reached_by_a_link() {
+    let (scene, time) = between_two_commits();
+    symlink(scene.lab.folder("volume"), scene.lab.path().join("link")).unwrap();
+    let copy = || Copy::of(&scene, "link/deeper/copy");
+    let killed = copy().with("WAL_GUARD_TEST_KILL_AT", "restore-reached");
+    assert_eq!(killed.restore(&["--to", &time]).status.code(), None);
+    copy().restored(&["--to", &time]);
+    assert_eq!(fs::read_dir(scene.lab.path().join("volume/deeper")).unwrap().count(), 1, "the copy alone");
+    let notes = fs::read_dir(scene.cluster.pgdata().join(".pgbackrest_guard")).unwrap().flatten();
+    let notes: Vec<_> = notes.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    assert!(!notes.iter().any(|name| name.contains("copy")), "nothing of it among the origin's: {notes:?}");
+    assert_eq!(copy().rows(), "1");
 }
 
 #[test]
