@@ -216,7 +216,12 @@ impl Supervisor {
 
     fn go_on(&self) {
         terminal::give_to(self.command);
+        // What is typed while CMD is stopped for reading a terminal that it is only now given would be discarded.
+        let is_to_stop = processes::stop_is_pending(self.command);
         let _ = kill_process_group(self.command, Signal::CONT);
+        if is_to_stop {
+            let _ = kill_process_group(self.command, Signal::TSTP);
+        }
     }
 
     fn start_watch(&mut self) -> Option<Event> {

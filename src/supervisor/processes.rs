@@ -3,7 +3,7 @@
 //! Read as text, because in a PID namespace a session or group that lies outside it has the number 0, which is no number
 //! of a process.
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 use std::fs;
 
 /// The program that puts a server into the background.
@@ -59,6 +59,20 @@ pub(super) fn belongs_to(pid: i32, ancestor: Pid) -> bool {
     false
 }
 
+/// Whether Ctrl-Z (SIGTSTP) waits for a process. One that is stopped already does not take it, and SIGCONT discards it
+/// (`prepare_signal` in Linux's kernel/signal.c).
+pub(super) fn stop_is_pending(pid: Pid) -> bool {
+    is_pending(&fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default(), Signal::TSTP)
+}
+
+/// Whether a signal waits for a thread or its process: in `SigPnd` or `ShdPnd`, where the first has the lowest bit
+/// (`proc_pid_status(5)`).
+fn is_pending(status: &str, signal: Signal) -> bool {
+    let sets = status.lines().filter_map(|line| line.strip_prefix("SigPnd:").or_else(|| line.strip_prefix("ShdPnd:")));
+    let mut numbers = sets.filter_map(|set| u64::from_str_radix(set.trim(), 16).ok());
+    numbers.any(|set| set >> (signal.as_raw() - 1) & 1 == 1)
+}
+
 /// Every process of a session, also of one whose leader has ended. None where `/proc` is another namespace's, with other
 /// numbers in it.
 pub(super) fn in_session(session: Pid) -> Vec<Pid> {
@@ -91,5 +105,38 @@ mod tests {
         let pid = i32::try_from(std::process::id()).unwrap();
         assert!(belongs_to(pid, Pid::from_raw(own.parent).unwrap()));
         assert!(!belongs_to(own.parent, Pid::from_raw(pid).unwrap()));
+    }
+
+    #[test]
+    fn a_signal_waits_where_its_bit_is_set() {
+        let status =
+            |own: &str, all: &str| format!("Name:\tsh\nSigQ:\t0/95\nSigPnd:\t{own}\nShdPnd:\t{all}\nSigBlk:\tfff\n");
+        let none = "0000000000000000";
+        for (text, expected) in [
+            (status(none, none), false),
+            (status(none, "0000000000080000"), true),
+            (status("0000000000080000", none), true),
+            (status(none, "0000000000040000"), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(is_pending(&text, Signal::TSTP), expected, "{text}");
+        }
+    }
+
+    /// A stopped child with Ctrl-Z waiting, as the kernel shows it.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test's own process")]
+    fn a_stopped_process_shows_what_waits_for_it() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        let send = |signal| rustix::process::kill_process(pid, signal).unwrap();
+        send(Signal::STOP);
+        assert!(!stop_is_pending(pid));
+        send(Signal::TSTP);
+        assert!(stop_is_pending(pid));
+        send(Signal::CONT);
+        assert!(!stop_is_pending(pid), "it is discarded");
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }
