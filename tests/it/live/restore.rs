@@ -182,7 +182,7 @@ fn live_restore_to_every_kind_of_target() {
 
 /// R5: each step can be done again.
 #[test]
-fn live_restore_killed_at_every_checkpoint_goes_on() {
+fn long_restore_killed_at_every_checkpoint_goes_on() {
     let (scene, time) = between_two_commits();
     for checkpoint in OF_RESTORE.iter().copied() {
         let killed = Copy::of(&scene, checkpoint).with("WAL_GUARD_TEST_KILL_AT", checkpoint);

@@ -138,7 +138,7 @@ fn live_restore_killed_at_any_moment_goes_on() {
 
 /// Its pgBackRest has not written a byte yet when the restore is killed, and copies when the next one has found it.
 #[test]
-fn live_restore_looks_again_at_what_a_leftover_has_copied() {
+fn long_restore_looks_again_at_what_a_leftover_has_copied() {
     let (scene, time) = between_two_commits();
     scene.s3.inject(Fault::new(FaultKind::Hang).on(Operations::of(Operation::Get, "/backup.manifest")));
     let killed = Copy::of(&scene, "copy").with("WAL_GUARD_TEST_KILL_AT", "restore-copying");

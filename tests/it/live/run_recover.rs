@@ -154,23 +154,29 @@ fn live_run_refuses_a_copy_that_was_cut_off_where_nothing_tells_how_far_it_had_c
 
 /// R6: `serves` looks for what the source has left, its keys among it. R7: without its variables a restore is not taken for
 /// done.
-#[test]
-fn live_run_goes_on_where_it_was_killed_and_hands_over() {
+/// An empty volume and the variables of a restore, whose copies archive beside the origin.
+fn asked() -> (Volume, Vec<(&'static str, String)>) {
     // The first process of a namespace can't be killed from inside.
     let volume = Volume::new(*places().last().unwrap());
     let moment = archived(&volume);
     let mut all = source(&volume);
     all.push(("WAL_RECOVER_TARGET_TIME", moment));
-    // The copies archive beside it.
     all.push(("WAL_RECOVER_FROM_PATH", repository_path(&volume, "origin")));
-    let killed_at = |checkpoint: &str| {
-        let mut variables = all.clone();
-        variables.push(("WAL_GUARD_TEST_KILL_AT", checkpoint.to_owned()));
-        let mut run = start(&volume, &variables);
-        (run.status().code(), run.said())
-    };
+    (volume, all)
+}
+
+fn killed_at(volume: &Volume, all: &[(&'static str, String)], checkpoint: &str) -> (Option<i32>, String) {
+    let mut variables = all.to_vec();
+    variables.push(("WAL_GUARD_TEST_KILL_AT", checkpoint.to_owned()));
+    let mut run = start(volume, &variables);
+    (run.status().code(), run.said())
+}
+
+#[test]
+fn long_run_goes_on_where_it_was_killed_and_hands_over() {
+    let (volume, all) = asked();
     for checkpoint in OF_RUN.iter().copied() {
-        assert_eq!(killed_at(checkpoint).0, None, "{checkpoint}");
+        assert_eq!(killed_at(&volume, &all, checkpoint).0, None, "{checkpoint}");
         assert!(volume.scene.path(".data.pgbackrest-guard/source.conf").exists(), "{checkpoint}");
         if checkpoint == "run-path-noted" {
             // Where only the data directory is a volume.
@@ -183,8 +189,13 @@ fn live_run_goes_on_where_it_was_killed_and_hands_over() {
         volume.stops(run, 0);
         fs::remove_dir_all(volume.scene.path("data")).unwrap();
     }
-    // In the middle of the replay: the restore dies, and `run` with it.
-    let (code, said) = killed_at("restore-reached");
+}
+
+/// In the middle of the replay: the restore dies, and `run` with it.
+#[test]
+fn live_run_goes_on_where_its_restore_was_killed() {
+    let (volume, all) = asked();
+    let (code, said) = killed_at(&volume, &all, "restore-reached");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("has ended with signal 9, and CMD is not started"), "{said}");
     let mut run = start(&volume, &[]);
