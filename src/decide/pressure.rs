@@ -83,6 +83,13 @@ pub fn remembered_for(took: u64, class: Class) -> u64 {
     if class == Class::Gone { SHORTLY } else { took.saturating_mul(6).clamp(SHORTLY, REMEMBERED) }
 }
 
+/// Whether the server has been stopping for so long that what waits is kept for its next start: it writes no more WAL that would
+/// need the room.
+#[must_use]
+pub fn is_held_up(stopping_for: Option<Duration>) -> bool {
+    stopping_for.is_some_and(|since| (STOP_GRACE..=LONGEST_STOP).contains(&since))
+}
+
 fn holds_up(stop: Stop, still: Duration) -> bool {
     let since = stop.since.unwrap_or(still);
     let grace = if stop.again { STOP_GRACE_AGAIN } else { STOP_GRACE };
@@ -137,6 +144,13 @@ mod tests {
         assert_eq!(at(61, true, 30_000), None);
         let future = Running { stop: Some(Stop { since: None, again: false }), still: seconds(3), ..running() };
         assert_eq!(reason_to_end(&future), Some(Interruption::Shutdown));
+    }
+
+    #[test]
+    fn a_stop_is_held_up_from_its_grace_on_and_a_long_one_is_none() {
+        let held_up = |since: &[u64]| since.iter().map(|since| is_held_up(Some(seconds(*since)))).collect::<Vec<_>>();
+        assert_eq!(held_up(&[0, 2, 3, 60, 61]), [false, false, true, true, false]);
+        assert!(!is_held_up(None));
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Facts {
     pub class: Class,
     /// Whether pgBackRest was ended because the server is shutting down, or we are.
     pub ended_for_shutdown: bool,
+    /// Whether pushes hold up the server's stop by now: one that gives up a whole backlog, file by file, would never end.
+    pub holds_up_a_stop: bool,
     /// Whether pgBackRest's async process gets on, and only was not done in time.
     pub slow: bool,
     /// Where the answer is from.
@@ -66,7 +68,8 @@ pub enum Decision {
 /// Decides what happens to a file that pgBackRest did not store.
 pub fn decide(facts: &Facts) -> Decision {
     let space = space_left(facts.backlog, facts.free, facts.recyclable, facts.reserve);
-    if facts.ended_for_shutdown || facts.slow && space != Space::Critical {
+    let waits_for_a_start = facts.ended_for_shutdown || facts.holds_up_a_stop && space == Space::Enough;
+    if waits_for_a_start || facts.slow && space != Space::Critical {
         Decision::Retry
     } else if facts.class == Class::Gone
         && facts.answer != Answer::Repeated
@@ -117,6 +120,7 @@ mod tests {
         Facts {
             class: Class::Unavailable,
             ended_for_shutdown: false,
+            holds_up_a_stop: false,
             slow: false,
             answer: Answer::New,
             backlog: Some(100 * MIB),
@@ -186,6 +190,16 @@ mod tests {
         assert_eq!(decide(&Facts { free: Some(256 * MIB), ..slow }), Decision::Retry);
         let critical = Facts { free: Some(255 * MIB), ..slow };
         assert_ne!(decide(&critical), Decision::Retry);
+    }
+
+    #[test]
+    fn a_backlog_does_not_hold_up_a_stop() {
+        let stop = Facts { holds_up_a_stop: true, backlog: Some(900 * MIB), ..facts() };
+        assert_ne!(decide(&Facts { holds_up_a_stop: false, ..stop }), Decision::Retry);
+        assert_eq!(decide(&stop), Decision::Retry);
+        assert_eq!(decide(&Facts { class: Class::Gone, ..stop }), Decision::Retry);
+        // Sessions of a smart stop may go on writing.
+        assert_ne!(decide(&Facts { free: Some(1_023 * MIB), ..stop }), Decision::Retry);
     }
 
     proptest! {

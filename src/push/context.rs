@@ -2,7 +2,7 @@
 
 use super::book::{self, Book};
 use crate::data_directory::DataDirectory;
-use crate::decide::pressure::{Space, remembered_for};
+use crate::decide::pressure::{Space, is_held_up, remembered_for};
 use crate::decide::push::{Answer, Facts, is_under_reserve, space_left};
 use crate::epoch;
 use crate::ledger::moment::Moment;
@@ -114,6 +114,7 @@ impl Context {
         Facts {
             class,
             ended_for_shutdown,
+            holds_up_a_stop: is_held_up(self.stopping_for()),
             backlog: self.backlog(&pg_wal),
             threshold: limits.threshold,
             drop_after: self.request.push.drop_after.value.get(),
@@ -191,6 +192,11 @@ impl Context {
     /// The numbers of the configured repositories; none where the configuration can't be read.
     pub(super) fn repositories(&self) -> Vec<u32> {
         self.client.config().map(Config::repositories).unwrap_or_default()
+    }
+
+    /// For how long the server has been stopping, if it is.
+    fn stopping_for(&self) -> Option<Duration> {
+        self.request.data_directory.stopping_since()?.elapsed().ok()
     }
 
     /// Whether the server is stopping.

@@ -2,7 +2,7 @@
 //! nothing is unaccounted for afterwards.
 
 use super::scene::{KEY, Live, Mode};
-use pgbackrest_guard_lab::{Fault, FaultKind, Lab, Signal, StopMode};
+use pgbackrest_guard_lab::{Fault, FaultKind, Lab, Operations, Signal, StopMode};
 use std::time::Duration;
 
 const PROGRAM: &str = "bin/pgbackrest-guard-push";
@@ -49,6 +49,25 @@ fn a_fast_shutdown_is_not_held_up_by_a_hanging_push_sync() {
 #[test]
 fn a_fast_shutdown_is_not_held_up_by_a_hanging_push_async() {
     fast_shutdown(Mode::Async);
+}
+
+/// Uploads crawl, and pgBackRest's own time limit is short: each push fails before it has stood still for long.
+#[test]
+fn live_a_fast_shutdown_is_not_held_up_by_a_backlog_that_is_dropped_one_by_one() {
+    let live = Live::of(Mode::Async).option("io-timeout", "1").start();
+    live.write_acknowledged(1);
+    let crawl = FaultKind::Trickle { bytes_per_second: 100_000 };
+    live.s3.inject(Fault::new(crawl).on(Operations::Put));
+    live.reconfigure(&[("WAL_DROP_THRESHOLD_MB", "1"), ("WAL_DROP_AFTER_SECONDS", "0")]);
+    let names = live.write(14);
+    let took = live.postgres.stop(StopMode::Fast);
+    let kept = live.postgres.ready();
+    eprintln!("the stop took {took:?}, {} are left", kept.len());
+    assert!(kept.len() > names.len() / 2, "only {kept:?} are left\n{}", live.postgres.log());
+    live.s3.clear_faults();
+    live.postgres.start().unwrap();
+    live.write_acknowledged(1);
+    live.every_acknowledged_segment_is_accounted_for();
 }
 
 fn immediate_shutdown(mode: Mode) {
