@@ -11,7 +11,7 @@ pub enum NotAMoment {
     #[error("it has no offset from UTC: write '2026-11-22 10:00:00+00'")]
     NoOffset,
     /// It is no time at all.
-    #[error("it is no time such as '2026-11-22 10:00:00+00'")]
+    #[error("it is not a time such as '2026-11-22 10:00:00+00'")]
     NoTime,
     /// This machine's clocks never show it.
     #[error("{0}")]

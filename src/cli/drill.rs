@@ -38,7 +38,7 @@ pub(super) struct DrillArguments {
     /// The folder of PostgreSQL's programs
     #[arg(long, value_name = "DIR", hide_short_help = true)]
     postgres_bin: Option<PathBuf>,
-    /// Print the record instead, as JSON
+    /// Print the record as JSON instead
     #[arg(long)]
     json: bool,
     #[command(flatten)]

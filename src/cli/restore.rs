@@ -85,7 +85,7 @@ enum End {
 enum Output {
     /// For people
     Text,
-    /// An object a line, for programs
+    /// One JSON object per line, for programs
     Json,
 }
 
@@ -148,7 +148,7 @@ fn target(arguments: &RestoreArguments) -> Result<Target, String> {
     if let Some(text) = &arguments.to {
         let at = if arguments.local_time { parse_local(text) } else { parse_moment(text) };
         let at = at.map_err(|error| {
-            let hint = if error == NotAMoment::NoOffset { ", or say --local-time" } else { "" };
+            let hint = if error == NotAMoment::NoOffset { ", or add --local-time" } else { "" };
             format!("--to '{}': {error}{hint}", text.escape_debug())
         })?;
         return Ok(Target::Time(at.as_microsecond()));

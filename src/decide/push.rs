@@ -68,7 +68,9 @@ pub enum Decision {
 /// Decides what happens to a file that pgBackRest did not store.
 pub fn decide(facts: &Facts) -> Decision {
     let space = space_left(facts.backlog, facts.free, facts.recyclable, facts.reserve);
-    let waits_for_a_start = facts.ended_for_shutdown || facts.holds_up_a_stop && space == Space::Enough;
+    // A store that is gone answers at once: dropping what it refuses takes no time of the stop.
+    let would_hold_up = facts.holds_up_a_stop && facts.class != Class::Gone && space == Space::Enough;
+    let waits_for_a_start = facts.ended_for_shutdown || would_hold_up;
     if waits_for_a_start || facts.slow && space != Space::Critical {
         Decision::Retry
     } else if facts.class == Class::Gone
@@ -197,7 +199,7 @@ mod tests {
         let stop = Facts { holds_up_a_stop: true, backlog: Some(900 * MIB), ..facts() };
         assert_ne!(decide(&Facts { holds_up_a_stop: false, ..stop }), Decision::Retry);
         assert_eq!(decide(&stop), Decision::Retry);
-        assert_eq!(decide(&Facts { class: Class::Gone, ..stop }), Decision::Retry);
+        assert_ne!(decide(&Facts { class: Class::Gone, ..stop }), Decision::Retry);
         // Sessions of a smart stop may go on writing.
         assert_ne!(decide(&Facts { free: Some(1_023 * MIB), ..stop }), Decision::Retry);
     }

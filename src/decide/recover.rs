@@ -86,19 +86,20 @@ pub fn recovery(asked: &Asked<'_>, volume: Volume) -> Result<Recovery, String> {
         // The restore needs its variables no longer.
         (Volume::Restored, _) | (Volume::Copy, true) => Ok(Recovery::HandOver),
         (Volume::UnderWay, false) => {
-            Err("a restore of it is not finished: set its WAL_RECOVER_* variables again".to_owned())
+            Err("a restore into it is not finished: set the same WAL_RECOVER_* variables again".to_owned())
         }
         // What it recovers by, the source's configuration, is gone too.
         (Volume::CutOff, _) => {
-            let before = if is_asked { "" } else { "set its WAL_RECOVER_* variables again, and " };
+            let before = if is_asked { "" } else { "set the same WAL_RECOVER_* variables again and " };
             Err(format!(
-                "a restore of it was cut off, and its notes beside it are gone: {before}empty the data directory, and \
-                 it is restored from the beginning; on a volume that also holds the folder above, it would have gone on"
+                "a restore into it was cut off, and the record of how far it got, which was beside it, is gone: \
+                 {before}empty the data directory, to restore from the beginning; if the volume also held the folder \
+                 above, the restore could have been resumed"
             ))
         }
         (Volume::Recovering, true) => {
             Err("it holds a cluster whose recovery is not finished: unset the WAL_RECOVER_* variables \
-                 to let it recover as it is configured, or empty it to restore instead"
+                 to let it recover as it is configured, or empty the data directory to restore instead"
                 .to_owned())
         }
         (Volume::Empty | Volume::UnderWay, true) => {
@@ -119,14 +120,14 @@ fn source(asked: &Asked<'_>) -> Result<(), String> {
     }
     if key.is_some() != secret.is_some() {
         let missing = if key.is_some() { "WAL_RECOVER_FROM_SECRET" } else { "WAL_RECOVER_FROM_KEY" };
-        return Err(format!("{missing} is not set, and the other half of the key is"));
+        return Err(format!("{missing} is not set, but the other half of the key is"));
     }
     if path.is_some_and(|path| !path.to_string_lossy().starts_with('/')) {
-        return Err("WAL_RECOVER_FROM_PATH does not begin with a slash".to_owned());
+        return Err("WAL_RECOVER_FROM_PATH must begin with a slash".to_owned());
     }
     match style.and_then(OsStr::to_str) {
         None | Some("path" | "host") => Ok(()),
-        Some(_) => Err("WAL_RECOVER_FROM_S3_URI_STYLE is neither path nor host".to_owned()),
+        Some(_) => Err("WAL_RECOVER_FROM_S3_URI_STYLE must be path or host".to_owned()),
     }
 }
 
@@ -146,7 +147,7 @@ fn target(asked: &Asked<'_>) -> Result<Vec<String>, String> {
         }
         (several, _) => {
             let names: Vec<&str> = several.iter().map(|(name, _)| *name).collect();
-            return Err(format!("{} are set: keep one of them", names.join(" and ")));
+            return Err(format!("{} are set: keep only one of them", names.join(" and ")));
         }
     };
     screen_value(value).map_err(|reason| format!("{name} is refused: {reason}"))?;
@@ -154,11 +155,7 @@ fn target(asked: &Asked<'_>) -> Result<Vec<String>, String> {
     let flag = match name {
         "WAL_RECOVER_TARGET_IMMEDIATE" => {
             let is_on = ["1", "true", "y", "yes", "on"].contains(&text.to_ascii_lowercase().as_str());
-            return if is_on {
-                Ok(vec!["immediate".to_owned()])
-            } else {
-                Err(format!("{name} is neither 1 nor unset"))
-            };
+            return if is_on { Ok(vec!["immediate".to_owned()]) } else { Err(format!("{name} must be 1 or unset")) };
         }
         "WAL_RECOVER_TARGET_XID" | "POSTGRES_RECOVERY_TARGET_XID" => "--to-xid",
         "WAL_RECOVER_TARGET_LSN" => "--to-lsn",
@@ -203,8 +200,10 @@ mod tests {
         assert_eq!(recovery(&asked(&[]), Volume::Recovering), Ok(Recovery::None), "a person's own");
         assert!(recovery(&asked(&[BUCKET]), Volume::Recovering).unwrap_err().contains("unset the WAL_RECOVER_*"));
         let cut_off = |set| recovery(&asked(set), Volume::CutOff).unwrap_err();
-        assert!(cut_off(&[]).contains("are gone: set its WAL_RECOVER_* variables again, and empty the data directory"));
-        assert!(cut_off(&[BUCKET]).contains("are gone: empty the data directory"));
+        assert!(
+            cut_off(&[]).contains("is gone: set the same WAL_RECOVER_* variables again and empty the data directory")
+        );
+        assert!(cut_off(&[BUCKET]).contains("is gone: empty the data directory"));
         assert!(recovery(&asked(&[]), Volume::UnderWay).unwrap_err().contains("not finished"));
     }
 
@@ -244,7 +243,7 @@ mod tests {
             ),
             (
                 &[BUCKET, ("POSTGRES_RECOVERY_TARGET_TIME", "yesterday")],
-                "RECOVERY_TARGET_TIME is 'yesterday': it is no time",
+                "RECOVERY_TARGET_TIME is 'yesterday': it is not a time",
             ),
             (
                 &[("WAL_RECOVER_FROM_BUCKET", "${{bucket.BUCKET}}"), time],
@@ -256,10 +255,10 @@ mod tests {
             ),
             (&[BUCKET, ("WAL_RECOVER_FROM_KEY", "k"), time], "WAL_RECOVER_FROM_SECRET is not set"),
             (&[BUCKET, ("WAL_RECOVER_FROM_PATH", "a"), time], "begin with a slash"),
-            (&[BUCKET, ("WAL_RECOVER_FROM_S3_URI_STYLE", "a"), time], "neither path nor host"),
+            (&[BUCKET, ("WAL_RECOVER_FROM_S3_URI_STYLE", "a"), time], "must be path or host"),
             (&[BUCKET, ("WAL_RECOVER_TARGET_NAME", "a\nb")], "control-character"),
             (&[BUCKET, ("WAL_RECOVER_TARGET_XID", "1"), time], "TARGET_TIME and WAL_RECOVER_TARGET_XID are set"),
-            (&[BUCKET, ("WAL_RECOVER_TARGET_IMMEDIATE", "0")], "neither 1 nor unset"),
+            (&[BUCKET, ("WAL_RECOVER_TARGET_IMMEDIATE", "0")], "must be 1 or unset"),
         ];
         for (set, words) in table {
             let why = recovery(&asked(set), Volume::Empty).unwrap_err();

@@ -315,14 +315,14 @@ pub struct Outcome {
 #[must_use]
 pub fn contradiction(target: &Target, timeline: u32, last: Lsn, outcome: &Outcome) -> Option<String> {
     if outcome.timeline != timeline {
-        return Some(format!("the replay has ended on timeline {}, and not on {timeline}", outcome.timeline));
+        return Some(format!("the replay ended on timeline {}, not on {timeline}", outcome.timeline));
     }
     let position = outcome.position;
     let late = |at: &i64| outcome.last_commit.filter(|last| last > at);
     match target {
-        Target::Time(at) => late(at).map(|last| format!("the replay has gone to {}, past {target}", moment(last))),
-        Target::Lsn(lsn) if position < *lsn => Some(format!("the replay has ended at {position}, before {lsn}")),
-        Target::Latest => short(last, outcome.absent).map(|why| format!("the replay has ended at {position}: {why}")),
+        Target::Time(at) => late(at).map(|last| format!("the replay went to {}, past {target}", moment(last))),
+        Target::Lsn(lsn) if position < *lsn => Some(format!("the replay ended at {position}, before {lsn}")),
+        Target::Latest => short(last, outcome.absent).map(|why| format!("the replay ended at {position}: {why}")),
         Target::Lsn(_) | Target::Xid(_) | Target::Name(_) | Target::Immediate => None,
     }
 }
@@ -333,9 +333,9 @@ pub fn contradiction(target: &Target, timeline: u32, last: Lsn, outcome: &Outcom
 pub fn short(last: Lsn, absent: Option<Lsn>) -> Option<String> {
     match absent {
         Some(absent) if absent > last => None,
-        Some(absent) => Some(format!("the segment at {absent} is missing in the archive, which had listed it")),
+        Some(absent) => Some(format!("the segment at {absent} was listed, but is missing from the archive")),
         None => Some(format!(
-            "a segment at or before {last} holds no valid WAL, though the archive has it: it is damaged (pgbackrest verify)"
+            "a segment at or before {last} is damaged: it is archived, but holds no valid WAL (run pgbackrest verify)"
         )),
     }
 }
@@ -354,9 +354,11 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoBackup => f.write_str("there is no backup to restore from"),
-            Self::UnknownBackup(set, all) if all.is_empty() => write!(f, "there is no backup {set}, nor any other"),
+            Self::UnknownBackup(set, all) if all.is_empty() => {
+                write!(f, "there is no backup {set}, and no other one either")
+            }
             Self::UnknownBackup(set, all) => write!(f, "there is no backup {set}; there are: {}", all.join(", ")),
-            Self::Incomplete(set) => write!(f, "WAL that the backup {set} needs is missing in the archive"),
+            Self::Incomplete(set) => write!(f, "WAL that the backup {set} needs is missing from the archive"),
             Self::Moment { at, why, near: [before, after] } => {
                 let near = |near: &Option<(i64, String)>| {
                     near.as_ref().map_or("none".to_owned(), |(at, backup)| format!("{} (backup {backup})", second(*at)))

@@ -68,7 +68,7 @@ pub fn drill(request: &Request, signals: &Signals) -> Exit {
     let sandbox = match Sandbox::enter(&request.folder) {
         Ok(sandbox) => sandbox,
         Err(error) => {
-            tracing::error!("no drill was made: {error}");
+            tracing::error!("the drill did not run: {error}");
             return Exit::Refused;
         }
     };
@@ -81,16 +81,16 @@ pub fn drill(request: &Request, signals: &Signals) -> Exit {
     if let Some(folder) = folder
         && let Err(error) = record.write(&folder)
     {
-        tracing::error!("what the drill showed can't be recorded in {}: {error}", folder.display());
+        tracing::error!("the drill's result can't be recorded in {}: {error}", folder.display());
     }
     checkpoint::reached("drill-recorded");
     if let Err(error) = sandbox.end_left() {
-        tracing::warn!("something of the drill is left: {error}");
+        tracing::warn!("the drill left something running: {error}");
     }
     if request.keep {
         tracing::info!("the sandbox is kept: {}; the next drill removes it", sandbox.path().display());
     } else if let Err(error) = sandbox.remove() {
-        tracing::warn!("the sandbox can't be removed: {error}; the next drill tries it again");
+        tracing::warn!("the sandbox can't be removed: {error}; the next drill tries again");
     }
     say(request, &record);
     match record.verdict {
@@ -176,7 +176,7 @@ impl Drill<'_> {
         let found = match ran {
             Ran::Ended(3) if refused => (Verdict::Passed, format!("{} is refused, as it must be", shown(outside))),
             Ran::Ended(0) => {
-                (Verdict::Failed, format!("{} lies before everything, and is not refused", shown(outside)))
+                (Verdict::Failed, format!("{} is before every backup, but is not refused", shown(outside)))
             }
             ran => unclear(&ran, &events),
         };
@@ -218,9 +218,10 @@ impl Drill<'_> {
         self.restored = Restored::of(&events);
         let found = match ran {
             Ran::Ended(0) => {
-                let words = self.restored.words.clone().unwrap_or_else(|| "to the end of the archive".to_owned());
-                let reached = self.restored.reached.clone().unwrap_or_else(|| "no commit".to_owned());
-                (Verdict::Passed, format!("{target} was the target, {reached} is the last commit: {words}"))
+                let words =
+                    self.restored.words.clone().unwrap_or_else(|| "replayed to the end of the archive".to_owned());
+                let reached = self.restored.reached.clone().unwrap_or_else(|| "none".to_owned());
+                (Verdict::Passed, format!("target {target}, last commit {reached}: {words}"))
             }
             ran => unclear(&ran, &events),
         };
@@ -269,10 +270,10 @@ impl Drill<'_> {
         };
         let Some(role) = sandbox::role(self.sandbox, &self.request.roles) else {
             let roles = self.request.roles.join(", ");
-            self.note("start", began, (Verdict::Unverified, format!("it knows none of the roles {roles}: set PGUSER")));
+            self.note("start", began, (Verdict::Unverified, format!("it has none of the roles {roles}: set PGUSER")));
             return;
         };
-        self.note("start", began, (Verdict::Passed, "it takes connections".to_owned()));
+        self.note("start", began, (Verdict::Passed, "it accepts connections".to_owned()));
         checkpoint::reached("drill-started");
         let bench = self.bench();
         let mut found = Vec::new();

@@ -53,9 +53,9 @@ impl Restored {
     /// Whether the end that was restored to is that of what was archived.
     pub(super) fn end(&self) -> Found {
         if self.hole {
-            (Verdict::Failed, "WAL is missing behind it: what was written later can't be restored".to_owned())
+            (Verdict::Failed, "WAL is missing after it: what was written later can't be restored".to_owned())
         } else {
-            (Verdict::Passed, "no WAL is missing up to the archive's end".to_owned())
+            (Verdict::Passed, "no WAL is missing up to the end of the archive".to_owned())
         }
     }
 
@@ -72,7 +72,8 @@ impl Restored {
         let seconds = self.rpo(at)?;
         let [commit, heartbeat] = [&self.reached, &self.heartbeat].map(|time| time.as_deref().unwrap_or("none"));
         let words = format!(
-            "a loss of the origin would have cost {seconds} s at most: newest commit {commit}, heartbeat {heartbeat}"
+            "losing the origin would have cost at most {seconds} s: newest commit {commit}, newest heartbeat \
+             {heartbeat}"
         );
         Some((Verdict::Passed, words))
     }
@@ -80,11 +81,11 @@ impl Restored {
     /// Whether its indexes are sorted as this machine's libraries sort.
     pub(super) fn collations(&self) -> Found {
         match &self.to_rebuild {
-            None => (Verdict::Unverified, "the versions of collations could not be compared".to_owned()),
+            None => (Verdict::Unverified, "collation versions could not be compared".to_owned()),
             Some(indexes) if indexes.is_empty() => {
-                (Verdict::Passed, "every index was built with the collation's version of this machine".to_owned())
+                (Verdict::Passed, "every index was built with this machine's collation versions".to_owned())
             }
-            Some(indexes) => (Verdict::Failed, format!("to be rebuilt: {}", indexes.join(", "))),
+            Some(indexes) => (Verdict::Failed, format!("rebuild these indexes: {}", indexes.join(", "))),
         }
     }
 }
@@ -97,7 +98,7 @@ pub(super) fn events(log: &Path) -> Vec<Value> {
 /// What a restore that did not come to its end means: what is claimed is not there, or nobody can tell.
 pub(super) fn unclear(ran: &Ran, events: &[Value]) -> Found {
     let last = events.iter().rev().find(|event| event["event"] == "refused" || event["event"] == "failed");
-    let why = last.and_then(|event| event["why"].as_str()).unwrap_or("the restore says nothing of why");
+    let why = last.and_then(|event| event["why"].as_str()).unwrap_or("the restore gives no reason");
     let kind = last.and_then(|event| event["kind"].as_str()).unwrap_or_default();
     match ran {
         Ran::Told => (Verdict::Unverified, SIGNAL.to_owned()),

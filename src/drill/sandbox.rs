@@ -34,19 +34,19 @@ pub(super) struct Sandbox {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoSandbox {
     /// It belongs to something else.
-    #[error("{} is not empty and no drill's: empty it, or name another by WAL_DRILL_DIR", .0.display())]
+    #[error("{} is not empty and not a drill's: empty it, or set WAL_DRILL_DIR to another folder", .0.display())]
     Foreign(PathBuf),
     /// Another drill works there.
-    #[error("another drill works in {}", .0.display())]
+    #[error("another drill is running in {}", .0.display())]
     Busy(PathBuf),
     /// A server runs there.
     #[error(transparent)]
     Left(restore::Stays),
     /// A restore works there.
-    #[error("a restore that an earlier drill has left works in {}, and can't be ended: end it", .0.display())]
+    #[error("a restore that an earlier drill left running in {} could not be ended: end it yourself", .0.display())]
     Restore(PathBuf),
     /// It can't be made.
-    #[error("{} can't be made: {source}; name another by WAL_DRILL_DIR", folder.display())]
+    #[error("{} can't be created: {source}; set WAL_DRILL_DIR to another folder", folder.display())]
     Io {
         /// Where.
         folder: PathBuf,
@@ -183,7 +183,7 @@ impl Server {
                 return Err(SIGNAL.to_owned());
             }
             if Instant::now() >= until {
-                return Err(format!("it takes no connections after {} s", PATIENCE.as_secs()));
+                return Err(format!("it accepts no connections after {} s", PATIENCE.as_secs()));
             }
             std::thread::sleep(INTERVAL);
         }
@@ -228,5 +228,5 @@ pub(super) fn role(sandbox: &Sandbox, roles: &[String]) -> Option<String> {
 /// The last line that says something.
 pub(super) fn last_line(text: &str) -> String {
     let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
-    line.unwrap_or("it says nothing").chars().take(300).collect()
+    line.unwrap_or("no output").chars().take(300).collect()
 }

@@ -48,7 +48,7 @@ impl Bench<'_> {
                 judged(
                     &self.call("checksums", "pg_checksums", arguments),
                     "pg_checksums",
-                    "every page's checksum is right",
+                    "the checksum of every page is right",
                 )
             }
             (other, _) => (Verdict::Unverified, not_run(&other, "pg_controldata")),
@@ -73,7 +73,7 @@ impl Bench<'_> {
         {
             return (Verdict::Unverified, "the extension amcheck is not installed".to_owned());
         }
-        judged(&call, "pg_amcheck", "every index and table holds together")
+        judged(&call, "pg_amcheck", "every index and table is consistent")
     }
 
     /// Every row, by `pg_dumpall`.
@@ -139,9 +139,9 @@ fn judged((ran, log): &(Ran, PathBuf), program: &str, good: &str) -> Found {
 /// Why a program says nothing of the copy.
 fn not_run(ran: &Ran, program: &str) -> String {
     match ran {
-        Ran::Ended(_) => format!("{program} says nothing that can be read"),
+        Ran::Ended(_) => format!("the output of {program} can't be read"),
         Ran::Killed(signal) => format!("{program} was ended by signal {signal}"),
-        Ran::OutOfTime => format!("{program} was not done within --budget"),
+        Ran::OutOfTime => format!("{program} did not finish within --budget"),
         Ran::Told => SIGNAL.to_owned(),
         Ran::NotStarted(error) => format!("{program} can't be started: {error}"),
     }

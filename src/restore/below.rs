@@ -33,7 +33,7 @@ pub(super) fn below(common: &CommonSettings, environment: &Environment, base: &s
         (Some(last), false) => {
             clusters.push(last);
             let known = clusters.join(", ");
-            Err(format!("{base} holds several clusters ({known}): name one by WAL_RECOVER_FROM_PATH={base}/CLUSTER"))
+            Err(format!("{base} holds several clusters ({known}): name one with WAL_RECOVER_FROM_PATH={base}/CLUSTER"))
         }
         (None, _) => Err(format!("{base} holds no backups of the stanza {}", common.stanza.value)),
     }

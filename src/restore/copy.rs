@@ -46,7 +46,7 @@ pub(super) fn copy(work: &mut Work<'_>) -> Result<(), RestoreError> {
     };
     if !work.client.end_left_restore(work.folder.path()) {
         return Err(RestoreError::Interrupted(format!(
-            "a pgBackRest of an earlier run still copies into {}, and can't be ended: end it",
+            "a pgBackRest of an earlier run is still copying into {} and could not be ended: end it yourself",
             target.display()
         )));
     }
@@ -56,7 +56,7 @@ pub(super) fn copy(work: &mut Work<'_>) -> Result<(), RestoreError> {
         if place.content == Content::Other && work.state.ours {
             clear(target)?;
         }
-        durable::create_private_folder(target).map_err(|error| RestoreError::file("make", target, error))?;
+        durable::create_private_folder(target).map_err(|error| RestoreError::file("create", target, error))?;
         restoring.delta = matches!(place.content, Content::Cluster | Content::HalfACopy);
         match restored(work, &restoring) {
             // The lock is this restore's own, from 2.56 on: a pgBackRest that was started in this moment still copies the same. What
@@ -122,7 +122,7 @@ fn plain(path: &Path) -> Result<String, RestoreError> {
     let text = path.to_str().filter(|text| text.chars().all(is_plain));
     text.map(str::to_owned).ok_or_else(|| {
         let shown = path.display().to_string();
-        RestoreError::Refused(format!("'{}' can't stand in a restore_command", shown.escape_debug()))
+        RestoreError::Refused(format!("'{}' can't be used in a restore_command", shown.escape_debug()))
     })
 }
 
@@ -162,7 +162,8 @@ pub(super) fn check_tablespaces(
         let taken = fs::read_dir(&to).is_ok_and(|mut entries| entries.next().is_some());
         if taken && !request.replace {
             return Err(RestoreError::Refused(format!(
-                "the tablespace {} would go to {}, which is not empty; name another folder by --tablespace-map={}=DIR",
+                "the tablespace {} would go to {}, which is not empty; name another folder with \
+                 --tablespace-map={}=DIR",
                 tablespace.name,
                 to.display(),
                 tablespace.name

@@ -35,8 +35,8 @@ pub(super) fn before(work: &Work<'_>) -> RestoreError {
     let target = &work.state.wanted.target;
     let hint = short(work.state.way.last(), absent(work)).unwrap_or_else(|| {
         let hint = match target {
-            Target::Time(_) => "there is no commit after it in the archive",
-            _ => "it is not in the archive behind the backup",
+            Target::Time(_) => "the archive has no commit after it",
+            _ => "it is not in the archive after the backup",
         };
         hint.to_owned()
     });
@@ -50,7 +50,7 @@ pub(super) fn by_a_file(work: &Work<'_>, words: &str) -> RestoreError {
         return RestoreError::Damaged(why);
     }
     RestoreError::Interrupted(format!(
-        "the archive could no longer be queried, and nothing was promoted: {words}; fix the repository; more in {}",
+        "the archive could no longer be queried, and nothing was promoted: {words}; fix the repository; see {}",
         server::log_path(work.folder.path()).display()
     ))
 }
@@ -73,14 +73,15 @@ fn damage(work: &Work<'_>, file: &WalFile) -> Option<String> {
     let is_segment = matches!(file, WalFile::Segment(_));
     let why = match answer {
         Fetched::Delivered if is_segment && length != work.state.way.segment_bytes => {
-            format!("it has {length} bytes, and must have {}", work.state.way.segment_bytes)
+            format!("it has {length} bytes instead of {}", work.state.way.segment_bytes)
         }
         Fetched::Unclear { failure, .. } if failure.is_damage() => failure.shown(MESSAGE_LENGTH),
         Fetched::Delivered | Fetched::Absent | Fetched::Unclear { .. } => return None,
     };
     Some(format!(
         "{file} is damaged in repository {repository}, and nothing was promoted: {why}; choose a target before it, or another \
-         repository by --repo (--replace starts over); once the file is whole again, the same command goes on"
+         repository with --repo (--replace starts over); once the file is whole again, the same command resumes the \
+         restore"
     ))
 }
 

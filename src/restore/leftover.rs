@@ -26,8 +26,8 @@ const INTERVAL: Duration = Duration::from_millis(200);
 pub enum Stays {
     /// It does not end.
     #[error(
-        "process {pid}, the server that an earlier run has left on {}, does not end; it may hang on its disk, or be \
-         stopped: end it (kill -9 {pid}), then repeat the command", data.display()
+        "process {pid}, the server that an earlier run left running on {}, does not end; it may hang on its disk, or \
+         be suspended: end it (kill -9 {pid}), then repeat the command", data.display()
     )]
     Hangs {
         /// Its number.

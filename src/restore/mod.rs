@@ -91,7 +91,7 @@ pub(crate) enum RestoreError {
     #[error("no repository can be read: {0}")]
     Unreadable(String),
     /// A listing that is too long.
-    #[error("the listing of repository {0} is too long to be taken in")]
+    #[error("the listing of repository {0} is too long to be read")]
     TooLong(u32),
     /// The replay failed, and would again.
     #[error("{0}")]
@@ -166,7 +166,7 @@ pub fn restore(request: &Request, signals: &Signals) -> Exit {
                 _ => "interrupted",
             };
             said.end("failed", kind, &why);
-            let advice = if kind == "interrupted" { "; the same command goes on where it was" } else { "" };
+            let advice = if kind == "interrupted" { "; the same command resumes it" } else { "" };
             tracing::error!("{why}{advice}");
             Exit::Failed
         }
@@ -186,7 +186,7 @@ fn go(request: &Request, signals: &Signals, said: Said) -> Result<(), RestoreErr
         Some(state) if state.wanted == wanted => going_on(request, &client, state, signals)?,
         Some(state) if !request.replace => {
             return Err(RestoreError::Refused(format!(
-                "a restore of {} to {} is under way: repeat its command to go on, or start over with --replace",
+                "a restore of {} to {} is under way: repeat its command to resume it, or start over with --replace",
                 place.target.path().display(),
                 state.wanted.target
             )));
@@ -196,7 +196,7 @@ fn go(request: &Request, signals: &Signals, said: Said) -> Result<(), RestoreErr
     let (state, programs) = match going_on {
         Some(state) => {
             let programs = Programs::find(request, &state.way.version)?;
-            tracing::info!("going on with the restore to {}", state.wanted.target);
+            tracing::info!("resuming the restore to {}", state.wanted.target);
             (state, programs)
         }
         None => begin(request, &place, &client, wanted, signals, said).map_err(RestoreError::before_anything)?,
@@ -244,8 +244,7 @@ fn going_on(
         return Ok(None);
     }
     Err(RestoreError::Refused(format!(
-        "the same restore has failed, and nothing in the archive has changed since: {}; to try it again all the same: \
-         --replace",
+        "the same restore failed before, and the archive has not changed since: {}; to try again anyway, add --replace",
         failure.text
     )))
 }
@@ -267,7 +266,9 @@ fn begin(
     let seen = look(request, client, signals)?;
     let plan = restore::plan(&seen.archives, &seen.stored, &request.asked);
     let plan = plan.map_err(|refusal| RestoreError::NotRestorable(refusal.to_string()))?;
-    let version = seen.version().ok_or_else(|| RestoreError::Unreadable("info names no version".to_owned()))?;
+    let version = seen
+        .version()
+        .ok_or_else(|| RestoreError::Unreadable("pgbackrest info names no PostgreSQL version".to_owned()))?;
     let programs = Programs::find(request, version)?;
     copy::get_program(request)?;
     copy::check_tablespaces(client, &plan, request, signals)?;
@@ -286,10 +287,10 @@ fn say_plan(request: &Request, place: &Place, plan: &Plan, seen: &Seen, space: [
     let fetched = seen.backup(&plan.backup, plan.repository).and_then(|backup| backup.info.repository.size);
     said.plan(plan, place.target.path(), fetched, space, request.dry_run);
     if plan.hole {
-        tracing::warn!("WAL is missing behind that: what was written later can't be restored");
+        tracing::warn!("WAL is missing after that: what was written later can't be restored");
     }
     if !plan.proved {
-        tracing::warn!("whether {} is in the archive shows only when it is replayed", plan.target);
+        tracing::warn!("only the replay will show whether {} is in the archive", plan.target);
     }
 }
 

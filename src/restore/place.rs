@@ -37,7 +37,7 @@ impl Place {
     pub(super) fn find(request: &Request) -> Result<Self, RestoreError> {
         let target = without_links(&request.target);
         if target.file_name().is_none() {
-            return Err(RestoreError::Refused("/ is no data directory".to_owned()));
+            return Err(RestoreError::Refused("/ is not a data directory".to_owned()));
         }
         let beside = target.parent().unwrap_or(Path::new("/"));
         // A mounted volume's parent is often root's. One that is not there yet is made in what is.
@@ -49,7 +49,7 @@ impl Place {
         let in_data = |folder: &Path| folder.parent().is_some_and(|parent| parent == target || Some(parent) == pgdata);
         let set = set.filter(|folder| !can_be_written && !in_data(folder));
         let parent = set.unwrap_or(beside);
-        let content = content(&target).map_err(|error| RestoreError::file("look into", &target, error))?;
+        let content = content(&target).map_err(|error| RestoreError::file("read", &target, error))?;
         let (folder, is_beside) = (working_folder(parent, &target), set.is_none());
         Ok(Self { folder, is_beside, content, target: DataDirectory::new(target) })
     }
@@ -59,7 +59,7 @@ impl Place {
         let found = Folder::read(&self.folder)?;
         match found.as_ref().and_then(|state| state.data.as_deref()) {
             Some(other) if !self.is_beside && other != self.target.path() => Err(refused(format!(
-                "{} holds the restore of {}, which is under way; repeat that one's command, or name another folder by \
+                "{} belongs to a restore of {} that is under way; repeat that command, or name another folder with \
                  --state-dir",
                 self.folder.display(),
                 other.display()
@@ -73,18 +73,18 @@ impl Place {
         let path = self.target.path().display();
         if rustix::process::geteuid().is_root() {
             return Err(refused(
-                "PostgreSQL does not run as root; run it as the server's user: sudo -u postgres …".into(),
+                "PostgreSQL does not run as root; run this as the server's user: sudo -u postgres …".into(),
             ));
         }
         if self.target.foreign_owner().is_some() {
-            return Err(refused(format!("{path} belongs to another user; run it as that user: sudo -u USER …")));
+            return Err(refused(format!("{path} belongs to another user; run this as that user: sudo -u USER …")));
         }
         if self.foreign_server_runs(under_way) {
-            return Err(refused(format!("a server runs on {path}; stop it, or name another directory by --target")));
+            return Err(refused(format!("a server runs on {path}; stop it, or name another directory with --target")));
         }
         if let Some(closed) = closed(self.target.path()) {
             return Err(refused(format!(
-                "this user can't write to {}; have {path} made for it, or name another directory by --target",
+                "this user can't write to {}; have {path} created for it, or name another directory with --target",
                 closed.display()
             )));
         }
@@ -95,11 +95,11 @@ impl Place {
             Content::Nothing | Content::HalfACopy => Ok(()),
             Content::Cluster if replace => Ok(()),
             Content::Cluster => Err(refused(format!(
-                "{path} holds a cluster; name another directory by --target, or have it replaced by --replace: what is \
-                 written there and not archived is lost then"
+                "{path} holds a cluster; name another directory with --target, or add --replace to replace it: what \
+                 was written there and not archived is then lost"
             ))),
             Content::Other => Err(refused(format!(
-                "{path} is not empty and holds no cluster; empty it, or name another directory by --target"
+                "{path} is not empty and holds no cluster; empty it, or name another directory with --target"
             ))),
         }
     }
@@ -121,7 +121,8 @@ impl Place {
         let room = free.saturating_add(replaced);
         if room < needed {
             return Err(refused(format!(
-                "it needs {} at {}, and there is room for {}; make room, or name another directory by --target",
+                "the restore needs {} at {}, but there is only room for {}; free some, or name another directory \
+                 with --target",
                 crate::sizes::shown(needed),
                 target.display(),
                 crate::sizes::shown(room)
@@ -134,7 +135,7 @@ impl Place {
     pub(super) fn enter(&self) -> Result<Folder, RestoreError> {
         Folder::open(&self.folder).map_err(|error| match error {
             RestoreError::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => refused(format!(
-                "can't make {}, in which the restore notes what it has done; name a folder that can be written by --state-dir",
+                "can't create {}, where the restore records what it has done; name a writable folder with --state-dir",
                 self.folder.display()
             )),
             error => error,

@@ -18,7 +18,7 @@ pub(super) fn begin_again(work: &Work<'_>) -> Result<(), RestoreError> {
     if path.exists() || timeline(&server::control_data(work)?) > Some(work.state.way.timeline) {
         return Ok(());
     }
-    tracing::info!("the promotion was cut off: the replay begins again");
+    tracing::info!("the promotion was cut off: replaying again");
     durable::replace(&path, b"", 0o600, None).map_err(|error| RestoreError::file("write", &path, error))
 }
 

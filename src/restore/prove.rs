@@ -15,8 +15,8 @@ pub(super) fn compare(work: &Work<'_>, proof: &Proof) -> Result<(), RestoreError
     }
     if let Some(indexes) = proof.to_rebuild.as_ref().filter(|indexes| !indexes.is_empty()) {
         tracing::warn!(
-            "this machine's libraries may sort otherwise than the origin's, and these indexes be wrong: {}; rebuild them \
-             (REINDEX INDEX), then ALTER COLLATION or ALTER DATABASE … REFRESH COLLATION VERSION",
+            "this machine's libraries may sort differently from the origin's, so these indexes may be wrong: {}; \
+             rebuild them (REINDEX INDEX), then ALTER COLLATION or ALTER DATABASE … REFRESH COLLATION VERSION",
             indexes.join(", ")
         );
     }

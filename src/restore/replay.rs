@@ -78,7 +78,7 @@ pub(super) fn replay(work: &mut Work<'_>) -> Result<Proof, RestoreError> {
             Found::Settings(needed) => {
                 server.stop();
                 raised.extend(needed);
-                tracing::info!("the origin had raised settings meanwhile; replaying with {raised:?}");
+                tracing::info!("the origin had raised some settings by then; replaying with {raised:?}");
                 server = Server::start(work, &raised)?;
             }
             Found::AtTarget(recovery) => {
@@ -162,15 +162,14 @@ fn too_low(log: &str) -> BTreeMap<String, String> {
 /// Why a server has ended, by its log.
 fn ended(work: &Work<'_>, log: &str) -> RestoreError {
     let fatal = log.lines().rev().find(|line| ["FATAL:", "PANIC:"].iter().any(|word| line.contains(word)));
-    let words =
-        fatal.and_then(|line| line.split_once("] ")).map_or("it says nothing of why", |(_, words)| words.trim());
+    let words = fatal.and_then(|line| line.split_once("] ")).map_or("it gives no reason", |(_, words)| words.trim());
     let target = &work.state.wanted.target;
     if words.contains("before configured recovery target was reached") {
         return cut_off::before(work);
     }
     if words.contains("before consistent recovery point") {
         return RestoreError::Replay(format!(
-            "{target} lies before the end of the backup {}; name an older one by --set",
+            "{target} is before the end of the backup {}; name an older one with --set",
             work.state.way.backup
         ));
     }
@@ -178,7 +177,7 @@ fn ended(work: &Work<'_>, log: &str) -> RestoreError {
         return cut_off::by_a_file(work, words);
     }
     let log = server::log_path(work.folder.path());
-    RestoreError::Interrupted(format!("the server of the replay has ended: {words}; more in {}", log.display()))
+    RestoreError::Interrupted(format!("the replay server ended: {words}; see {}", log.display()))
 }
 
 /// Ends what a killed restore has left.
@@ -233,8 +232,8 @@ fn ask(work: &Work<'_>) -> Result<Postgres, ServerError> {
 /// A server that is up, and that we can't get to know anything of.
 fn stranger(work: &Work<'_>, why: &str) -> RestoreError {
     RestoreError::Interrupted(format!(
-        "the server of the replay runs, and accepts none of the roles {}: {why}; name a role that the origin had by \
-         PGUSER; more in {}",
+        "the replay server runs, but accepts none of the roles {}: {why}; set PGUSER to a role that the origin had; \
+         see {}",
         roles(work).join(", "),
         server::log_path(work.folder.path()).display()
     ))
@@ -249,7 +248,7 @@ fn to_rebuild(work: &Work<'_>) -> Option<Vec<String>> {
         }
         Ok(all)
     });
-    asked.inspect_err(|error| tracing::warn!("the versions of collations could not be compared: {error}")).ok()
+    asked.inspect_err(|error| tracing::warn!("collation versions could not be compared: {error}")).ok()
 }
 
 /// What the newest history of the copy and its `pg_control` tell.

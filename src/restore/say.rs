@@ -42,8 +42,9 @@ impl Said {
         }
         let fetched = fetched.map_or("unknown".to_owned(), sizes::shown);
         text(&format!(
-            "restore {} to {}{}\n  backup    {} in repository {}, {fetched} to fetch\n  replay    from {}, {} {} at most, \
-             on timeline {}\n  space     {} needed, {} there\n  archiving off until the copy has a path of its own\n{}",
+            "restore {} to {}{}\n  backup    {} in repository {}, {fetched} to fetch\n  replay    from {}, at most \
+             {} {}, on timeline {}\n  space     {} needed, {} available\n  archiving off until the copy has a \
+             repository path of its own\n{}",
             to.display(),
             plan.target,
             here(&plan.target),
@@ -99,11 +100,11 @@ impl Said {
             }));
         }
         text(&format!(
-            "asked for {}\nreached   timeline {} up to {}, the last commit at {}{}{}\n",
+            "asked for {}\nreached   timeline {} up to {}, {}{}{}\n",
             state.wanted.target,
             proof.timeline,
             proof.position,
-            last.as_deref().unwrap_or("an unknown time: none was replayed"),
+            last.map_or("no commit was replayed".to_owned(), |at| format!("last commit at {at}")),
             heartbeat.map_or(String::new(), |at| format!("\n          the watcher's last heartbeat at {at}")),
             state.reached.words.as_ref().map_or(String::new(), |words| format!("\n          {words}"))
         ));
@@ -148,7 +149,7 @@ fn here(target: &Target) -> String {
         _ => None,
     };
     let zoned = zoned.filter(|zoned| !zoned.offset().is_zero());
-    zoned.map_or(String::new(), |zoned| format!(" ({} here)", zoned.strftime("%Y-%m-%d %H:%M:%S%.f %:z")))
+    zoned.map_or(String::new(), |zoned| format!(" (local time {})", zoned.strftime("%Y-%m-%d %H:%M:%S%.f %:z")))
 }
 
 fn line(value: &Value) {

@@ -98,15 +98,15 @@ impl Programs {
             || {
                 let places: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
                 RestoreError::Refused(format!(
-                    "the backup is of PostgreSQL {version}, whose programs are not in {}; install it, or name their folder by \
-                     --postgres-bin",
+                    "the backup is from PostgreSQL {version}, whose programs are not in {}; install them, or name \
+                     their folder with --postgres-bin",
                     places.join(", ")
                 ))
             },
             |(folder, name)| {
                 RestoreError::Refused(format!(
-                    "{} has no {name}, which a restore needs beside postgres; install the whole server package of \
-                     PostgreSQL {version}, or name another folder by --postgres-bin",
+                    "{} has no {name}, which a restore needs too; install the complete server package of PostgreSQL \
+                     {version}, or name another folder with --postgres-bin",
                     folder.display()
                 ))
             },

@@ -145,19 +145,22 @@ pub(super) struct Folder {
 impl Folder {
     /// Makes and locks it.
     pub(super) fn open(path: &Path) -> Result<Self, RestoreError> {
-        durable::create_private_folder(path).map_err(|error| RestoreError::file("make", path, error))?;
+        durable::create_private_folder(path).map_err(|error| RestoreError::file("create", path, error))?;
         let lock = path.join("owner");
         let failed = |error| RestoreError::file("open", &lock, error);
         let file =
             OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock).map_err(failed)?;
         if fs2::FileExt::try_lock_exclusive(&file).is_err() {
-            return Err(RestoreError::Refused(format!("another restore works in {}: wait for it", path.display())));
+            return Err(RestoreError::Refused(format!(
+                "another restore is running in {}: wait for it to end",
+                path.display()
+            )));
         }
         for part in ["lock", "log", "spool"] {
             let part = path.join(part);
-            durable::create_private_folder(&part).map_err(|error| RestoreError::file("make", &part, error))?;
+            durable::create_private_folder(&part).map_err(|error| RestoreError::file("create", &part, error))?;
         }
-        make_socket(path).map_err(|error| RestoreError::file("make the socket's folder in", path, error))?;
+        make_socket(path).map_err(|error| RestoreError::file("create the socket's folder in", path, error))?;
         Ok(Self { path: path.to_owned(), _lock: file })
     }
 

@@ -39,22 +39,22 @@ const DEFAULT_PATH: &str = "/pgbackrest";
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotRecovered {
     /// What was asked for can't be understood, or is not there.
-    #[error("the requested restore is not done, and CMD is not started: {0}")]
+    #[error("the requested restore was not done, so CMD is not started: {0}")]
     Refused(String),
     /// The restore has failed; it has said why.
-    #[error("the requested restore has ended with {0}, and CMD is not started; the next start goes on with it")]
+    #[error("the requested restore ended with {0}, so CMD is not started; the next start resumes it")]
     Failed(String),
     /// The restore has refused it; it has said why.
     #[error(
-        "the requested restore has ended with exit code {0}, and CMD is not started: nothing was touched, and the next \
-         start asks for the same"
+        "the requested restore ended with exit code {0}, so CMD is not started: nothing was touched, and the next \
+         start tries the same again"
     )]
     NotBegun(i32),
     /// A signal has ended it.
-    #[error("interrupted by a signal: the next start goes on with the restore")]
+    #[error("interrupted by a signal: the next start resumes the restore")]
     Signal(Signal),
     /// A file or folder.
-    #[error("the requested restore is not done, and CMD is not started: can't {what} {path}: {source}")]
+    #[error("the requested restore was not done, so CMD is not started: can't {what} {path}: {source}")]
     File {
         /// What was being done.
         what: &'static str,
@@ -87,7 +87,7 @@ pub(super) fn recover(
 ) -> Result<bool, NotRecovered> {
     let Some(pgdata) = request.common.pgdata.as_ref().map(|pgdata| pgdata.value.clone()) else {
         return match recovery(&asked(settings), Volume::Empty) {
-            Ok(Recovery::Restore(_)) => Err(NotRecovered::Refused("no data directory is named: set PGDATA".to_owned())),
+            Ok(Recovery::Restore(_)) => Err(NotRecovered::Refused("no data directory: set PGDATA".to_owned())),
             other => other.map(|_| false).map_err(NotRecovered::Refused),
         };
     };
@@ -97,7 +97,7 @@ pub(super) fn recover(
         && own.config().exists()
         && let Err(error) = own.remove()
     {
-        tracing::warn!("can't remove what an earlier restore has left, including the source's keys: {error}");
+        tracing::warn!("can't remove what an earlier restore left behind, including the source's keys: {error}");
     }
     match recovery(&asked(settings), volume) {
         Err(why) => Err(NotRecovered::Refused(format!("{}: {why}", pgdata.display()))),
@@ -129,7 +129,7 @@ pub(super) fn recover(
             Ok(true)
         }
         Ok(Recovery::HandOver) => {
-            tracing::info!("{} was restored by an earlier start: handing it over", pgdata.display());
+            tracing::info!("{} was restored by an earlier start: completing the hand-over", pgdata.display());
             own.finish(request, &pgdata)?;
             Ok(true)
         }
@@ -247,7 +247,7 @@ impl Own {
     fn make(&self, pgdata: &Path, settings: &RecoverSettings, stanza: &str) -> Result<(), NotRecovered> {
         for folder in [pgdata, &self.folder] {
             let made = !folder.exists();
-            fs::create_dir_all(folder).map_err(|error| NotRecovered::file("make", folder, error))?;
+            fs::create_dir_all(folder).map_err(|error| NotRecovered::file("create", folder, error))?;
             if made || is_roots_and_empty(folder) {
                 self.give(folder, 0o700)?;
             }
@@ -260,7 +260,7 @@ impl Own {
     }
 
     fn give(&self, path: &Path, mode: u32) -> Result<(), NotRecovered> {
-        let failed = |error| NotRecovered::file("give to the server's user", path, error);
+        let failed = |error| NotRecovered::file("set the owner and mode of", path, error);
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
         let Some((uid, gid)) = self.user else { return Ok(()) };
         chown(path, Some(uid), Some(gid)).map_err(failed)
@@ -364,6 +364,6 @@ mod tests {
         child.wait().unwrap();
         wait(pid, &mut signals, &|| true).unwrap();
         let lost = wait(pid, &mut signals, &|| false).unwrap_err();
-        assert!(lost.to_string().contains("has ended with an unknown code"), "{lost}");
+        assert!(lost.to_string().contains("restore ended with an unknown code"), "{lost}");
     }
 }

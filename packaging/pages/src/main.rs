@@ -1,8 +1,8 @@
 //! Writes the manual pages and the shells' completions into a folder, for `make package`; and for `make pages` the settings
 //! file and the tables of docs/configuration.md, in place.
 //!
-//! They come out of the command lines and the table of settings, so that they can't say anything else than `--help` does. A program of
-//! its own, because the programs that are installed shall not carry what only this needs.
+//! They come out of the command lines and the table of settings, so that they can't say anything other than
+//! `--help` does. A program of its own, because the installed programs must not carry what only this needs.
 
 mod completions;
 mod manual;

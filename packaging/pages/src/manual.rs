@@ -15,7 +15,7 @@ const EXIT_STATUS: &[(&str, &[(&str, &str)])] = &[
     (
         "pgbackrest-guard-push",
         &[
-            ("0", "The file is in every repository; or it was dropped, and that is on record."),
+            ("0", "The file is in every repository, or it was dropped and that is on record."),
             ("2", "The command line is wrong, or the name is not a WAL file's."),
             ("63", "pgBackRest was ended, by a signal or because the server was shutting down."),
             ("82", "pgBackRest took too long."),
@@ -41,17 +41,17 @@ const EXIT_STATUS: &[(&str, &[(&str, &str)])] = &[
     (
         "pgbackrest-guard-status",
         &[
-            ("0", "A report was made, whatever it says."),
+            ("0", "A report was made, whatever it contains."),
             ("1", "The report could not be written."),
             ("2", "The command line is wrong."),
-            ("0, 1, 2", "With --at: the moment can be restored, can't be restored, or it is not known."),
+            ("0, 1, 2", "With --at: the moment can be restored, can't be restored, or this is not known."),
             ("0, 1, 2, 3", "With --output=nagios: ok, warning, critical, unknown."),
         ],
     ),
     (
         "pgbackrest-guard-watch",
         &[
-            ("0", "It was ended by SIGTERM; or archiving is switched off; or --once is done."),
+            ("0", "SIGTERM ended it, archiving is switched off, or --once is done."),
             ("1", "Failed."),
             ("2", "The command line is wrong, or there is no data directory."),
         ],

@@ -23,7 +23,7 @@ pub(crate) const ABOUT: &[&str] = &[
     "Sizes are in MiB, times in seconds, unless the name says hours.",
 ];
 
-/// Writes both anew, in place.
+/// Writes both again, in place.
 #[expect(clippy::disallowed_methods, reason = "they are in version control, and made by hand")]
 pub(crate) fn write(repository: &Path) -> io::Result<()> {
     fs::write(repository.join(SETTINGS_FILE), settings_file())?;
@@ -75,7 +75,7 @@ pub(crate) fn shown(setting: &Declaration) -> String {
     format!("{} = {value}", setting.key())
 }
 
-/// The page with every table between its markers made anew: `<!-- settings: NAME -->` and `<!-- /settings -->`.
+/// The page with every table between its markers rewritten: `<!-- settings: NAME -->` and `<!-- /settings -->`.
 fn filled(page: &str) -> String {
     GROUPS.iter().fold(page.to_owned(), |page, group| {
         let (begin, end) = (format!("<!-- settings: {} -->\n", group.name), "<!-- /settings -->\n");
@@ -202,7 +202,7 @@ mod tests {
         let page = fs::read_to_string(root.join(PAGE)).unwrap();
         for (path, made) in [(SETTINGS_FILE, settings_file()), (PAGE, filled(&page))] {
             let committed = fs::read_to_string(root.join(path)).unwrap();
-            assert!(committed == made, "{path} is not what src/settings/table says: `make pages` writes it anew");
+            assert!(committed == made, "{path} is not what src/settings/table says: run `make pages`");
         }
     }
 

@@ -10,6 +10,21 @@ const WORDS: [&str; 7] = ["mend", "mends", "mended", "told", "shall", "anew", "w
 /// Phrases, wherever they stand.
 const PHRASES: [&str; 4] = ["of no use", "could not be asked", "can't be asked", "could not be told"];
 
+/// Where pages, and what is packaged with them, lie.
+const FOLDERS: [&str; 11] = [
+    "docs",
+    "packaging",
+    "packaging/compose",
+    "packaging/debian",
+    "packaging/docker",
+    "packaging/kubernetes",
+    "packaging/monitoring",
+    "packaging/pages/src",
+    "packaging/postgresql",
+    "packaging/rpm",
+    "packaging/systemd",
+];
+
 /// The first retired word in a text.
 fn retired(text: &str) -> Option<String> {
     let text = text.to_lowercase();
@@ -50,9 +65,7 @@ fn pages() -> Vec<PathBuf> {
         ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "Cargo.toml", "Makefile"]
             .map(|name| root.join(name))
             .into();
-    for folder in
-        ["docs", "packaging", "packaging/debian", "packaging/monitoring", "packaging/systemd", "packaging/docker"]
-    {
+    for folder in FOLDERS {
         let files = fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
         paths.extend(files.filter(|path| path.is_file() && !path.ends_with("copyright")));
     }

@@ -116,7 +116,7 @@ fn live_drill_clears_what_a_killed_one_left_and_touches_nothing_foreign() {
     scene.lab.give(&folder);
     let output = command(&scene, "drill", &[]).output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
-    assert!(text(&output).contains("is not empty and no drill's"), "{}", text(&output));
+    assert!(text(&output).contains("is not empty and not a drill's"), "{}", text(&output));
     assert_eq!(fs::read_to_string(precious).unwrap(), "x");
 }
 

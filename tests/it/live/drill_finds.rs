@@ -53,7 +53,7 @@ fn long_drill_is_never_green_where_something_was_not_looked_at() {
     let sql = scene.lab.write_file("long.sql", "SELECT pg_sleep(300) IS NOT NULL;\n");
     let sql = format!("--sql={}", sql.display());
     let record = drill(&scene, &["--budget=1", &sql], 3);
-    unverified(&record, "sql", "psql was not done within --budget");
+    unverified(&record, "sql", "psql did not finish within --budget");
     assert_eq!(stage(&record, "restore")["verdict"], "passed", "{record}");
     // A signal in the middle of a check.
     let mut endless = command(&scene, "drill", &["--json", &sql]);
@@ -72,7 +72,7 @@ fn long_drill_is_never_green_where_something_was_not_looked_at() {
     let full = |task: &str, arguments: &[&str]| {
         let output = command(&scene, task, arguments).env("WAL_DRILL_DIR", small.join("drill")).output().unwrap();
         assert_eq!(output.status.code(), Some(3), "{}", text(&output));
-        assert!(text(&output).contains("and there is room for"), "{}", text(&output));
+        assert!(text(&output).contains("but there is only room for"), "{}", text(&output));
         fs::read_dir(&small).unwrap().count()
     };
     assert_eq!(full("drill", &[]), 0);
@@ -225,7 +225,7 @@ fn long_drill_finds_wal_that_is_damaged_or_vanishes_after_it_was_listed() {
     scene.s3.clear_faults();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    failed_by(&serde_json::from_slice(&output.stdout).unwrap(), &["is missing in the archive, which had listed it"]);
+    failed_by(&serde_json::from_slice(&output.stdout).unwrap(), &["was listed, but is missing from the archive"]);
 }
 
 /// Without compression nothing but PostgreSQL's own checksums shows it, and PostgreSQL takes it for the end of WAL.
@@ -239,7 +239,7 @@ fn live_drill_finds_wal_that_only_postgresql_can_tell_to_be_damaged() {
     let used = damaged.iter().rposition(|byte| *byte != 0).unwrap();
     damaged[used / 2..used / 2 + 8].fill(0x5a);
     scene.s3.put_object("wal", &key, &damaged);
-    failed_by(&drill(&scene, &[], 1), &["the replay has ended at", "holds no valid WAL"]);
+    failed_by(&drill(&scene, &[], 1), &["the replay ended at", "holds no valid WAL"]);
 }
 
 /// The processes whose arguments name a folder.

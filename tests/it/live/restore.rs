@@ -209,7 +209,7 @@ fn live_restore_goes_on_after_an_outage_and_a_signal() {
     let output = copy.restore(&["latest"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("could no longer be queried, and nothing was promoted"), "{}", text(&output));
-    assert!(text(&output).contains("the same command goes on where it was"), "{}", text(&output));
+    assert!(text(&output).contains("the same command resumes it"), "{}", text(&output));
     // The same while we are told to end.
     let patient = Copy::of(&scene, "copy").with("WAL_GET_RETRY_SECONDS", "300");
     let child = patient.command(&["latest"]).stderr(Stdio::piped()).spawn().unwrap();
@@ -219,11 +219,7 @@ fn live_restore_goes_on_after_an_outage_and_a_signal() {
     Lab::signal(child.id().try_into().unwrap(), Signal::TERM);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(
-        text(&output).contains("interrupted by a signal; the same command goes on where it was"),
-        "{}",
-        text(&output)
-    );
+    assert!(text(&output).contains("interrupted by a signal; the same command resumes it"), "{}", text(&output));
     scene.s3.clear_faults();
     copy.restored(&["latest"]);
     assert_eq!(copy.rows(), "1");
@@ -266,7 +262,7 @@ fn live_restore_refuses_what_would_destroy_something() {
         "{}",
         text(&output)
     );
-    never.refused(&["--to-xid", "99999"], &["the same restore has failed, and nothing in the archive has changed"]);
+    never.refused(&["--to-xid", "99999"], &["the same restore failed before, and the archive has not changed"]);
     own.restored(&["latest", "--replace"]);
     assert!(!own.folder().exists());
     cluster.start().unwrap();

@@ -62,21 +62,21 @@ fn live_restore_reads_every_usual_form_of_a_time_and_says_what_it_has_read() {
     ] {
         let (code, said) = plain(&["--to", &form]);
         assert_eq!(code, Some(0), "{form}: {said}");
-        assert!(said.contains(&format!("to {at} ({} ", civil(-2, -30, " "))), "{form}: {said}");
+        assert!(said.contains(&format!("to {at} (local time {} ", civil(-2, -30, " "))), "{form}: {said}");
     }
     let local = civil(-2, -30, " ");
     for (form, words) in [
         (local.as_str(), "it has no offset from UTC"),
         (&local.replace(' ', "T"), "it has no offset from UTC"),
         (local.split(' ').next().unwrap(), "it has no offset from UTC"),
-        ("yesterday", "it is no time such as"),
-        ("2026-02-30 00:00:00+00", "it is no time such as"),
+        ("yesterday", "it is not a time such as"),
+        ("2026-02-30 00:00:00+00", "it is not a time such as"),
     ] {
         let (code, said) = plain(&["--to", form]);
         assert_eq!((code, said.contains(words)), (Some(2), true), "{form}: {said}");
     }
     let (code, said) = plain(&["--to", &local, "--local-time"]);
-    assert_eq!((code, said.contains(&format!("to {at} ({local} "))), (Some(0), true), "{said}");
+    assert_eq!((code, said.contains(&format!("to {at} (local time {local} "))), (Some(0), true), "{said}");
     // A fraction counts.
     let said = copy.restored(&["--to", &format!("{}.5Z", civil(0, 0, "T"))]);
     assert_eq!(copy.rows(), "1", "{said}");

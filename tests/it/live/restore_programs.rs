@@ -40,7 +40,7 @@ fn live_restore_refuses_programs_of_another_version_and_missing_ones() {
     fs::set_permissions(&postgres, fs::Permissions::from_mode(0o755)).unwrap();
     let copy = Copy::of(&scene, "copy");
     let bin = |folder: &PathBuf| format!("--postgres-bin={}", folder.display());
-    let words = format!("the backup is of PostgreSQL {major}, whose programs are not in {}", other.display());
+    let words = format!("the backup is from PostgreSQL {major}, whose programs are not in {}", other.display());
     copy.refused(&["latest", &bin(&other)], &["nothing was touched", &words, "--postgres-bin"]);
     let without = programs_without(&scene, "without", &["pg_controldata"]);
     let words = format!("{} has no pg_controldata", without.display());

@@ -26,7 +26,7 @@ fn live_restore_names_a_server_that_it_cannot_end_and_one_that_it_cannot_ask() {
     let copy = Copy::of(&scene, "hung").with("WAL_GUARD_TEST_PATIENCE_SECONDS", "2");
     let output = copy.restore(&["--to", &time]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    let words = format!("does not end; it may hang on its disk, or be stopped: end it (kill -9 {left})");
+    let words = format!("does not end; it may hang on its disk, or be suspended: end it (kill -9 {left})");
     assert!(text(&output).contains(&words), "{}", text(&output));
     Lab::signal(left, Signal::CONT);
     copy.restored(&["--to", &time]);
@@ -40,7 +40,7 @@ fn live_restore_names_a_server_that_it_cannot_end_and_one_that_it_cannot_ask() {
     fs::remove_file(cut.path().join("recovery.signal")).unwrap();
     let cut = Copy::of(&scene, "cut");
     let said = cut.restored(&["--to", &time]);
-    assert!(said.contains("the promotion was cut off: the replay begins again"), "{said}");
+    assert!(said.contains("the promotion was cut off: replaying again"), "{said}");
     assert_eq!(cut.rows(), "1", "nothing behind the target");
     // The roles that we know may not log in.
     cluster.sql("CREATE ROLE other SUPERUSER LOGIN");
@@ -53,7 +53,7 @@ fn live_restore_names_a_server_that_it_cannot_end_and_one_that_it_cannot_ask() {
     let output = copy.restore(&["latest"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("accepts none of the roles"), "{}", text(&output));
-    assert!(text(&output).contains("by PGUSER") && server(&copy.path()).is_none(), "{}", text(&output));
+    assert!(text(&output).contains("set PGUSER") && server(&copy.path()).is_none(), "{}", text(&output));
     Copy::of(&scene, "strange").with("PGUSER", "other").restored(&["latest"]);
 }
 
@@ -83,13 +83,13 @@ fn live_restore_refuses_a_place_that_it_may_not_write_to_and_another_restores_no
     scene.lab.folder("notes");
     let notes = scene.lab.path().join("notes").display().to_string();
     let one = Copy::of(&scene, "one/data").with("WAL_GUARD_STATE_DIR", &notes);
-    Copy::of(&scene, "one/data").refused(&["latest"], &["name a folder that can be written by --state-dir"]);
+    Copy::of(&scene, "one/data").refused(&["latest"], &["name a writable folder with --state-dir"]);
     let killed = Copy::of(&scene, "one/data").with("WAL_GUARD_STATE_DIR", &notes);
     let killed = killed.with("WAL_GUARD_TEST_KILL_AT", "restore-planned").restore(&["latest"]);
     assert_eq!(killed.status.code(), None, "{}", text(&killed));
     let two = Copy::of(&scene, "two/data").with("WAL_GUARD_STATE_DIR", &notes);
     for arguments in [&["latest"][..], &["latest", "--replace"]] {
-        two.refused(arguments, &["holds the restore of", "/one/data, which is under way"]);
+        two.refused(arguments, &["belongs to a restore of", "/one/data that is under way"]);
     }
     one.restored(&["latest"]);
     two.restored(&["latest"]);

@@ -31,7 +31,7 @@ fn refuses(volume: &Volume, variables: &[(&'static str, String)], words: &str) {
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains(words) && said.contains("CMD is not started"), "{words}: {said}");
     assert!(!said.contains("before initdb") && !said.contains(SECRET), "{said}");
-    assert!(!said.contains("goes on with it"), "there is nothing to go on with: {said}");
+    assert!(!said.contains("resumes it"), "there is nothing to resume: {said}");
     assert!(!volume.scene.path("data/PG_VERSION").exists());
 }
 
@@ -140,7 +140,7 @@ fn live_run_refuses_a_copy_that_was_cut_off_where_nothing_tells_how_far_it_had_c
         assert!(run.said().contains(words) && run.said().contains("CMD is not started"), "{words}: {}", run.said());
     };
     refused(&all, "is gone: empty the data directory");
-    refused(&[], "is gone: set its WAL_RECOVER_* variables again, and empty the data directory");
+    refused(&[], "is gone: set the same WAL_RECOVER_* variables again and empty the data directory");
     // The same in the middle of its promotion: a server that is started on that replays past the target.
     fs::remove_file(data.join("recovery.signal")).unwrap();
     refused(&all, "is gone: empty the data directory");
@@ -197,11 +197,11 @@ fn live_run_goes_on_where_its_restore_was_killed() {
     let (volume, all) = asked();
     let (code, said) = killed_at(&volume, &all, "restore-reached");
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("has ended with signal 9, and CMD is not started"), "{said}");
+    assert!(said.contains("ended with signal 9, so CMD is not started"), "{said}");
     let mut run = start(&volume, &[]);
     assert_eq!(run.status().code(), Some(1), "{}", run.said());
     assert!(
-        run.said().contains("a restore of it is not finished: set its WAL_RECOVER_* variables again"),
+        run.said().contains("a restore into it is not finished: set the same WAL_RECOVER_* variables again"),
         "{}",
         run.said()
     );
