@@ -2,7 +2,7 @@
 //! and its first backup; a stop; a start with a watcher that dies in the middle of a backup; a start with junk.
 
 use crate::run::scene::{Place, Run, Scene, arguments, environment, places, stat};
-use pgbackrest_guard_lab::{Fault, FaultKind, Lab, PgBackRest, S3Server, Signal, postgres_programs};
+use pgbackrest_guard_lab::{Fault, FaultKind, Lab, PgBackRest, S3Server, Signal, postgres_programs, program_on_path};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ impl Volume {
         // The real pgBackRest, and a note of the environment it was called in.
         let spy = scene.lab.write_file(
             "bin/pgbackrest",
-            "#!/bin/sh\nenv >>\"$LAB/log/environment\"\nexec /usr/bin/pgbackrest \"$@\"\n",
+            format!("#!/bin/sh\nenv >>\"$LAB/log/environment\"\nexec {} \"$@\"\n", pgbackrest()),
         );
         fs::set_permissions(spy, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         scene.lab.write_file("log/environment", "");
@@ -146,6 +146,11 @@ fn live_run_stops_in_time_while_the_store_hangs() {
     volume.stops(next, 0);
 }
 
+/// The real one, behind the spy.
+fn pgbackrest() -> String {
+    program_on_path("pgbackrest").display().to_string()
+}
+
 fn first_start(volume: &Volume) {
     let mut run = volume.start(&[]);
     run.wait_for("init process complete");
@@ -181,7 +186,8 @@ fn second_start(volume: &Volume) {
     let serving = environment(postmaster(&run));
     assert!(!names(&serving).iter().any(|name| name.starts_with("WAL_ARCHIVE_")), "{serving:?}");
     volume.archives(&mut run);
-    let is_backup = |command: &str| command.starts_with("/usr/bin/pgbackrest") && command.contains(" backup");
+    let program = pgbackrest();
+    let is_backup = |command: &str| command.starts_with(&program) && command.contains(" backup");
     let backup = || {
         let processes = volume.scene.lab.processes().into_iter().filter(|process| is_backup(&process.command));
         processes.map(|process| process.pid).collect::<Vec<_>>()

@@ -1,7 +1,7 @@
 //! Setup with real programs: initdb in the order of a container's first boot, PostgreSQL on the result, segments in the
 //! bucket; then the life of a volume, on, off, on, another bucket, junk, on again.
 
-use pgbackrest_guard_lab::{Cluster, Lab, S3Server, StopMode, postgres_programs};
+use pgbackrest_guard_lab::{Cluster, Lab, S3Server, StopMode, postgres_programs, program_on_path};
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -36,8 +36,9 @@ impl Volume {
             "#!/bin/sh\nexport PGBACKREST_REPO1_STORAGE_CA_FILE='{}' PGBACKREST_LOCK_PATH='{path}/lock'\n\
              export PGBACKREST_LOG_LEVEL_FILE=off PGBACKREST_IO_TIMEOUT=5 PGBACKREST_ARCHIVE_TIMEOUT=20\n\
              export PGBACKREST_PG1_PORT={port} PGBACKREST_PG1_SOCKET_PATH='{path}' PGBACKREST_PG1_USER=postgres\n\
-             export PGBACKREST_START_FAST=y\nexec /usr/bin/pgbackrest \"$@\"\n",
-            s3.ca_file().display()
+             export PGBACKREST_START_FAST=y\nexec {} \"$@\"\n",
+            s3.ca_file().display(),
+            program_on_path("pgbackrest").display()
         );
         let pgbackrest = lab.write_file("pgbackrest", script);
         fs::set_permissions(&pgbackrest, fs::Permissions::from_mode(0o755)).unwrap();

@@ -250,6 +250,12 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle)
 }
 
+/// Where a program lies on this process's `PATH`, for what is started with another one.
+pub fn program_on_path(name: &str) -> PathBuf {
+    let found = Command::new("sh").args(["-c", "command -v \"$0\"", name]).output().unwrap();
+    PathBuf::from(String::from_utf8_lossy(&found.stdout).trim())
+}
+
 fn unprivileged_user() -> User {
     let passwd = fs::read_to_string("/etc/passwd").unwrap();
     let find = |wanted: &str| passwd.lines().find_map(|line| parse_user(line, wanted));

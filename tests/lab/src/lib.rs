@@ -55,7 +55,7 @@ pub use backrest::{Output, PgBackRest, PgBackRestBuilder};
 pub use cluster::{Cluster, ClusterBuilder, StopMode, postgres_programs};
 pub use disk::Disk;
 pub use front::{Front, Way};
-pub use lab::{Lab, Process};
+pub use lab::{Lab, Process, program_on_path};
 pub use rustix::process::Signal;
 pub use s3::{Fault, FaultId, FaultKind, Operation, Operations, Policy, Request, S3Server};
 pub use ssh::SshServer;

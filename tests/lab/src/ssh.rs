@@ -7,12 +7,12 @@ use std::fs::{self, OpenOptions};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Child;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::{Lab, PgBackRestBuilder, wait};
+use crate::{Lab, PgBackRestBuilder, program_on_path, wait};
 
 const START: Duration = Duration::from_secs(20);
 
@@ -178,10 +178,4 @@ impl Drop for SshServer {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// Where a program lies on this process's `PATH`: a login by SSH has another one.
-fn program_on_path(name: &str) -> PathBuf {
-    let found = Command::new("sh").args(["-c", "command -v \"$0\"", name]).output().unwrap();
-    PathBuf::from(String::from_utf8_lossy(&found.stdout).trim())
 }
