@@ -140,7 +140,7 @@ fn a_trickling_server_is_slow_and_ends_no_recovery() {
 }
 
 #[test]
-fn a_key_that_is_revoked_ends_no_recovery() {
+fn long_a_key_that_is_revoked_ends_no_recovery() {
     let origin = Origin::new();
     let copy = origin.restore(Wanted::new("revoked"));
     let outage = origin.denied_at(&origin.segments[5], &copy);
