@@ -243,7 +243,7 @@ fn backlog(lab: &Lab) {
     let status = lab.folder("many/archive_status");
     for number in 0..100_000 {
         let name = format!("{number:024X}");
-        File::create(pg_wal.join(&name)).unwrap();
+        File::create(pg_wal.join(&name)).and_then(|file| file.set_len(16 << 20)).unwrap();
         File::create(status.join(format!("{name}.ready"))).unwrap();
     }
     let mut times = Vec::new();

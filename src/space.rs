@@ -62,17 +62,17 @@ fn of_one_size(wal: &OwnedFd, segments: &HashSet<SegmentName>) -> io::Result<u64
     if segments.is_empty() {
         return Ok(0);
     }
-    let (mut count, mut each) = (0, 0);
+    let (mut count, mut each) = (0, None);
     for entry in Dir::read_from(wal)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if segment(name).is_some_and(|segment| segments.contains(&segment)) {
             count += 1;
-            // The one that was measured may be gone meanwhile.
-            each = if each == 0 { size(wal, name) } else { each };
+            // One may be gone meanwhile, and has no size then.
+            each = each.or_else(|| measured(wal, name));
         }
     }
-    Ok(each.saturating_mul(count))
+    Ok(each.unwrap_or(0).saturating_mul(count))
 }
 
 fn segment(name: &[u8]) -> Option<SegmentName> {
@@ -114,7 +114,11 @@ pub fn recyclable(pg_wal: &Path) -> u64 {
 
 /// The size of one file; an orphan `.ready` has none.
 fn size(folder: &OwnedFd, name: &[u8]) -> u64 {
-    statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok().and_then(|stat| u64::try_from(stat.st_size).ok()).unwrap_or(0)
+    measured(folder, name).unwrap_or(0)
+}
+
+fn measured(folder: &OwnedFd, name: &[u8]) -> Option<u64> {
+    statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok().and_then(|stat| u64::try_from(stat.st_size).ok())
 }
 
 fn open_folder(path: &Path) -> io::Result<OwnedFd> {
