@@ -83,8 +83,9 @@ pub fn remembered_for(took: u64, class: Class) -> u64 {
     if class == Class::Gone { SHORTLY } else { took.saturating_mul(6).clamp(SHORTLY, REMEMBERED) }
 }
 
-/// Whether the server has been stopping for so long that what waits is kept for its next start: it writes no more WAL that would
-/// need the room.
+/// Whether the server has been stopping for so long that what waits is kept for its next start. A fast stop writes no
+/// more WAL that would need the room. Sessions that a smart one waits for may, so the reserve still counts, and a long
+/// stop is none.
 #[must_use]
 pub fn is_held_up(stopping_for: Option<Duration>) -> bool {
     stopping_for.is_some_and(|since| (STOP_GRACE..=LONGEST_STOP).contains(&since))
