@@ -50,7 +50,7 @@ help:
 	@echo 'make fuzz     every parser of foreign input under libFuzzer (a minute each; FUZZ="ini ledger" chooses, FUZZ_SECONDS and FUZZ_RUNS end each)'
 	@echo 'make image-test  build the container image and run it through its scenes, with docker or podman (as a user who may)'
 	@echo 'make manifests-test  check the compose file and the StatefulSet against their schemas'
-	@echo 'make matrix   run the live tests on PostgreSQL 13 to 18 and pgBackRest 2.45, 2.55 and 2.60 (hours; MATRIX="18x2.60" chooses)'
+	@echo 'make matrix   run the live tests on PostgreSQL 13 to 18 and pgBackRest 2.45, 2.55 and 2.60 (hours; MATRIX="18x2.60" chooses, "live::" adds those of make long)'
 	@echo 'make stores   Azure, GCS, S3 and SFTP with other people'"'"'s servers, and every fault there (half an hour; STORES="azure sftp" chooses)'
 	@echo 'make dist     build the programs for any Linux, packed, with checksums, into $(PACKAGES)'
 	@echo 'make bench    measure speed and size against bare pgBackRest (about twelve minutes)'
@@ -266,17 +266,17 @@ $(TARGET)/tools/manifests/tried: tests/image/requirements.txt
 	$(TARGET)/tools/manifests/bin/pip install --quiet --requirement tests/image/requirements.txt
 	touch $@
 
-# Words in MATRIX choose pairs and tests: make matrix MATRIX="18x2.60 live::gone". Debian's own programs lay the versions down.
+# Words in MATRIX choose pairs and tests: make matrix MATRIX="18x2.60 live::gone". apt-get lays the versions down, in a folder of their own.
 matrix: deps test-deps matrix-deps
 	$(CARGO) test --quiet --workspace --test matrix -- $(MATRIX)
 
 matrix-deps:
-	@missing=''; \
-	for program in debootstrap patchelf npm; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
-	$(HAS_NEXTEST) || { echo 'missing: cargo install cargo-nextest' >&2; exit 1; }; \
-	if [ -z "$$missing" ]; then exit 0; fi; \
-	if [ "$$(id -u)" -ne 0 ]; then echo "missing: sudo apt-get install$$missing" >&2; exit 1; fi; \
-	apt-get update --quiet && DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes $$missing
+	@$(HAS_NEXTEST) || { echo 'missing: cargo install cargo-nextest' >&2; exit 1; }; \
+	if command -v patchelf >/dev/null && command -v apt-get >/dev/null && [ -e /usr/share/keyrings/debian-archive-keyring.gpg ]; then exit 0; fi; \
+	if [ "$$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then \
+		echo 'missing: on Debian or Ubuntu: sudo apt-get install patchelf debian-archive-keyring' >&2; exit 1; \
+	fi; \
+	apt-get update --quiet && DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes patchelf debian-archive-keyring
 
 # Words in STORES choose stores and a version of pgBackRest: make stores STORES="sftp 2.55". pgBackRest is the matrix's.
 stores: deps test-deps matrix-deps stores-deps
@@ -290,6 +290,9 @@ stores-deps: $(STORES_LAID)
 $(STORES_LAID): tests/stores/package.json tests/stores/requirements.txt
 	rm -rf $(TARGET)/tools/stores && mkdir -p $(TARGET)/tools/stores
 	cp tests/stores/package.json $(TARGET)/tools/stores/
+	@command -v npm >/dev/null || { \
+		if [ "$$(id -u)" -ne 0 ]; then echo 'missing: sudo apt-get install npm' >&2; exit 1; fi; \
+		apt-get update --quiet && DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes npm; }
 	npm install --prefix $(TARGET)/tools/stores --silent --no-audit --no-fund
 	@/usr/bin/python3 -c 'import ensurepip' 2>/dev/null || { \
 		if [ "$$(id -u)" -ne 0 ]; then echo 'missing: sudo apt-get install python3-venv' >&2; exit 1; fi; \

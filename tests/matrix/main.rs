@@ -6,7 +6,8 @@
 //! table in Markdown, PostgreSQL down and pgBackRest across, and the names of the tests that failed.
 //!
 //! Words on the command line choose: `18x2.60` a pair, `18` or `2.60` every pair with it, anything else a filter on the
-//! names of tests (`live::gone`).
+//! names of tests (`live::gone`). Without a filter it is what `make test` runs of them; `live::` is all, with those of
+//! `make long`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 #![expect(
@@ -83,7 +84,7 @@ fn run(
     nextest.args(["nextest", "run", "--workspace", "--test", "it", "--no-fail-fast", "--status-level", "none"]);
     nextest.args(["--final-status-level", "fail", "--failure-output", "final", "-E"]);
     let names: Vec<String> = filters.iter().map(|filter| format!("test({filter})")).collect();
-    nextest.arg(if names.is_empty() { "test(/^live::/)".to_owned() } else { names.join(" or ") });
+    nextest.arg(if names.is_empty() { "test(/^live::/) and not test(::long_)".to_owned() } else { names.join(" or ") });
     nextest.env("PATH", path).env("LAB_POSTGRES", programs).stdin(Stdio::null()).stdout(Stdio::null());
     let output = nextest.output().unwrap_or_else(|error| panic!("cargo nextest can't be run: {error}"));
     let text = String::from_utf8_lossy(&output.stderr);

@@ -210,11 +210,14 @@ impl Live {
     /// Waits until no file waits for the archiver.
     #[track_caller]
     pub(crate) fn wait_for_no_backlog(&self) {
-        self.wait("nothing waits for archiving", || self.postgres.ready().is_empty());
+        self.wait("nothing waits for archiving", || {
+            self.postgres.wake_archiver();
+            self.postgres.ready().is_empty()
+        });
     }
 
     /// Waits for the same without new WAL, which would raise the backlog while an older push still decides: a reload
-    /// wakes the archiver too (pgarch.c, `pgarch_MainLoop`). Also takes every variable of the test's own away.
+    /// wakes the archiver too. Also takes every variable of the test's own away.
     #[track_caller]
     pub(crate) fn drain(&self) {
         self.reconfigure(&[]);
@@ -224,7 +227,10 @@ impl Live {
     /// Waits until pushes have failed at least so often in PostgreSQL's eyes.
     #[track_caller]
     pub(crate) fn wait_for_failures(&self, count: u64) {
-        self.wait("pushes fail", || self.postgres.failed_count() >= count);
+        self.wait("pushes fail", || {
+            self.postgres.wake_archiver();
+            self.postgres.failed_count() >= count
+        });
     }
 
     /// Waits; on failure panics with the server's log, which holds all that the program said.

@@ -160,6 +160,27 @@ impl Cluster {
         }
     }
 
+    /// Has the archiver look for work at once. From 14 on a reload does so; before, it sleeps out its minute unless a segment
+    /// is completed (pgarch.c, `pgarch_MainLoop`: only SIGUSR1 sets `wakened`), so there this is that signal.
+    pub fn wake_archiver(&self) {
+        if self.major() >= 14 {
+            return;
+        }
+        let Some(postmaster) = self.pid() else { return };
+        let children = format!("/proc/{postmaster}/task/{postmaster}/children");
+        for child in fs::read_to_string(children).unwrap_or_default().split_whitespace() {
+            let title = fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
+            if title.starts_with("postgres: archiver") {
+                Lab::signal(child.parse().unwrap(), Signal::USR1);
+            }
+        }
+    }
+
+    /// The major version that the data directory is of.
+    fn major(&self) -> u32 {
+        fs::read_to_string(self.pgdata.join("PG_VERSION")).unwrap().trim().parse().unwrap()
+    }
+
     fn server(&self) -> MutexGuard<'_, Option<Child>> {
         self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
