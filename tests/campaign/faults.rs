@@ -30,8 +30,7 @@ pub(crate) struct Faults {
     pub(crate) pushes_killed: usize,
     /// How many faults have met what they are for.
     pub(crate) met: usize,
-    /// The longest that a fast stop took.
-    pub(crate) longest_stop: Duration,
+    longest_stop: Duration,
     /// The drills beside the faults.
     pub(crate) drills: Drills,
     /// When something was taken out of a repository.
@@ -303,6 +302,11 @@ impl Faults {
         if std::mem::take(&mut self.watch_is_down) {
             world.start_watchers();
         }
+    }
+
+    /// The longest that a fast stop took, of a failover too.
+    pub(crate) fn longest_stop(&self) -> Duration {
+        self.longest_stop.max(self.nodes.longest_stop)
     }
 
     fn stop_server(&mut self, planned: Planned, world: &World) {

@@ -42,6 +42,7 @@ pub(crate) struct Nodes {
     /// How many were rewound, and how many copied again because that failed.
     pub(crate) rewound: [usize; 2],
     pub(crate) longest_promotion: Duration,
+    pub(crate) longest_stop: Duration,
 }
 
 impl Nodes {
@@ -54,7 +55,11 @@ impl Nodes {
             world.standby = Some(standby);
             return false;
         }
-        world.cluster.stop(if number.is_multiple_of(2) { StopMode::Fast } else { StopMode::Immediate });
+        if number.is_multiple_of(2) {
+            self.longest_stop = self.longest_stop.max(world.cluster.stop(StopMode::Fast));
+        } else {
+            world.cluster.stop(StopMode::Immediate);
+        }
         let began = Instant::now();
         standby.cluster.promote();
         self.longest_promotion = self.longest_promotion.max(began.elapsed());

@@ -95,7 +95,7 @@ fn attempt(schedule: &Schedule, size: Size) -> Outcome {
         timelines: timelines.len(),
         gaps: [count(GapState::Healed), count(GapState::Sealed)],
         longest_commit: checks::longest_commit(&seen, &faults),
-        longest_stop: faults.longest_stop,
+        longest_stop: faults.longest_stop(),
         well_after,
         watched,
         moments,

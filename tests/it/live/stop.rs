@@ -99,14 +99,17 @@ fn killed_while_it_hangs(mode: Mode) {
 /// Kills the push that runs, and waits for the next archiver: one starts ten seconds after the last one did, and only
 /// when something wakes the postmaster, such as the connection that looks for it (postmaster.c, `ServerLoop`).
 fn kill_a_push(live: &Live) {
-    let archiver = || live.postgres.sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'archiver'");
-    let before = archiver();
+    let before = live.postgres.archiver();
     // One that is about to end may be gone before the signal strikes.
     live.wait("a push is killed", || {
         live.pids(PROGRAM).iter().for_each(|pid| Lab::signal(*pid, Signal::KILL));
-        archiver() != before
+        live.postgres.archiver() != before
     });
-    live.wait("a new archiver", || ![String::new(), before.clone()].contains(&archiver()));
+    live.wait("a new archiver", || {
+        // A connection wakes the postmaster.
+        live.postgres.sql("SELECT 1");
+        ![None, before].contains(&live.postgres.archiver())
+    });
 }
 
 #[test]

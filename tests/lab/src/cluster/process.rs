@@ -160,19 +160,24 @@ impl Cluster {
         }
     }
 
+    /// The archiver's process, by its title: `pg_stat_activity` shows it from 14 on only.
+    pub fn archiver(&self) -> Option<i32> {
+        let postmaster = self.pid()?;
+        let children = fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children")).ok()?;
+        let is_archiver = |pid: &&str| {
+            let title = fs::read_to_string(format!("/proc/{pid}/cmdline"));
+            title.is_ok_and(|title| title.starts_with("postgres: archiver"))
+        };
+        children.split_whitespace().find(is_archiver)?.parse().ok()
+    }
+
     /// Has the archiver look for work at once. From 14 on a reload does so; before, it sleeps out its minute unless a segment
     /// is completed (pgarch.c, `pgarch_MainLoop`: only SIGUSR1 sets `wakened`), so there this is that signal.
     pub fn wake_archiver(&self) {
-        if self.major() >= 14 {
-            return;
-        }
-        let Some(postmaster) = self.pid() else { return };
-        let children = format!("/proc/{postmaster}/task/{postmaster}/children");
-        for child in fs::read_to_string(children).unwrap_or_default().split_whitespace() {
-            let title = fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
-            if title.starts_with("postgres: archiver") {
-                Lab::signal(child.parse().unwrap(), Signal::USR1);
-            }
+        if self.major() < 14
+            && let Some(archiver) = self.archiver()
+        {
+            Lab::signal(archiver, Signal::USR1);
         }
     }
 
