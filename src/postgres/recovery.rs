@@ -2,6 +2,7 @@
 
 use super::{Postgres, ServerError};
 use crate::wal::Lsn;
+use postgres::error::SqlState;
 
 /// How far a recovery has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,12 +64,16 @@ impl Postgres {
         self.within_limit(&mut || false, |client| Ok(client.query_opt(SUPERUSER, &[])?.map(|row| row.get(0))))
     }
 
-    /// Asks for a promotion, and waits for nothing.
+    /// Asks for a promotion, and waits for nothing. Where one has ended meanwhile there is nothing to ask for.
     ///
     /// # Errors
     /// When the server does not answer in time.
     pub fn promote(&self) -> Result<(), ServerError> {
-        self.within_limit(&mut || false, |client| client.query_one("select pg_promote(false)", &[]).map(drop))
+        self.within_limit(&mut || false, |client| match client.query_one("select pg_promote(false)", &[]) {
+            // "recovery is not in progress" (xlogfuncs.c, `pg_promote`).
+            Err(error) if error.code() == Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => Ok(()),
+            answer => answer.map(drop),
+        })
     }
 
     /// The databases that can be connected to.

@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// Between two looks at the server.
 const INTERVAL: Duration = Duration::from_millis(200);
+/// A promotion that was asked for is under way: PostgreSQL 13 goes on to call itself paused until it is over.
+const PROMOTION: Duration = Duration::from_secs(30);
 /// How long a server that is up may know none of our roles, or not answer.
 const STRANGE: Duration = Duration::from_mins(2);
 
@@ -58,7 +60,7 @@ pub(super) fn replay(work: &mut Work<'_>) -> Result<Proof, RestoreError> {
     let mut raised = BTreeMap::new();
     let mut server = Server::start(work, &raised)?;
     let mut progress = work.said.progress("replayed", work.state.way.segments);
-    let mut strange_since = None;
+    let (mut strange_since, mut asked_at) = (None, None::<Instant>);
     loop {
         let segment = server::segment_under_way(server.pid()).and_then(|name| number(work, &name));
         if let Some(number) = segment {
@@ -81,10 +83,12 @@ pub(super) fn replay(work: &mut Work<'_>) -> Result<Proof, RestoreError> {
                 tracing::info!("the origin had raised some settings by then; replaying with {raised:?}");
                 server = Server::start(work, &raised)?;
             }
+            Found::AtTarget(_) if asked_at.is_some_and(|asked_at| asked_at.elapsed() < PROMOTION) => {}
             Found::AtTarget(recovery) => {
                 note(work, &server, &recovery)?;
                 let promoted = ask_all(work).and_then(|postgres| postgres.promote());
                 promoted.map_err(|error| RestoreError::Interrupted(error.to_string()))?;
+                asked_at = Some(Instant::now());
             }
             Found::Promoted(recovery) => {
                 note(work, &server, &recovery)?;

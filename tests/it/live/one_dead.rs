@@ -65,6 +65,7 @@ fn all_are_required(mode: Mode, how: FaultKind, class: Class) {
     live.wait("it is asked again", || {
         std::thread::sleep(Duration::from_secs(1));
         live.reconfigure(&[]);
+        live.postgres.wake_archiver();
         live.postgres.ready().is_empty()
     });
     live.assert_archived(&[before, after.clone()].concat());

@@ -60,7 +60,10 @@ fn live_drill_without_a_program_is_not_failed() {
     fs::copy(postgres_programs().join("pg_dumpall"), without.join("pg_dumpall")).unwrap();
     let record = drill(&scene, &[&format!("--postgres-bin={}", without.display())], 3);
     unverified(&record, "read", "pg_dump");
-    assert_eq!(stage(&record, "amcheck")["verdict"], "passed", "{record}");
+    // PostgreSQL 13 has no such program.
+    if postgres_programs().join("pg_amcheck").exists() {
+        assert_eq!(stage(&record, "amcheck")["verdict"], "passed", "{record}");
+    }
 }
 
 /// As pgBackRest's own may be: one with the rights that a backup needs.

@@ -2,7 +2,10 @@
 
 use super::restore::{Copy, between_two_commits, text};
 use super::watch::{Scene, WAIT};
-use pgbackrest_guard_lab::{Fault, FaultKind, Lab, Operation, Operations, Signal};
+use pgbackrest_guard::data_directory::DataDirectory;
+use pgbackrest_guard::postgres::Postgres;
+use pgbackrest_guard::settings::Connection;
+use pgbackrest_guard_lab::{Cluster, Fault, FaultKind, Lab, Operation, Operations, Signal};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -55,6 +58,16 @@ fn live_restore_names_a_server_that_it_cannot_end_and_one_that_it_cannot_ask() {
     assert!(text(&output).contains("accepts none of the roles"), "{}", text(&output));
     assert!(text(&output).contains("set PGUSER") && server(&copy.path()).is_none(), "{}", text(&output));
     Copy::of(&scene, "strange").with("PGUSER", "other").restored(&["latest"]);
+}
+
+/// PostgreSQL 13 calls itself paused until its promotion is over: one that is asked for again then may come too late.
+#[test]
+fn live_restore_asks_for_a_promotion_that_is_over() {
+    let cluster = Cluster::builder(&Lab::new()).no_archiving().start();
+    let connection = Connection { user: Some("postgres".to_owned()), ..Connection::default() };
+    let postgres = Postgres::of(&DataDirectory::new(cluster.pgdata().to_owned()), &connection);
+    postgres.promote().unwrap();
+    assert!(!postgres.recovery().unwrap().under_way);
 }
 
 /// A parent folder that is root's, as that of a mounted volume often is.

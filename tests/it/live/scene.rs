@@ -24,6 +24,8 @@ pub(crate) const BUCKET: &str = "one";
 pub(crate) const SECOND_KEY: &str = "AKIALABTWO";
 /// The bucket of repository 2.
 pub(crate) const SECOND_BUCKET: &str = "two";
+/// In the command line of every push.
+pub(crate) const PROGRAM: &str = "bin/pgbackrest-guard-push";
 /// How long anything may take that should be quick, on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(25);
 

@@ -183,6 +183,8 @@ fn live_status_of_a_server_in_every_state() {
     scene.watch_once(&[]);
     let segment = cluster.switch_wal();
     cluster.wait_archived(&segment, WAIT);
+    // Up to PostgreSQL 14 the counters come half a second later, from the statistics collector.
+    cluster.wait_until("it is counted", WAIT, || cluster.last_archived_wal() == segment);
     scene.watch_once(&[]);
     let up = report(&scene, cluster, config, &[]);
     let archiving = &up["archiving"];

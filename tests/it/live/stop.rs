@@ -1,11 +1,9 @@
 //! Live: the server, or the program itself, ends in the middle of a push. Nothing is given up because of it, and
 //! nothing is unaccounted for afterwards.
 
-use super::scene::{KEY, Live, Mode};
+use super::scene::{KEY, Live, Mode, PROGRAM};
 use pgbackrest_guard_lab::{Fault, FaultKind, Lab, Operations, Signal, StopMode};
 use std::time::Duration;
-
-const PROGRAM: &str = "bin/pgbackrest-guard-push";
 
 /// A server whose pushes hang, and would do so for a minute if nobody ended them.
 fn hanging(mode: Mode) -> (Live, Vec<String>) {

@@ -117,7 +117,8 @@ impl Lab {
         let copy = self.folder("bin").join(program.file_name().unwrap());
         // `cp`, not fs::copy: a descriptor open for writing would leak into a fork of another
         // test's thread, and executing the copy would then fail with "text file busy".
-        let status = Command::new("cp").arg("--").arg(program).arg(&copy).status().unwrap();
+        // A copy that still runs is not written over: another takes its name.
+        let status = Command::new("cp").args(["--remove-destination", "--"]).arg(program).arg(&copy).status().unwrap();
         assert!(status.success(), "cannot copy {} to {}", program.display(), copy.display());
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
         copy
