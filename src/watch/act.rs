@@ -11,8 +11,14 @@ use crate::decide::watch::{AfterCatalog, Kind, Obstacle, Reason, after_catalog, 
 use crate::epoch;
 use crate::log;
 use crate::pgbackrest::config::Config;
-use crate::pgbackrest::info::{CatalogAnswer, Newest, Stanza};
+use crate::pgbackrest::info::{CatalogAnswer, Doubt, Newest, Stanza};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// How long one push may hold the archive's lock before the watcher goes on to something else.
+const ONE_PUSH: Duration = Duration::from_secs(5);
+/// Between two looks at that lock.
+const INTERVAL: Duration = Duration::from_millis(50);
 
 impl Watcher {
     /// Writes a heartbeat.
@@ -29,7 +35,9 @@ impl Watcher {
         let has_full = self.stamps.last_full_at.is_some();
         let may_create =
             self.tools.request.create_stanza || cluster.has_never_archived() || cluster.is_in_setups_store();
-        match after_catalog(&answer.catalog, has_full, cluster.archive_is_locked(), may_create) {
+        let is_missing = matches!(answer.catalog, CatalogAnswer::Inconclusive { doubt: Doubt::StanzaMissing, .. });
+        let is_locked = !has_full && is_missing && self.stays_locked(cluster);
+        match after_catalog(&answer.catalog, has_full, is_locked, may_create) {
             AfterCatalog::Confirmed => {
                 self.tools.log.info("catalog", "catalog verified: full backup present");
                 self.adopt_newer(cluster, &answer.catalog);
@@ -66,6 +74,18 @@ impl Watcher {
                 self.catalog.back_off(cluster, &answer, wait);
             }
         }
+    }
+
+    /// Whether the archive's lock is held, and not only for a moment: a push that fails for want of a stanza holds it for most
+    /// of a second, and PostgreSQL starts the next one a second later.
+    fn stays_locked(&self, cluster: &Cluster) -> bool {
+        let began = Instant::now();
+        while cluster.archive_is_locked() {
+            if began.elapsed() > ONE_PUSH || self.tools.shutdown.wait(INTERVAL) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Takes over the times of the catalog's backups. One of a clock that was ahead counts as made now: a stamp in the

@@ -1,9 +1,10 @@
 //! The watcher's table: each case is what pgBackRest answers, and what must follow. PostgreSQL is real.
 
-use super::scene::{SOON, now, scene};
+use super::scene::{SOON, Scene, now, scene};
 use pgbackrest_guard::ledger::gaps::GapState;
 use pgbackrest_guard_lab::{Cluster, Lab, Signal, StopMode};
 use std::fs;
+use std::thread;
 use std::time::Duration;
 
 const FULL: &str = "20261123-010000F";
@@ -232,14 +233,30 @@ fn live_a_backup_on_another_timeline_seals_nothing() {
     assert_eq!(scene.gaps(), [GapState::Open]);
 }
 
+fn lock(scene: &Scene, name: &str) -> fs::File {
+    let file = fs::File::create(scene.lab.path().join("standin/lock").join(name)).unwrap();
+    fs2::FileExt::try_lock_exclusive(&file).unwrap();
+    file
+}
+
+/// A push that fails for want of the stanza holds it for most of a second, and the next one begins a second later.
+#[test]
+fn live_a_stanza_is_created_once_the_push_that_lacks_it_has_ended() {
+    let scene = scene();
+    let archive = lock(&scene, "main-archive.lock");
+    let push = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(1500));
+        drop(archive);
+    });
+    let said = scene.info(1, None).once(&[]);
+    push.join().unwrap();
+    assert!(!said.contains("catalog check inconclusive") && scene.calls("stanza-create") == 1, "{said}");
+}
+
 #[test]
 fn live_no_stanza_is_created_and_no_backup_begun_while_somebody_holds_the_lock() {
     let scene = scene();
-    let lock = |name: &str| {
-        let file = fs::File::create(scene.lab.path().join("standin/lock").join(name)).unwrap();
-        fs2::FileExt::try_lock_exclusive(&file).unwrap();
-        file
-    };
+    let lock = |name| lock(&scene, name);
     let archive = lock("main-archive.lock");
     let said = scene.info(1, None).once(&[]);
     assert!(said.contains("catalog check inconclusive"), "{said}");
