@@ -86,7 +86,7 @@ impl Ledger {
         let newest = records.iter().find_map(|record| self.state(record).ok());
         let (mut state, last) = newest.zip(records.first()).ok_or_else(|| self.unreadable())?;
         change(&mut state);
-        slots.write(last.sequence + 1, &payload(&state)).and_then(|()| slots.sync()).map_err(failed("write"))?;
+        slots.append(last.sequence, &payload(&state)).and_then(|()| slots.sync()).map_err(failed("write"))?;
         Ok(state)
     }
 }

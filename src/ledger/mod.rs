@@ -209,7 +209,7 @@ impl Ledger {
         let newest = contents.records.first().ok_or_else(|| self.unreadable())?;
         let mut state = self.own(self.state(newest)?)?;
         change(&mut state);
-        slots.write(newest.sequence + 1, &payload(&state)).map_err(self.failed("write"))?;
+        slots.append(newest.sequence, &payload(&state)).map_err(self.failed("write"))?;
         checkpoint::reached("ledger-slot-written");
         slots.sync().map_err(self.failed("write"))?;
         checkpoint::reached("ledger-slot-synced");
@@ -265,7 +265,7 @@ impl Ledger {
             return self.exchange(now, events);
         }
         state.identity = state.identity.completed_by(self.identity);
-        slots.write(record.sequence + 1, &payload(&state)).map_err(self.failed("write"))?;
+        slots.append(record.sequence, &payload(&state)).map_err(self.failed("write"))?;
         slots.sync().map_err(self.failed("write"))?;
         Ok(state)
     }

@@ -1,8 +1,8 @@
 //! The ledger's file: four numbered, checksummed slots, written in turn.
 //!
-//! The newest valid slot is the truth. A write goes to the slot after it, which holds the oldest record, so a kill, a
-//! torn page or a full disk in the middle of a write leaves the record before it. The file is allocated in full when it
-//! is made: writing a slot later needs no space.
+//! The newest valid slot is the truth. A change is written twice, as two records, into the slots after it, which hold the
+//! oldest ones: so a kill, a torn page or a full disk in the middle leaves the change before it, and a byte that is damaged
+//! later leaves the other copy. The file is allocated in full when it is made: writing a slot later needs no space.
 //!
 //! A slot is a header of 32 bytes, little-endian — magic (8), sequence (8), length of the payload (4), CRC-32 of the
 //! payload (4), reserved (4), CRC-32 of the header so far (4) — and the payload. Sequences begin at 1; record `n` lies
@@ -108,6 +108,15 @@ impl Slots {
         // A slot that was written and now is all zeroes has lost its record.
         contents.damaged.extend(empty.into_iter().filter(|index| *index < written));
         Ok(contents)
+    }
+
+    /// Writes what follows upon record `newest`, and a copy of it; not yet durable.
+    ///
+    /// # Errors
+    /// As [`Slots::write`].
+    pub fn append(&self, newest: u64, payload: &[u8]) -> io::Result<()> {
+        self.write(newest + 1, payload)?;
+        self.write(newest + 2, payload)
     }
 
     /// Writes record `sequence` into its slot; not yet durable.

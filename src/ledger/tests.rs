@@ -104,21 +104,44 @@ fn what_was_unknown_is_learnt_without_a_new_beginning() {
     assert_eq!(events.len(), 1);
 }
 
+/// Changes a byte in the slot of a record.
+fn damage(ledger: &Ledger, sequence: u64) {
+    let file = OpenOptions::new().write(true).open(ledger.path()).unwrap();
+    file.write_all_at(b"X", (sequence - 1) % 4 * (slots::FILE_BYTES / 4) + 40).unwrap();
+}
+
 #[test]
-fn damage_costs_the_newest_record_and_is_told_once() {
+fn damage_in_one_place_costs_nothing_and_is_told_once() {
+    for behind in 0..4 {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, ..) = open(&folder, identity(7));
+        for _ in 0..6 {
+            count(&ledger);
+        }
+        let newest = Slots::open(&ledger.path(), false).unwrap().read().unwrap().records[0].sequence;
+        damage(&ledger, newest - behind);
+        let seen = Ledger::peek(ledger.folder()).unwrap().map(|state| state.push.failed_count);
+        assert_eq!(seen, Some(6), "{behind}");
+        let (ledger, state, events) = open(&folder, identity(7));
+        assert_eq!((state.push.failed_count, events), (6, vec![Event::Repaired { path: ledger.path() }]), "{behind}");
+        let (_, state, events) = open(&folder, identity(7));
+        assert_eq!((state.push.failed_count, events), (6, Vec::new()), "{behind}");
+    }
+}
+
+#[test]
+fn damage_in_both_copies_costs_the_last_change() {
     let folder = tempfile::tempdir().unwrap();
     let (ledger, ..) = open(&folder, identity(7));
     for _ in 0..6 {
         count(&ledger);
     }
     let newest = Slots::open(&ledger.path(), false).unwrap().read().unwrap().records[0].sequence;
-    let file = OpenOptions::new().write(true).open(ledger.path()).unwrap();
-    file.write_all_at(b"X", (newest - 1) % 4 * (slots::FILE_BYTES / 4) + 40).unwrap();
+    damage(&ledger, newest);
+    damage(&ledger, newest - 1);
     let (ledger, state, events) = open(&folder, identity(7));
-    assert_eq!(state.push.failed_count, 5);
-    assert_eq!(events, [Event::Repaired { path: ledger.path() }]);
-    let (_, state, events) = open(&folder, identity(7));
-    assert_eq!((state.push.failed_count, events), (5, Vec::new()));
+    assert_eq!((state.push.failed_count, events), (5, vec![Event::Repaired { path: ledger.path() }]));
+    assert_eq!(count(&ledger), 6);
 }
 
 #[test]
