@@ -1,6 +1,6 @@
 //! Acting: what an action asks of which part, and what follows from the answers by [`crate::decide::watch`].
 
-use super::calls::MESSAGE_LENGTH;
+use super::calls::{MESSAGE_LENGTH, ONE_PUSH, PAUSE};
 use super::catalog_keeper::CatalogKeeper;
 use super::cluster::Cluster;
 use super::prover::LookedUp;
@@ -13,12 +13,7 @@ use crate::log;
 use crate::pgbackrest::config::Config;
 use crate::pgbackrest::info::{CatalogAnswer, Doubt, Newest, Stanza};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
-
-/// How long one push may hold the archive's lock before the watcher goes on to something else.
-const ONE_PUSH: Duration = Duration::from_secs(5);
-/// Between two looks at that lock.
-const INTERVAL: Duration = Duration::from_millis(50);
+use std::time::Instant;
 
 impl Watcher {
     /// Writes a heartbeat.
@@ -81,7 +76,7 @@ impl Watcher {
     fn stays_locked(&self, cluster: &Cluster) -> bool {
         let began = Instant::now();
         while cluster.archive_is_locked() {
-            if began.elapsed() > ONE_PUSH || self.tools.shutdown.wait(INTERVAL) {
+            if began.elapsed() > ONE_PUSH || self.tools.shutdown.wait(PAUSE) {
                 return true;
             }
         }

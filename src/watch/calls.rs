@@ -13,6 +13,12 @@ use std::time::{Duration, Instant};
 const ASK_LIMIT: Duration = Duration::from_mins(1);
 /// How long a stanza may take to be created, and a file to be pushed.
 const WORK_LIMIT: Duration = Duration::from_mins(2);
+/// How long one push may hold the archive's lock before the watcher goes on to something else.
+pub(super) const ONE_PUSH: Duration = Duration::from_secs(5);
+/// Between two looks at that lock.
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
+/// Another process holds a lock (pgBackRest's error.auto.c, `LockAcquireError`).
+const LOCKED: i32 = 50;
 /// Characters of pgBackRest's message in a line.
 pub(super) const MESSAGE_LENGTH: usize = 500;
 
@@ -66,9 +72,16 @@ impl Cluster {
         self.client.version(self.watch(ASK_LIMIT)).ok()
     }
 
-    /// Creates the stanza.
+    /// Creates the stanza. A push that has begun meanwhile holds the archive's lock for most of a second.
     pub(super) fn create_stanza(&self) -> Result<(), Failure> {
-        self.client.create_stanza(&self.local_server(), self.watch(WORK_LIMIT))
+        let began = Instant::now();
+        loop {
+            let created = self.client.create_stanza(&self.local_server(), self.watch(WORK_LIMIT));
+            let is_locked = created.as_ref().is_err_and(|why| why.code() == Some(LOCKED));
+            if !is_locked || began.elapsed() > ONE_PUSH || self.tools.shutdown.wait(PAUSE) {
+                return created;
+            }
+        }
     }
 
     /// Where each repository that can be read keeps this cluster's WAL.

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// A commit may take so long, whatever happens to the archive.
 const PAUSE: Duration = Duration::from_secs(10);
-/// A fast stop may take so long. What is aimed at is 9 s; a busy machine gets more, and an upload that crawls.
-const STOP: Duration = Duration::from_secs(15);
+/// A fast stop may take so long. What is aimed at is 9 s; a busy machine gets more, and an upload that crawls (`Trickles`), of
+/// which one segment takes ten seconds.
+const STOP: Duration = Duration::from_secs(20);
 /// Once nothing goes wrong any more, everything is well again within this time.
 pub(crate) const WELL_WITHIN: Duration = Duration::from_mins(3);
 /// The watcher's memory, in KiB.
@@ -76,8 +77,9 @@ pub(crate) fn gets_well(world: &mut World, watched: &mut Watched, violations: &m
         if open == 0 && report["drill"]["verdict"] == "failed" {
             drop(world.drill());
         }
-        // The segment of a moment ago may still be on its way.
-        if waiting.len() <= 1 && open == 0 && report["verdict"] == "ok" {
+        // The segment of a moment ago may still be on its way. Status passes over a catalog that can't be checked for a while.
+        let is_checked = report["catalog"]["state"] == "present";
+        if waiting.len() <= 1 && open == 0 && is_checked && report["verdict"] == "ok" {
             return started.elapsed();
         }
         if started.elapsed() > WELL_WITHIN {

@@ -253,6 +253,19 @@ fn live_a_stanza_is_created_once_the_push_that_lacks_it_has_ended() {
     assert!(!said.contains("catalog check inconclusive") && scene.calls("stanza-create") == 1, "{said}");
 }
 
+/// It may also begin between that look and stanza-create, which then ends with 50.
+#[test]
+fn live_a_stanza_is_created_though_a_push_takes_the_lock_first() {
+    let scene = scene();
+    let mark = scene.lab.path().join("standin/answer/locked");
+    scene.on("stanza-create", &format!("[ -e {0} ] || {{ touch {0}; exit 50; }}", mark.display()));
+    let said = scene.info(1, None).once(&[]);
+    assert!(said.contains("stanza-create completed") && scene.calls("stanza-create") == 2, "{said}");
+    // No other failure is tried again at once.
+    let said = scene.on("stanza-create", "exit 41").stamps("").info(1, None).once(&[]);
+    assert!(said.contains("the stanza can't be created") && scene.calls("stanza-create") == 3, "{said}");
+}
+
 #[test]
 fn live_no_stanza_is_created_and_no_backup_begun_while_somebody_holds_the_lock() {
     let scene = scene();
