@@ -181,9 +181,10 @@ fn safety(world: &World, seen: &Seen, archive: &Archive, faults: &Faults, expire
         if stored || kept.contains(name) || on_record(name) {
             continue;
         }
-        // Nobody needs what a fallen primary wrote after the standby had taken over, and its own ledger is gone.
+        // A fallen primary's ledger is gone. Nobody needs what it wrote after the standby had taken over, and the new primary
+        // looks for what is missing from the oldest backup on: nobody can use what lies before every one.
         let was = nodes.ledgers.iter().any(|state| !gaps_of(state, name).is_empty()) || nodes.waiting.contains(name);
-        if was && !is_on_the_line(world, name) {
+        if was && (!is_on_the_line(world, name) || expired(world, name)) {
             continue;
         }
         let other = world.repositories().any(|key| archive.has(key, name, None));
