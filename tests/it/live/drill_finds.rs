@@ -244,9 +244,19 @@ fn live_drill_finds_wal_that_only_postgresql_can_tell_to_be_damaged() {
 
 /// The processes whose arguments name a folder.
 pub(crate) fn at_work_in(folder: &Path) -> Vec<i32> {
+    naming(&[folder.to_str().unwrap()])
+}
+
+/// The same below a laboratory, by whatever link: other tests have a folder of that name.
+pub(crate) fn at_work_below(lab: &Lab, folder: &str) -> Vec<i32> {
+    naming(&[lab.path().to_str().unwrap(), folder])
+}
+
+fn naming(words: &[&str]) -> Vec<i32> {
     let named = |pid: &i32| {
         let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&arguments).contains(folder.to_str().unwrap())
+        let arguments = String::from_utf8_lossy(&arguments);
+        words.iter().all(|word| arguments.contains(word))
     };
     let entries = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.file_name());
     entries.filter_map(|name| name.to_str()?.parse().ok()).filter(named).collect()
@@ -265,7 +275,7 @@ fn live_drill_ends_the_restore_that_a_killed_one_has_left() {
         drill
     };
     let data = scene.lab.path().join("volume/a-drill/data");
-    let left = || at_work_in(Path::new("/a-drill/data"));
+    let left = || at_work_below(&scene.lab, "/a-drill/data");
     scene.s3.inject(Fault::new(FaultKind::Hang).on(Operations::of(Operation::Get, "/bundle/")));
     let mut child = drill(&[]).spawn().unwrap();
     scene.cluster.wait_until("the backup is copied", WAIT, || data.join("backup.manifest").exists());

@@ -1,7 +1,7 @@
 //! A drill that is killed, or whose restore is, and one whose store goes away: what is left, and what the next one makes of it.
 
 use super::drill::{archived, command, drill, stage, text};
-use super::drill_finds::{at_work_in, unverified};
+use super::drill_finds::{at_work_below, at_work_in, unverified};
 use super::drill_origin::Origin;
 use super::watch::{Scene, WAIT, scene_with};
 use pgbackrest_guard::checkpoint::OF_DRILL;
@@ -79,7 +79,7 @@ fn live_drill_whose_restore_is_killed_ends_what_that_has_left() {
         assert_eq!(output.status.code(), Some(3), "{checkpoint}: {}", text(&output));
         let record = serde_json::from_slice(&output.stdout).unwrap();
         unverified(&record, "restore", "signal 9");
-        assert_eq!(at_work_in(Path::new("/a-drill/data")), Vec::<i32>::new(), "{checkpoint}");
+        assert_eq!(at_work_below(&scene.lab, "/a-drill/data"), Vec::<i32>::new(), "{checkpoint}");
         assert!(!folder.exists(), "{checkpoint}");
         origin.is_untouched(&scene);
     }
