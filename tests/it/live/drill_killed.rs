@@ -8,7 +8,7 @@ use pgbackrest_guard::checkpoint::OF_DRILL;
 use pgbackrest_guard_lab::{Fault, FaultKind, Lab, Operation, Operations, Signal};
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 fn scene() -> Scene {
