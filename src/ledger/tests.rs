@@ -144,6 +144,24 @@ fn damage_in_both_copies_costs_the_last_change() {
     assert_eq!(count(&ledger), 6);
 }
 
+/// As a kill between the two writes leaves it.
+#[test]
+fn a_change_without_its_copy_counts_and_the_next_one_has_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, ..) = open(&folder, identity(7));
+    count(&ledger);
+    let slots = Slots::open(&ledger.path(), true).unwrap();
+    let newest = slots.read().unwrap().records[0].sequence;
+    let mut state = Ledger::peek(ledger.folder()).unwrap().unwrap();
+    state.push.failed_count = 2;
+    slots.write(newest + 1, &payload(&state)).unwrap();
+    let seen = || Ledger::peek(ledger.folder()).unwrap().map(|state| state.push.failed_count);
+    assert_eq!(seen(), Some(2));
+    assert_eq!(count(&ledger), 3);
+    damage(&ledger, slots.read().unwrap().records[0].sequence);
+    assert_eq!(seen(), Some(3));
+}
+
 #[test]
 fn a_file_without_any_record_is_set_aside() {
     let folder = tempfile::tempdir().unwrap();
